@@ -1,0 +1,129 @@
+"""What the integrator needs to know of a flow, and no more.
+
+The state space is cut by *surfaces* z_k = 0 (a coordinate of a point in some layer's frame). Inside a cell of the
+cut the field is smooth and the flow expands its solution in a Taylor series; on the surfaces it says what changes.
+How to write a new flow: implement ``PiecewiseFlow``; ``integrate.solver.Solver`` does the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from truncflow_cli.model.problem import Array, IntArray
+
+#: (kind, layer, point, coordinate, cluster, side) of an event; the time is known to the caller.
+EventRow = tuple[int, int, int, int, int, int]
+
+
+@dataclass
+class Counters:
+    """Work done so far."""
+
+    steps: int = 0
+    orders: int = 0
+    candidates: int = 0
+    roots: int = 0
+    refreshes: int = 0
+    slides: int = 0
+
+
+class Series(Protocol):
+    """The state along one smooth piece, as polynomials in the time since its start."""
+
+    def sample(self, t: Array) -> dict[str, Array]:
+        """Return the trajectory's arrays (``model.chunk.Chunk.samples`` without "s") at offsets t (T,).
+
+        "energy" takes the place of "energy_balance": the dissipated integral so far, shape (T,).
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Change:
+    """The field changes at offset ``t`` of the current series; ``what`` means something to the flow only."""
+
+    t: float
+    what: Any = field(default=None)
+
+
+@dataclass(frozen=True)
+class LocalField:
+    """The field on the surfaces that the state lies on: velocity + Σ_k λ_k κ_k ∇z_k.
+
+    Attributes:
+        velocity: (d,) the field with all λ_k = 0, in orthonormal coordinates of the tangent space.
+        normals: (m, d) ∇z_k.
+        jump: (m,) κ_k.
+    """
+
+    velocity: Array
+    normals: Array
+    jump: Array
+
+
+@dataclass(frozen=True)
+class Surfaces:
+    """The surfaces on which the state lies.
+
+    Attributes:
+        side: (m,) the side each had until now: 0, 1, or 2 where it was pinned.
+        weight: (m,) the λ_k each had until now (its side, where it was not pinned).
+        leaving: (m,) whether this surface is why we are here (its coordinate or its weight has left).
+        field: the field about given weights λ (m,). It is affine in λ unless one point lies on surfaces of
+            several layers: then it is multilinear, and ``field`` is its tangent there.
+    """
+
+    side: IntArray
+    weight: Array
+    leaving: IntArray
+    field: Callable[[Array], LocalField]
+
+
+class PiecewiseFlow(Protocol):
+    """A gradient flow whose field is smooth between events."""
+
+    counters: Counters
+
+    def expand(self, reach: float) -> float:
+        """Expand the solution about the current state; return the length on which it is accurate.
+
+        The series may stop at a lower order once it is accurate over ``reach``.
+        """
+        ...
+
+    def next_change(self, h: float) -> Change | None:
+        """Return the first change of the field within [0, h] of the current series."""
+        ...
+
+    def observe(self, t: float) -> list[tuple[float, EventRow]]:
+        """Return what happens on [0, t] without changing the field, with offsets, in order."""
+        ...
+
+    def series(self) -> Series:
+        """Return the current series for dense output (it stays valid when the flow moves on)."""
+        ...
+
+    def advance(self, t: float) -> None:
+        """Move the state to offset ``t`` of the current series."""
+        ...
+
+    def conditions_at_start(self) -> list[EventRow]:
+        """Return what already holds at s = 0 and is logged as an event (not the surfaces' own events)."""
+        ...
+
+    def surfaces(self, change: Change | None) -> Surfaces:
+        """Describe the surfaces that the state lies on, after ``advance`` to ``change`` (None: at the start)."""
+        ...
+
+    def apply(self, side: IntArray, weight: Array) -> list[EventRow]:
+        """Let the surfaces last described go to these sides; return the events that this makes.
+
+        side (m,): 0, 1 or 2 (pinned with this weight (m,)).
+        """
+        ...
+
+    def at_rest(self) -> list[EventRow]:
+        """Return the rest event's row(s) if the field is zero to rounding, else an empty list."""
+        ...

@@ -1,0 +1,187 @@
+"""Flow `separated` with R fixed (section 4.3): the coordinates decouple and each is solved in closed form.
+
+In one coordinate let b = −(Rβ)_r, x_i = (R x_i)_r, y = (Rỹ)_r and n = #{x_i ≤ b}. Between events
+
+    d(y − b)/ds = −(n/N)(y − b)                                                          (4.46)
+
+so that b moves monotonically towards y, and passes from one point to the next in the time (N/n) log of the ratio of
+the distances to y, (4.49). For y > b it rises and truncates points; for y < b (not in the paper) it falls and releases
+them, and stops in finite time when the last one has been released.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from truncflow_cli.flows.base import EventRow
+from truncflow_cli.flows.kernels.separated import TRUNCATED, UNTRUNCATED
+from truncflow_cli.flows.layer_data import LayerData
+from truncflow_cli.flows.layer_events import LayerLog
+from truncflow_cli.flows.layer_series import cluster_loss
+from truncflow_cli.model.problem import Array, IntArray
+
+#: Rounding error of a coordinate, in units of |x| + |b|: points this close to b at the start lie on it.
+NOISE = 32 * np.finfo(np.float64).eps
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """The motion of one coordinate's b: n is constant from each knot to the next.
+
+    Attributes:
+        y: where b tends to.
+        s: (K,) knots, beginning with 0.
+        b: (K,) b at the knots.
+        rate: (K,) n/N from each knot on.
+        energy: (K,) ∫ (∂_s b)² up to each knot.
+        rest: when b came to rest (inf: never, it only tends to y).
+    """
+
+    y: float
+    s: Array
+    b: Array
+    rate: Array
+    energy: Array
+    rest: float
+
+    def position(self, s: Array) -> tuple[Array, Array, Array]:
+        """Return b, the dissipated energy and n/N at times s (T,)."""
+        k = np.searchsorted(self.s, s, side="right") - 1
+        rate, start = self.rate[k], self.b[k]
+        moved = (self.y - start) * -np.expm1(-rate * (s - self.s[k]))
+        b = start + moved
+        energy = self.energy[k] + 0.5 * rate * moved * ((self.y - start) + (self.y - b))
+        return b, energy, rate
+
+    def reaches(self, x: Array) -> Array:
+        """Return when b comes to the positions x (M,) strictly ahead of it; inf where it never does."""
+        times = np.full(x.shape, np.inf)
+        if self.y == self.b[0]:
+            return times
+        up = self.y > self.b[0]
+        ahead = (x > self.b[0]) & (x < self.y) if up else (x < self.b[0]) & (x > self.y)
+        order = self.b if up else -self.b
+        k = np.searchsorted(order, x if up else -x, side="left") - 1
+        k = np.clip(k, 0, self.s.size - 1)
+        moving = ahead & (self.rate[k] > 0.0)
+        k, target = k[moving], x[moving]
+        ratio = (target - self.b[k]) / (self.y - self.b[k])
+        times[moving] = self.s[k] - np.log1p(-ratio) / self.rate[k]
+        return times
+
+
+def coordinate(x: Array, multiplicity: Array, b: float, y: float, noise: Array) -> tuple[Coordinate, Array, IntArray]:
+    """Solve one coordinate; return (motion, time at which each point crosses (inf: never), pattern at s = 0).
+
+    x (M,) positions, multiplicity (M,); points within ``noise`` (M,) of b lie on it, and h(0) = 0 there.
+    """
+    total = float(multiplicity.sum())
+    pattern = np.where(x - b > noise, UNTRUNCATED, TRUNCATED)
+    n = float(multiplicity[pattern == TRUNCATED].sum())
+    crossing = np.full(x.size, np.inf)
+    knots, at, rate, energy = [0.0], [b], [n / total], [0.0]
+    up = y > b
+    rest = 0.0 if n == 0.0 or y == b else np.inf
+    if rest > 0.0:
+        if up:
+            ahead = np.flatnonzero((pattern == UNTRUNCATED) & (x < y))
+        else:
+            ahead = np.flatnonzero((pattern == TRUNCATED) & (x > y))
+        ahead = ahead[np.argsort(x[ahead] if up else -x[ahead], kind="stable")]
+        positions, first, counts = _ties(x[ahead], multiplicity[ahead])
+        for position, start, count in zip(positions, first, counts, strict=True):
+            # A point on the surface at the start is passed at once.
+            target = max(position, at[-1]) if up else min(position, at[-1])
+            gap = y - at[-1]
+            s = knots[-1] - np.log1p(-(target - at[-1]) / gap) / rate[-1]
+            energy.append(energy[-1] + 0.5 * rate[-1] * (gap**2 - (y - target) ** 2))
+            n += count if up else -count
+            crossing[ahead[start[0] : start[1]]] = s
+            knots.append(s)
+            at.append(target)
+            rate.append(n / total)
+            if n == 0.0:
+                rest = s
+                break
+    motion = Coordinate(y, np.array(knots), np.array(at), np.array(rate), np.array(energy), rest)
+    return motion, crossing, pattern
+
+
+def _ties(x: Array, multiplicity: Array) -> tuple[Array, list[tuple[int, int]], Array]:
+    """Group equal neighbours of sorted x: positions, (start, stop) of each group, its total multiplicity."""
+    if x.size == 0:
+        return x, [], multiplicity
+    edges = np.flatnonzero(np.diff(x) != 0.0) + 1
+    starts = np.concatenate([[0], edges])
+    stops = np.concatenate([edges, [x.size]])
+    spans = list(zip(starts.tolist(), stops.tolist(), strict=True))
+    return x[starts], spans, np.add.reduceat(multiplicity, starts)
+
+
+class FrozenLayer:
+    """A cluster under its own layer with R fixed, solved for all s at once."""
+
+    def __init__(self, data: LayerData, R: Array, beta: Array) -> None:
+        self.data = data
+        self.R = R
+        own = data.n_own
+        self._b0 = R @ (beta + data.center)
+        b, y = -self._b0, R @ data.y_tilde
+        positions = data.x @ R.T
+        noise = NOISE * (data.length[:, None] + np.abs(b))
+        self.pattern = np.empty(positions.shape, np.int8)
+        self.crossing = np.full(positions.shape, np.inf)
+        self.coordinates = []
+        for r in range(data.dim):
+            motion, self.crossing[:own, r], self.pattern[:own, r] = coordinate(
+                positions[:own, r], data.multiplicity, b[r], y[r], noise[:own, r]
+            )
+            self.coordinates.append(motion)
+            offset = positions[own:, r] - b[r]
+            self.pattern[own:, r] = np.where(offset > noise[own:, r], UNTRUNCATED, TRUNCATED)
+            on = np.abs(offset) <= noise[own:, r]
+            self.crossing[own:, r] = motion.reaches(positions[own:, r])
+            falls_off = on & (y[r] < b[r]) & (motion.rest > 0.0)
+            self.crossing[own:, r][on] = np.where(falls_off[on], 0.0, np.inf)
+        self._z0 = positions + self._b0
+
+    def events(self, s_end: float) -> list[tuple[float, EventRow]]:
+        """Return all events up to ``s_end``, in order."""
+        data = self.data
+        log = LayerLog(data, self.pattern)
+        rows = [(0.0, row) for row in log.at_start(self._z0)]
+        point, row = np.nonzero(self.crossing <= s_end)
+        times = self.crossing[point, row]
+        rest = max(motion.rest for motion in self.coordinates)
+        resting = rest <= s_end
+        order = np.lexsort((row, point, times))
+        for index, k in enumerate(order):
+            i, r, s = int(point[k]), int(row[k]), float(times[k])
+            up = bool(self.pattern[i, r] == TRUNCATED)
+            if i >= data.n_own:
+                rows += [(s, event) for event in log.foreign(i, r, released=up)]
+                continue
+            after = UNTRUNCATED if up else TRUNCATED
+            rows += [(s, event) for event in log.own(i, r, int(self.pattern[i, r]), after)]
+            last_of_instant = index + 1 == order.size or times[order[index + 1]] != s
+            if last_of_instant:
+                rows += [(s, event) for event in log.collapse(i, r)]
+        if resting:
+            rows += [(rest, event) for event in log.rest()]
+        return sorted(rows, key=lambda event: event[0])
+
+    def sample(self, s: Array) -> dict[str, Array]:
+        """Return the trajectory's arrays at times s (T,), as ``flows.base.Series.sample`` does."""
+        data, size = self.data, s.size
+        moved = [motion.position(s) for motion in self.coordinates]
+        b = -np.stack([part[0] for part in moved], axis=1)
+        loss = np.array([cluster_loss(data, self.R, b[k]) for k in range(size)])
+        return {
+            "beta": (b @ self.R - data.center)[:, None, :],
+            "R": np.broadcast_to(self.R, (size, 1, *self.R.shape)).copy(),
+            "loss_cluster": loss.reshape(size, 1),
+            "energy": np.sum([part[1] for part in moved], axis=0),
+            "truncated_fraction": np.stack([part[2] for part in moved], axis=1)[:, None, :],
+        }

@@ -1,0 +1,59 @@
+"""The event rows of the `general` flow, and which clusters are wholly in which layer's S_ℓ⁻."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from truncflow_cli.flows.base import EventRow
+from truncflow_cli.flows.general_data import GeneralData
+from truncflow_cli.flows.kernels.separated import UNTRUNCATED
+from truncflow_cli.flows.layer_events import surface_kind
+from truncflow_cli.model.events import Kind
+from truncflow_cli.model.problem import Array
+
+
+class NetworkLog:
+    """Counts, for each layer and cluster, the coordinates that are not truncated."""
+
+    def __init__(self, data: GeneralData, pattern: Array) -> None:
+        self.data = data
+        size, layers, _ = pattern.shape
+        positive = (pattern == UNTRUNCATED).sum(axis=2)
+        self._positive = np.zeros((layers, data.n_clusters), np.int64)
+        for i in range(size):
+            self._positive[:, data.label[i]] += positive[i]
+        self._collapsed = self._positive == 0
+        self._last: dict[tuple[int, int], tuple[int, int]] = {}
+
+    def at_start(self) -> list[EventRow]:
+        """Return the clusters that are collapsed at s = 0."""
+        return [
+            (Kind.COLLAPSE, int(layer), -1, -1, int(cluster), -1)
+            for layer, cluster in zip(*np.nonzero(self._collapsed), strict=True)
+        ]
+
+    def passage(self, key: tuple[int, int, int], before: int, after: int) -> list[EventRow]:
+        """Return the events of surface (i, ℓ, r) passing from pattern ``before`` to ``after``."""
+        what = surface_kind(before, after)
+        if what is None:
+            return []
+        i, layer, r = key
+        cluster = int(self.data.label[i])
+        self._positive[layer, cluster] += int(after == UNTRUNCATED) - int(before == UNTRUNCATED)
+        self._last[layer, cluster] = (int(self.data.members[i][-1]), r)
+        return [(what[0], layer, int(point), r, cluster, what[1]) for point in self.data.members[i]]
+
+    def collapses(self) -> list[EventRow]:
+        """Return which clusters have become wholly truncated in a layer, or are so no more."""
+        collapsed = self._positive == 0
+        rows: list[EventRow] = []
+        for layer, cluster in zip(*(index.tolist() for index in np.nonzero(collapsed != self._collapsed)), strict=True):
+            kind = Kind.COLLAPSE if collapsed[layer, cluster] else Kind.UNCOLLAPSE
+            point, r = self._last[layer, cluster]
+            rows.append((kind, layer, point, r, cluster, -1))
+        self._collapsed = collapsed
+        return rows
+
+    def rest(self) -> list[EventRow]:
+        """Return the row that says that the flow has stopped."""
+        return [(Kind.REST, -1, -1, -1, -1, -1)]

@@ -1,0 +1,58 @@
+"""Dense output of one smooth piece of the `separated` flow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from truncflow_cli.flows.kernels.separated import evaluate_state
+from truncflow_cli.flows.layer_data import LayerData
+from truncflow_cli.model.problem import Array
+
+
+@dataclass(frozen=True)
+class LayerSeries:
+    """R, b and the dissipated energy as polynomials in the offset t.
+
+    Attributes:
+        data: the layer's points.
+        R: (p+1, Q, Q) coefficients of R.
+        b: (p+1, Q) coefficients of b = R(β + x̄).
+        energy: (p+1,) coefficients of the dissipated energy.
+        truncated_fraction: (Q,) share of own points truncated in each coordinate, constant along the piece.
+    """
+
+    data: LayerData
+    R: Array
+    b: Array
+    energy: Array
+    truncated_fraction: Array
+
+    def sample(self, t: Array) -> dict[str, Array]:
+        """See ``flows.base.Series.sample``; layer and cluster axes have length 1."""
+        dim = self.data.dim
+        size = t.size
+        beta, R = np.empty((size, 1, dim)), np.empty((size, 1, dim, dim))
+        loss, energy = np.empty((size, 1)), np.empty(size)
+        b = np.empty(dim)
+        for k in range(size):
+            energy[k], _ = evaluate_state(self.R, self.b, self.energy, self.energy.size - 1, t[k], R[k, 0], b)
+            beta[k, 0] = R[k, 0].T @ b - self.data.center
+            loss[k, 0] = cluster_loss(self.data, R[k, 0], b)
+        fraction = np.broadcast_to(self.truncated_fraction, (size, 1, dim))
+        return {
+            "beta": beta,
+            "R": R,
+            "loss_cluster": loss,
+            "energy": energy,
+            "truncated_fraction": fraction.copy(),
+        }
+
+
+def cluster_loss(data: LayerData, R: Array, b: Array) -> float:
+    """Return ½ mean_i |σ(R x_i + b) − u|², u = b + Rỹ, the cluster's part of the loss (3.18), by a forward pass."""
+    z = data.x[: data.n_own] @ R.T + b
+    np.maximum(z, 0.0, out=z)
+    z -= b + R @ data.y_tilde
+    return 0.5 * float(data.multiplicity @ np.einsum("ir,ir->i", z, z)) / data.total

@@ -1,0 +1,31 @@
+"""A flow that is known for all s at once, in the shape in which the event loop hands out its pieces."""
+
+from __future__ import annotations
+
+from truncflow_cli.flows.base import Counters
+from truncflow_cli.flows.frozen import FrozenLayer
+from truncflow_cli.integrate.solver import Piece
+
+
+class ClosedForm:
+    """Hands out the whole run as one piece after the start; the counterpart of ``solver.Solver``."""
+
+    def __init__(self, layer: FrozenLayer, s_end: float) -> None:
+        self.s = 0.0
+        self.finished = False
+        self.counters = Counters()
+        self._layer = layer
+        self._s_end = s_end
+
+    def start(self) -> Piece:
+        """Return the piece [0, 0] with the events at s = 0."""
+        self._events = self._layer.events(self._s_end)
+        self.finished = self._s_end <= 0.0
+        return Piece(0.0, 0.0, self._layer, [event for event in self._events if event[0] <= 0.0])
+
+    def advance(self) -> Piece:
+        """Return the piece [0, s_end]."""
+        self.s, self.finished = self._s_end, True
+        self.counters.steps += 1
+        self.counters.roots += len(self._events)
+        return Piece(0.0, self._s_end, self._layer, [event for event in self._events if event[0] > 0.0])

@@ -1,0 +1,55 @@
+"""Which solvers a problem needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from truncflow_cli.flows.frozen import FrozenLayer
+from truncflow_cli.flows.general import GeneralFlow
+from truncflow_cli.flows.general_data import general_data
+from truncflow_cli.flows.layer_data import layer_data
+from truncflow_cli.flows.separated import LayerFlow
+from truncflow_cli.integrate.closed_form import ClosedForm
+from truncflow_cli.integrate.merge import run_layers
+from truncflow_cli.integrate.solver import Solver
+from truncflow_cli.model.chunk import Chunk
+from truncflow_cli.model.problem import Problem
+
+
+def solve_flow(problem: Problem) -> Iterator[Chunk]:
+    """See ``integrate.solve``."""
+    if problem.flow == "general":
+        return run_layers(problem, [general_solver(problem)])
+    layers = range(problem.n_layers)
+    if problem.settings.freeze_rotation:
+        return run_layers(problem, [frozen_solver(problem, layer) for layer in layers])
+    return run_layers(problem, [layer_solver(problem, layer) for layer in layers])
+
+
+def frozen_solver(problem: Problem, layer: int) -> ClosedForm:
+    """Return the closed form of layer ``layer`` of the `separated` flow with R fixed."""
+    flow = FrozenLayer(layer_data(problem, layer), problem.R0[layer], problem.beta0[layer])
+    return ClosedForm(flow, problem.settings.s_end)
+
+
+def layer_solver(problem: Problem, layer: int) -> Solver:
+    """Return the solver of layer ``layer`` of the `separated` flow."""
+    settings = problem.settings
+    flow = LayerFlow(
+        layer_data(problem, layer),
+        problem.R0[layer],
+        problem.beta0[layer],
+        rtol=settings.rtol,
+        atol=settings.atol,
+        printed=problem.equations == "printed",
+    )
+    return Solver(flow, settings.s_end)
+
+
+def general_solver(problem: Problem) -> Solver:
+    """Return the solver of the `general` flow, all layers at once."""
+    settings = problem.settings
+    flow = GeneralFlow(
+        general_data(problem), problem.R0, problem.beta0, rtol=settings.rtol, atol=settings.atol
+    )
+    return Solver(flow, settings.s_end)

@@ -1,0 +1,113 @@
+"""What happens on a surface: pass through, stay (pin), or leave; THEORY of Filippov for gradient flows.
+
+On a surface z_k = 0 the field jumps by κ_k ∇z_k from the truncated (λ_k = 0) to the untruncated side (λ_k = 1): the
+loss is continuous, so its gradient can only jump along the surface's normal.
+
+* κ_k < 0: the kink of the loss is convex. The flow is steepest descent with the least-norm element of the Clarke
+  subdifferential, that is, λ minimises |v_0 + Σ λ_k κ_k ∇z_k|² over the box 0 ≤ λ_k ≤ 1. Where λ_k lies strictly
+  between, ż_k = 0 and the surface is pinned; λ_k = 1 has ż_k ≥ 0, λ_k = 0 has ż_k ≤ 0.
+* κ_k ≥ 0: the kink is concave and cannot hold the state; a coordinate that arrives goes through.
+
+Where one point lies on surfaces of several layers, the field is multilinear in its λ. Its neighbouring gradients then
+still span the normals' plane only, so the least-norm element of their hull has ż_k = 0 on the surfaces that hold, as
+the multilinear λ has; the two are found by linearising about the weights until they stay.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import lsq_linear
+
+from truncflow_cli.flows.base import LocalField, Surfaces
+from truncflow_cli.model.problem import Array, IntArray
+
+BoolArray = NDArray[np.bool_]
+
+#: Rounds of settling and linearising anew, for points that lie on surfaces of several layers at once.
+MAX_LINEARISATIONS = 25
+#: A weight this close to 0 or 1 counts as having reached it (weights are located to about 1e-13).
+LAMBDA_EDGE = 1e-11
+#: The same for a weight that has been located at its bound: it has come to leave.
+LAMBDA_EDGE_LEAVING = 1e-7
+
+
+def settle(surfaces: Surfaces) -> tuple[IntArray, Array]:
+    """Return (side, weight), each (m,): where each surface goes from here; side 2 is pinned with that weight."""
+    side, leaving = surfaces.side, surfaces.leaving != 0
+    weight = np.where(side == 2, surfaces.weight, side.astype(np.float64))
+    local = surfaces.field(weight)
+    through = leaving & (side != 2) & ~_convex(local)
+    weight[through] = 1.0 - weight[through]
+    for _ in range(MAX_LINEARISATIONS):
+        settled = _settle_affine(local, weight)
+        change = np.abs(settled - weight).max(initial=0.0)
+        weight = settled
+        if change <= LAMBDA_EDGE:
+            break
+        local = surfaces.field(weight)
+
+    edge = np.where(leaving & (side == 2), LAMBDA_EDGE_LEAVING, LAMBDA_EDGE)
+    new_side = np.full(side.size, 2, dtype=np.int64)
+    new_side[weight <= edge] = 0
+    new_side[weight >= 1.0 - edge] = 1
+    weight = np.where(new_side == 2, weight, new_side.astype(np.float64))
+    return new_side, weight
+
+
+def _convex(local: LocalField) -> BoolArray:
+    return (local.jump < 0.0) & (np.abs(local.normals).max(axis=1) > 0.0)
+
+
+def _settle_affine(local: LocalField, weight: Array) -> Array:
+    """Return the weights that the flow takes where the field is ``local``, starting from ``weight`` (m,)."""
+    weight = weight.copy()
+    convex = _convex(local)
+    directions = local.jump[:, None] * local.normals
+    weight[~convex] = np.round(weight[~convex])
+    for _ in range(2 * weight.size + 2):
+        fixed = local.velocity + weight[~convex] @ directions[~convex]
+        if convex.any():
+            weight[convex] = least_norm_weights(fixed, directions[convex], weight[convex])
+        velocity = fixed + weight[convex] @ directions[convex]
+        wrong = _wrong_side(local, ~convex, weight, velocity)
+        if wrong < 0:
+            break
+        weight[wrong] = 1.0 - weight[wrong]
+    return weight
+
+
+def _wrong_side(local: LocalField, candidates: BoolArray, weight: Array, velocity: Array) -> int:
+    """Return the candidate that moves most against the side it was given, or -1."""
+    speed = local.normals @ velocity
+    scale = np.abs(local.normals) @ np.abs(velocity)
+    against = np.where(weight > 0.5, -speed, speed)
+    against = np.where(candidates, against - 1e-12 * scale, -np.inf)
+    worst = int(np.argmax(against)) if against.size else -1
+    return worst if worst >= 0 and against[worst] > 0.0 else -1
+
+
+def least_norm_weights(velocity: Array, directions: Array, guess: Array) -> Array:
+    """Return λ in [0, 1]^m that minimises |velocity + λ @ directions|.
+
+    velocity (d,), directions (m, d), guess (m,): among equally good λ one near ``guess`` is preferred.
+    """
+    size = np.einsum("kd,kd->k", directions, directions)
+    if size.size == 1:
+        return np.clip(-(directions @ velocity) / size, 0.0, 1.0)
+    # Columns of unit length: surfaces of very different weight are then told apart equally well.
+    scale = np.sqrt(size)
+    columns = (directions / scale[:, None]).T
+    target = -(velocity + guess @ directions)
+    result = lsq_linear(columns, target, bounds=(-guess * scale, (1.0 - guess) * scale), method="bvls", tol=1e-15)
+    step = result.x
+    free = result.active_mask == 0
+    if free.any():
+        # The active set is right; its free weights, once more to full precision.
+        rest = target - columns[:, ~free] @ step[~free]
+        polished = np.linalg.lstsq(columns[:, free], rest, rcond=1e-12)[0]
+        inside = (polished >= (-guess * scale)[free]) & (polished <= ((1.0 - guess) * scale)[free])
+        if inside.all():
+            step = step.copy()
+            step[free] = polished
+    return np.clip(guess + step / scale, 0.0, 1.0)

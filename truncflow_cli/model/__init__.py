@@ -1,0 +1,1 @@
+"""The mathematical objects of the paper, as arrays and pure functions."""

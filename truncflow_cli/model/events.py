@@ -1,0 +1,44 @@
+"""The event log's vocabulary, shared by the integrators, the run file and the reports."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Kind(IntEnum):
+    """What happened (the names, in lower case, are those of the run file's enum)."""
+
+    TRUNCATE = 0
+    RELEASE = 1
+    PIN = 2
+    UNPIN = 3
+    SEPARATION_LOST = 4
+    SEPARATION_REGAINED = 5
+    COLLAPSE = 6
+    UNCOLLAPSE = 7
+    REST = 8
+
+
+#: One event: time, kind and the indices it concerns (0-based, -1 where an index does not apply).
+#: ``point`` counts rows of ``Problem.x``; ``side`` is where an unpinned point went (1 untruncated, 0 truncated).
+EVENT_DTYPE = np.dtype(
+    [
+        ("s", "f8"),
+        ("kind", "i1"),
+        ("layer", "i4"),
+        ("point", "i8"),
+        ("coordinate", "i4"),
+        ("cluster", "i4"),
+        ("side", "i1"),
+    ]
+)
+
+EventLog = NDArray[np.void]
+
+
+def event_log(rows: list[tuple[float, int, int, int, int, int, int]]) -> EventLog:
+    """Return the rows (s, kind, layer, point, coordinate, cluster, side) as an array of ``EVENT_DTYPE``."""
+    return np.array(rows, dtype=EVENT_DTYPE)
