@@ -50,17 +50,18 @@ class Change:
 
 @dataclass(frozen=True)
 class LocalField:
-    """The field on the surfaces that the state lies on: velocity + Σ_k λ_k κ_k ∇z_k.
+    """The field on the surfaces that the state lies on: velocity + Σ_k λ_k directions_k.
 
     Attributes:
         velocity: (d,) the field with all λ_k = 0, in orthonormal coordinates of the tangent space.
         normals: (m, d) ∇z_k.
-        jump: (m,) κ_k.
+        directions: (m, d) how the field jumps from the truncated to the untruncated side: κ_k ∇z_k, as the loss is
+            continuous (up to normals of other surfaces on which the state is held, where points share a surface).
     """
 
     velocity: Array
     normals: Array
-    jump: Array
+    directions: Array
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,10 @@ class PiecewiseFlow(Protocol):
 
     def surfaces(self, change: Change | None) -> Surfaces:
         """Describe the surfaces that the state lies on, after ``advance`` to ``change`` (None: at the start)."""
+        ...
+
+    def regroup(self, side: IntArray, weight: Array) -> Surfaces | None:
+        """Describe the surfaces anew if settling them like this changes which of them are one and the same."""
         ...
 
     def apply(self, side: IntArray, weight: Array) -> list[EventRow]:

@@ -2,26 +2,26 @@
 
 The mismatch E = W B + Y obeys, exactly, the linear equation
 
-    ∂_s E = −(W Wᵀ) E − E (BᵀB)                                                               (8.8)
+    ∂_s E = −(W Wᵀ) E − E (BᵀB)                                                            (8.8)
 
-which carries all of the flow's stiffness: with ‖W‖, ‖B‖ ~ 10³ its rates reach 10⁶, while B and W, which move by
-−WᵀE and −E Bᵀ, are slow once E is small. A step freezes W Wᵀ and BᵀB at its start, in whose eigenbases (8.8) is a
-set of scalar decays e^{−μ_ij s}, treated exactly. What is left of (8.8), and B and W, are polynomials through Gauss
-nodes, found by fixed-point sweeps. What that gives:
+which carries all of the flow's stiffness: with ‖W‖, ‖B‖ ~ 10³ its rates reach 10⁶, while B and W, which
+move by −WᵀE and −E Bᵀ, are slow once E is small. A step freezes W Wᵀ and BᵀB at its start, in whose
+eigenbases (8.8) is a set of scalar decays e^{−μ_ij s}, treated exactly. What is left of (8.8), and B and W,
+are polynomials through Gauss nodes, found by fixed-point sweeps. What that gives:
 
-* I = B Bᵀ − WᵀW is conserved to rounding, whatever the tolerance: its derivative vanishes at the nodes for any E there,
-  and Gauss quadrature integrates that derivative, a polynomial of degree 2m − 1, exactly;
+* I = B Bᵀ − WᵀW is conserved to rounding, whatever the tolerance: its derivative vanishes at the nodes for
+  any E there, and Gauss quadrature integrates that derivative, a polynomial of degree 2m − 1, exactly;
 * stiffness does not limit the step, and O(Q³) operations replace the O(Q⁶) of a Newton method's Jacobian;
 * E keeps its relative accuracy however small it gets, where W B + Y ends in rounding error.
 
-There is no closed form to use instead: Z = [B Wᵀ] obeys Z' = −½ ZZᵀZ + ½ I Z J − Z Ŷ with J = diag(1, −1), which becomes
-a matrix Riccati equation for ZᵀZ when I(0) is a multiple of the identity, but not for other starts.
+There is no closed form to use instead: Z = [B Wᵀ] obeys Z' = −½ ZZᵀZ + ½ I Z J − Z Ŷ with J = diag(1, −1)
+and Ŷ = [0 Yᵀ; Y 0], a matrix Riccati equation for ZᵀZ if I is a multiple of the identity, but not otherwise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -35,6 +35,8 @@ NODES = 16
 MAX_REACH = 2.0
 MAX_SWEEPS = 40
 EPS = float(np.finfo(np.float64).eps)
+#: Stands for zero in denominators.
+TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,8 @@ class Frame:
 
     @property
     def size(self) -> float:
-        """max(‖B‖, ‖W‖), Frobenius norms."""
-        return float(max(np.linalg.norm(self.B), np.linalg.norm(self.W)))
+        """The largest entry of B and W."""
+        return float(max(np.abs(self.B).max(), np.abs(self.W).max()))
 
     @property
     def rounding(self) -> float:
@@ -106,8 +108,8 @@ class Step:
 
     Attributes:
         start: state at the beginning.
-        frame: its eigenbases.
-        h: length.
+        stop: flow time at the end.
+        frame: the eigenbases of ``start``.
         dB: (m, Q, C) Legendre coefficients of ∂_s B.
         dW: (m, Q, Q) those of ∂_s W.
         rest: (m, Q, C) those of ∂_s E + rates · E.
@@ -117,14 +119,19 @@ class Step:
     """
 
     start: State
+    stop: float
     frame: Frame
-    h: float
     dB: Array
     dW: Array
     rest: Array
     power: Array
     error: float
     sweeps: int
+
+    @property
+    def h(self) -> float:
+        """The length."""
+        return self.stop - self.start.s
 
     def at(self, s: Array) -> Path:
         """Return the solution at the times ``s`` (T,) inside the step."""
@@ -149,9 +156,8 @@ class Step:
 
     def end(self) -> State:
         """Return the state at the end of the step."""
-        s = self.start.s + self.h
-        path = self.at(np.array([s]))
-        return State(s, path.B[0], path.W[0], path.E[0], float(path.dissipated[0]))
+        path = self.at(np.array([self.stop]))
+        return State(self.stop, path.B[0], path.W[0], path.E[0], float(path.dissipated[0]))
 
     def speed_bound(self) -> Array:
         """Return (C,) bounds on |∂_s β^(ℓ)| over the step."""
@@ -162,9 +168,9 @@ class Step:
     def _reconcile(self, t: Array, dB: Array, dW: Array, E: Array) -> tuple[Array, Array, Array]:
         """Make B, W and E agree at times ``t`` (T, 1, 1) into the step, given their changes and E itself.
 
-        W B + Y − E is damped as the flow would damp it, with rates μ_ij and along directions that leave I unchanged. Where
-        it is then no more than rounding E stands, being the more accurate; elsewhere E becomes W B + Y, so that
-        the two cannot drift apart.
+        W B + Y − E is damped as the flow would damp it, with rates μ_ij and along directions that leave I
+        unchanged. Where it is then no more than rounding E stands, being the more accurate; elsewhere E
+        becomes W B + Y, so that the two cannot drift apart.
         """
         frame = self.frame
         W, B = frame.W + dW, frame.B + dB
@@ -177,8 +183,9 @@ class Step:
 def steps(state: State, Y: Array, s_end: float, rtol: float) -> Iterator[Step]:
     """Yield the steps that take the flow from ``state``, which is not at rest, to ``s_end``.
 
-    The error of a step is held below rtol · max(‖B‖, ‖W‖) in B and W and below rtol · ‖E‖ in E. There is no absolute
-    part: near the saddle B = W = 0 errors grow along with the state, whose norm vanishes at rest only.
+    The error of a step is held below rtol times the largest entry of B and W, in E below rtol times that of
+    E. There is no absolute part: near the saddle B = W = 0 errors grow along with the state, which vanishes
+    at rest only.
 
     Args:
         state: where to start.
@@ -194,19 +201,21 @@ def steps(state: State, Y: Array, s_end: float, rtol: float) -> Iterator[Step]:
     frame = frame_of(state, Y)
     h = 0.5 / (float(frame.rates.max()) + float(np.linalg.norm(state.E, 2)))
     while state.s < s_end:
-        last = h >= s_end - state.s
-        step = attempt(state, frame, s_end - state.s if last else h, loss0)
-        if step is not None and step.error <= tolerance:
+        stop = min(state.s + h, s_end)
+        if not stop > state.s * (1.0 + 8.0 * EPS):
+            raise RunFailed(
+                f"the flow cannot be followed beyond s = {state.s:.6g}: it changes too fast", state.s
+            )
+        step = attempt(state, frame, stop, loss0)
+        if step is None:
+            h = 0.4 * (stop - state.s)
+            continue
+        h = step.h * resize(step.error, tolerance)
+        if step.error <= tolerance:
             yield step
             state = step.end()
-            state = replace(state, s=s_end) if last else state
             frame = frame_of(state, Y)
-            h = step.h * resize(step.error, tolerance)
-            h = min(h, MAX_REACH / max(float(np.linalg.norm(state.E, 2)), MAX_REACH / s_end))
-        else:
-            h = 0.4 * min(h, s_end - state.s) if step is None else step.h * resize(step.error, tolerance)
-        if not h > 8.0 * EPS * state.s:
-            raise RunFailed(f"the flow cannot be followed beyond s = {state.s:.6g}: it changes too fast", state.s)
+            h = min(h, MAX_REACH / max(float(np.linalg.norm(state.E, 2)), TINY))
 
 
 def frame_of(state: State, Y: Array) -> Frame:
@@ -218,9 +227,9 @@ def frame_of(state: State, Y: Array) -> Frame:
     return Frame(U, G, rates, U.T @ state.W, state.B @ G, U.T @ state.E @ G, U.T @ Y @ G)
 
 
-def attempt(start: State, frame: Frame, h: float, loss0: float) -> Step | None:
-    """Return the step of length ``h`` with its error estimate, or None where the sweeps do not converge."""
-    gauss = rule(NODES)
+def attempt(start: State, frame: Frame, stop: float, loss0: float) -> Step | None:
+    """Return the step to time ``stop`` with its error estimate, or None where the sweeps do not converge."""
+    gauss, h = rule(NODES), stop - start.s
     with np.errstate(over="ignore", invalid="ignore"):
         nodes = sweep(frame, h, gauss)
         if nodes is None:
@@ -231,24 +240,24 @@ def attempt(start: State, frame: Frame, h: float, loss0: float) -> Step | None:
         # What the highest polynomials contribute to the integrals; the true error is that of the next ones.
         highest = h / (2.0 * (2 * NODES - 1))
         error = max(
-            highest * max(np.linalg.norm(dB[-1]), np.linalg.norm(dW[-1])) / frame.size,
-            highest * np.linalg.norm(rest[-1] / (1.0 + h * frame.rates)) / max(np.linalg.norm(frame.E), 1e-300),
-            highest * abs(power[-1]) / loss0,
+            highest * max(np.abs(dB[-1]).max(), np.abs(dW[-1]).max()) / frame.size,
+            highest * np.abs(rest[-1] / (1.0 + h * frame.rates)).max() / max(np.abs(frame.E).max(), TINY),
+            highest * abs(power[-1]) / max(loss0, TINY),
         )
     if not np.isfinite(error):
         return None
-    return Step(start, frame, h, dB, dW, rest, power, float(error), sweeps)
+    return Step(start, stop, frame, dB, dW, rest, power, float(error), sweeps)
 
 
 def sweep(frame: Frame, h: float, gauss: Rule) -> tuple[Array, Array, Array, int] | None:
     """Solve a step's collocation equations by fixed-point sweeps.
 
     Returns:
-        ∂_s B (m, Q, C), ∂_s W (m, Q, Q) and ∂_s E + rates · E (m, Q, C) at the nodes and the number of sweeps, or None
-        where they do not converge.
+        ∂_s B (m, Q, C), ∂_s W (m, Q, Q) and ∂_s E + rates · E (m, Q, C) at the nodes and the number of
+        sweeps, or None where they do not converge.
     """
     z = h * frame.rates
-    kernel = h * np.einsum("ikqc,kj->ijqc", gauss.moments(z, gauss.nodes), gauss.to_legendre)
+    kernel = h * gauss.kernels(z)
     E = decayed = np.exp(-gauss.nodes[:, None, None] * z) * frame.E
     dB, dW = np.zeros((gauss.size, *frame.B.shape)), np.zeros((gauss.size, *frame.W.shape))
     change = np.inf
@@ -271,7 +280,7 @@ def sweep(frame: Frame, h: float, gauss: Rule) -> tuple[Array, Array, Array, int
 
 def resize(error: float, tolerance: float) -> float:
     """Return the factor for the next step size, given that errors go like its `NODES`-th power."""
-    return float(np.clip(0.9 * (tolerance / max(error, 1e-300)) ** (1.0 / NODES), 0.1, 4.0))
+    return float(np.clip(0.9 * (tolerance / max(error, TINY)) ** (1.0 / NODES), 0.1, 4.0))
 
 
 def transposed(M: Array) -> Array:

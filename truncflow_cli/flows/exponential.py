@@ -4,8 +4,8 @@ On a step of length h the equation x' = −μ x + n(t), μ ≥ 0, has the soluti
 
     x(θ h) = e^{−z θ} x(0) + h ∫₀^θ e^{−z (θ − t)} n(t h) dt,   z = h μ.
 
-With n a polynomial through its values at Gauss nodes the integral is a sum of the moments G_k of `Rule.moments`,
-which are evaluated to rounding error for any z: stiffness (z ≫ 1) costs nothing.
+With n a polynomial through its values at Gauss nodes the integral is a sum of the moments G_k that
+`Rule.moments` evaluates to rounding error for any z: stiffness (z ≫ 1) costs nothing.
 """
 
 from __future__ import annotations
@@ -59,6 +59,12 @@ class Rule:
         G[:, :, stiff] = self._moments_by_recurrence(flat[stiff], theta)
         return G.reshape(theta.size, self.size, *z.shape)
 
+    def kernels(self, z: Array) -> Array:
+        """Return (m, m, ...): the integral at node i from n at the nodes j, for every z ≥ 0 (...)."""
+        G = self.moments(z, self.nodes).reshape(self.size, self.size, z.size)
+        kernels: Array = (self.to_legendre.T @ G).reshape(self.size, self.size, *z.shape)
+        return kernels
+
     def _moments_by_quadrature(self, z: Array, theta: Array) -> Array:
         t, w = gauss(QUADRATURE_POINTS)
         P = legendre(self.size, np.outer(theta, t))[:-1].transpose(1, 0, 2)
@@ -86,6 +92,7 @@ def legendre(degree: int, t: Array) -> Array:
     return np.stack(P[: degree + 1])
 
 
+@lru_cache
 def gauss(n: int) -> tuple[Array, Array]:
     """Return the nodes and weights, each (n,), of the Gauss-Legendre rule on [0, 1]."""
     x, w = np.polynomial.legendre.leggauss(n)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from truncflow_cli.flows.base import Change, Counters, EventRow, LocalField, Surfaces
@@ -13,6 +15,10 @@ from truncflow_cli.flows.kernels.polynomial import first_exit
 from truncflow_cli.flows.kernels.separated import PINNED, TRUNCATED, UNTRUNCATED, orthonormalise
 from truncflow_cli.model.network import adjoint, forward_pass, tangent, velocity
 from truncflow_cli.model.problem import Array, IntArray
+
+#: Surface (row of the data, layer, coordinate), and the surfaces of points that coincide there.
+Key = tuple[int, int, int]
+Group = tuple[Key, ...]
 
 MAX_ORDER = 20
 STEP_SHARE = 0.1
@@ -47,10 +53,10 @@ class GeneralFlow:
         self._on_start = np.nonzero(np.abs(z) <= self.noise[:, None, None])
         self.log = NetworkLog(data, self.pattern)
 
-        self.pins: list[tuple[int, int, int]] = []
+        self.pins: list[Group] = []
         self.pin_weight = np.empty(0)
         self._pin_of = np.full(self.pattern.shape, -1, np.int64)
-        self._chosen: list[tuple[int, int, int]] = []
+        self._chosen: list[Group] = []
 
         n = order + 1
         self._order = 0
@@ -67,25 +73,40 @@ class GeneralFlow:
 
     # -- the field ---------------------------------------------------------------------------------------------
 
-    def _weights(self, surfaces: list[tuple[int, int, int]], weight: Array) -> Array:
-        """Return h (n, L, Q): the pattern, with ``weight`` (m,) on ``surfaces``."""
+    def _groups(self, keys: Iterable[Key], pattern: Array) -> list[Group]:
+        """Put surfaces together that are one and the same: those of points which an earlier layer has made coincide.
+
+        Points that are truncated in all coordinates of a layer leave it at −β^(ℓ), and share all later surfaces.
+        """
+        groups: dict[tuple[int, ...], list[Key]] = {}
+        for i, layer, r in sorted(keys):
+            closed = np.flatnonzero((pattern[i, :layer] != UNTRUNCATED).all(axis=1))
+            merged = int(closed[-1]) if closed.size else -1 - i
+            groups.setdefault((layer, r, merged), []).append((i, layer, r))
+        return [tuple(members) for members in groups.values()]
+
+    def _weights(self, groups: list[Group], weight: Array) -> Array:
+        """Return h (n, L, Q): the pattern, with ``weight`` (m,) on the groups' surfaces."""
         h = (self.pattern == UNTRUNCATED).astype(np.float64)
-        for (i, layer, r), value in zip(surfaces, weight, strict=True):
-            h[i, layer, r] = value
+        for members, value in zip(groups, weight, strict=True):
+            for key in members:
+                h[key] = value
         return h
 
-    def _local(self, surfaces: list[tuple[int, int, int]], weight: Array) -> tuple[LocalField, Array, Array]:
-        """Return the field about ``weight`` on ``surfaces``, the adjoints q (m, L, Q) and w_r (m,) there."""
+    def _local(self, groups: list[Group], weight: Array) -> tuple[LocalField, Array]:
+        """Return the field about ``weight`` on ``groups``, and how each member's w answers to its λ (k, L, Q)."""
         data = self.data
-        h = self._weights(surfaces, weight)
+        h = self._weights(groups, weight)
         state = forward_pass(data.x, self.R, self.b, lambda layer, _: h[:, layer])
         w, c, Om = velocity(state, h, self.R, self.b, data.y_tilde[data.label], data.weight)
-        q, normals = adjoint(surfaces, state.z, h, self.R)
-        push = np.array([w[key] for key in surfaces])
-        weights = data.weight[[key[0] for key in surfaces]]
-        jump = -weights * push
-        moving = tangent(c, Om) - (weight * jump) @ normals
-        return LocalField(moving, normals, jump), q, push
+        members = [key for group in groups for key in group]
+        q, gradients = adjoint(members, state.z, h, self.R)
+        push = np.array([w[key] for key in members])
+        jump = -data.weight[[key[0] for key in members]] * push
+        starts = np.cumsum([0] + [len(group) for group in groups[:-1]])
+        directions = np.add.reduceat(jump[:, None] * gradients, starts, axis=0)
+        moving = tangent(c, Om) - weight @ directions
+        return LocalField(moving, gradients[starts], directions), push[:, None, None] * q
 
     # -- the series --------------------------------------------------------------------------------------------
 
@@ -95,20 +116,20 @@ class GeneralFlow:
         layers, dim = self.b.shape
         pins = len(self.pins)
         pin_c, pin_Om = np.zeros((pins, layers, dim)), np.zeros((pins, layers, dim, dim))
-        pin_w, inverse = np.zeros((pins, layers, dim)), np.zeros((pins, pins))
+        member_w, inverse = np.zeros((0, layers, dim)), np.zeros((pins, pins))
         if self._lams.shape[1] != pins:
             self._lams = np.zeros((self.order_limit + 1, pins))
         if pins:
             self._stay_on_surfaces()
             self._lams[0] = self.pin_weight
-            local, q, push = self._local(self.pins, self.pin_weight)
-            directions = local.jump[:, None] * local.normals
-            pin_c, pin_Om = split_tangent(directions, layers, dim)
-            pin_w = push[:, None, None] * q
-            inverse = np.linalg.pinv(local.normals @ directions.T, rcond=1e-11)
+            local, member_w = self._local(self.pins, self.pin_weight)
+            pin_c, pin_Om = split_tangent(local.directions, layers, dim)
+            inverse = np.linalg.pinv(self._held_normals() @ local.directions.T, rcond=1e-11)
             self.counters.slides += 1
         self._Rs[0], self._bs[0], self._energies[0] = self.R, self.b, self.energy
-        where = np.array(self.pins, dtype=np.int64).reshape(-1, 3)
+        where = np.array([members[0] for members in self.pins], dtype=np.int64).reshape(-1, 3)
+        member_point = np.array([key[0] for members in self.pins for key in members], dtype=np.int64)
+        member_pin = np.repeat(np.arange(pins), [len(members) for members in self.pins])
         acts = (self.pattern != UNTRUNCATED).any(axis=(1, 2))
         scale = max(float(np.abs(self.b).max()), float(np.abs(data.y_tilde).max()), self.atol / self.rtol)
         scale_energy = max(data.spread**2, scale**2)
@@ -116,21 +137,28 @@ class GeneralFlow:
             self._Rs, self._bs, self._energies, self._Ms, self._us, self._cs, self._Oms, self._zs, self._ws,
             data.x, data.label, data.weight, data.y_tilde, self.pattern, acts,
             self._pin_of, where[:, 0].copy(), where[:, 1].copy(), where[:, 2].copy(), self._lams,
-            pin_c, pin_Om, pin_w, inverse,
+            pin_c, pin_Om, inverse, member_point, member_pin, member_w,
             self.order_limit, scale, scale_energy, STEP_SHARE * self.rtol, reach,
         )  # fmt: skip
         self.counters.steps += 1
         self.counters.orders += self._order
         return float(h)
 
+    def _held_normals(self) -> Array:
+        """∇z of the pinned surfaces as the series sees them: pinned coordinates of earlier layers pass nothing on."""
+        h = (self.pattern == UNTRUNCATED).astype(np.float64)
+        z = forward_pass(self.data.x, self.R, self.b, lambda layer, _: h[:, layer]).z
+        return adjoint([members[0] for members in self.pins], z, h, self.R)[1]
+
     def _stay_on_surfaces(self) -> None:
         """Move the state back onto the pinned surfaces (rounding and the last bits of the series drift off them)."""
         h = self._weights(self.pins, self.pin_weight)
         state = forward_pass(self.data.x, self.R, self.b, lambda layer, _: h[:, layer])
-        off = np.array([state.z[key] for key in self.pins])
+        keys = [members[0] for members in self.pins]
+        off = np.array([state.z[key] for key in keys])
         if np.abs(off).max() <= 1e-15 * (self.data.length.max() + np.abs(self.b).max()):
             return
-        _, normals = adjoint(self.pins, state.z, h, self.R)
+        _, normals = adjoint(keys, state.z, h, self.R)
         back = -np.linalg.lstsq(normals, off, rcond=1e-11)[0]
         c, Om = split_tangent(back[None], *self.b.shape)
         self.b += c[0] + np.einsum("lij,lj->li", Om[0], self.b)
@@ -170,7 +198,6 @@ class GeneralFlow:
     def advance(self, t: float) -> None:
         """See ``PiecewiseFlow.advance``."""
         self.energy = kernels.evaluate_state(self._Rs, self._bs, self._energies, self._order, t, self.R, self.b)
-        self._t = t
         for pin in range(len(self.pins)):
             self.pin_weight[pin] = np.polynomial.polynomial.polyval(t, self._lams[: self._order, pin])
 
@@ -182,42 +209,66 @@ class GeneralFlow:
 
     def surfaces(self, change: Change | None) -> Surfaces:
         """See ``PiecewiseFlow.surfaces``: the pinned ones, the one that left, and all others at zero to rounding."""
-        leaving: set[tuple[int, int, int]] = set()
+        leaving: set[Key] = set()
         if change is None:
-            near = list(zip(*(index.tolist() for index in self._on_start), strict=True))
+            zero = self._on_start
         else:
             kind, *where = change.what
-            leaving.add(tuple(where) if kind == "surface" else self.pins[where[0]])
+            leaving.update([tuple(where)] if kind == "surface" else self.pins[where[0]])
             h = self._weights(self.pins, self.pin_weight)
             z = forward_pass(self.data.x, self.R, self.b, lambda layer, _: h[:, layer]).z
             zero = np.nonzero(np.abs(z) <= 2 * self.noise[:, None, None])
-            near = list(zip(*(index.tolist() for index in zero), strict=True))
-        chosen = sorted({*near, *self.pins, *leaving})
-        weights = dict(zip(self.pins, self.pin_weight.tolist(), strict=True))
-        side = np.array([self.pattern[key] for key in chosen], dtype=np.int64)
-        weight = np.array([weights.get(key, float(s == UNTRUNCATED)) for key, s in zip(chosen, side, strict=True)])
+        near = zip(*(index.tolist() for index in zero), strict=True)
+        pinned = {key: w for members, w in zip(self.pins, self.pin_weight, strict=True) for key in members}
+        chosen = self._groups({*near, *pinned, *leaving}, self.pattern)
+        return self._describe(chosen, pinned, self.pattern, leaving)
+
+    def _describe(self, chosen: list[Group], pinned: dict[Key, float], pattern: Array, leaving: set[Key]) -> Surfaces:
         self._chosen = chosen
+        weight = [
+            np.mean([pinned.get(key, float(pattern[key] == UNTRUNCATED)) for key in members]) for members in chosen
+        ]
         return Surfaces(
-            side=side,
-            weight=weight,
-            leaving=np.array([key in leaving for key in chosen], dtype=np.int64),
+            side=np.array([_common_side(members, pattern) for members in chosen], dtype=np.int64),
+            weight=np.array(weight, dtype=np.float64),
+            leaving=np.array([not leaving.isdisjoint(members) for members in chosen], dtype=np.int64),
             field=lambda about: self._local(chosen, about)[0],
         )
 
+    def regroup(self, side: IntArray, weight: Array) -> Surfaces | None:
+        """See ``PiecewiseFlow.regroup``: points come to coincide, or part, as an earlier layer's surface is settled."""
+        pattern, pinned = self._settled(side, weight)
+        chosen = self._groups([key for members in self._chosen for key in members], pattern)
+        if chosen == self._chosen:
+            return None
+        return self._describe(chosen, pinned, pattern, set())
+
+    def _settled(self, side: IntArray, weight: Array) -> tuple[Array, dict[Key, float]]:
+        """Return the pattern in which the chosen surfaces have these sides, and the weights of the pinned ones."""
+        pattern = self.pattern.copy()
+        pinned: dict[Key, float] = {}
+        for members, s, value in zip(self._chosen, side.tolist(), weight.tolist(), strict=True):
+            for key in members:
+                pattern[key] = s
+                if s == PINNED:
+                    pinned[key] = value
+        return pattern, pinned
+
     def apply(self, side: IntArray, weight: Array) -> list[EventRow]:
         """See ``PiecewiseFlow.apply``."""
+        pattern, pinned = self._settled(side, weight)
         events: list[EventRow] = []
-        for key, s in zip(self._chosen, side.tolist(), strict=True):
+        for key in [key for members in self._chosen for key in members]:
             before = int(self.pattern[key])
-            self.pattern[key] = s
-            events += self.log.passage(key, before, s)
+            self.pattern[key] = pattern[key]
+            events += self.log.passage(key, before, int(pattern[key]))
         events += self.log.collapses()
-        for key in self.pins:
-            self._pin_of[key] = -1
-        self.pins = [key for key, s in zip(self._chosen, side, strict=True) if s == PINNED]
-        self.pin_weight = weight[side == PINNED].copy()
-        for index, key in enumerate(self.pins):
-            self._pin_of[key] = index
+        self._pin_of[:] = -1
+        self.pins = self._groups(pinned, self.pattern)
+        self.pin_weight = np.array([np.mean([pinned[key] for key in members]) for members in self.pins])
+        for index, members in enumerate(self.pins):
+            for key in members:
+                self._pin_of[key] = index
         return events
 
     def at_rest(self) -> list[EventRow]:
@@ -231,6 +282,12 @@ class GeneralFlow:
         if np.abs(c).max() > 8 * eps * size or np.abs(Om).max() > 32 * eps * size**2:
             return []
         return self.log.rest()
+
+
+def _common_side(members: Group, pattern: Array) -> int:
+    """Return the side that all members are on; they are held where they differ."""
+    sides = {int(pattern[key]) for key in members}
+    return sides.pop() if len(sides) == 1 else PINNED
 
 
 def split_tangent(vectors: Array, layers: int, dim: int) -> tuple[Array, Array]:

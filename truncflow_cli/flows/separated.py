@@ -299,17 +299,20 @@ class LayerFlow:
         self._on_surface = (points, rows)
         Ju, Om = self._velocity()
         u = self.b + self.R @ data.y_tilde
-        local = LocalField(
-            velocity=np.concatenate([-Ju, np.sqrt(2.0) * Om[np.triu_indices(data.dim, 1)]]),
-            normals=self._normals(points, rows),
-            jump=data.multiplicity[points] / data.total * u[rows],
-        )
+        normals = self._normals(points, rows)
+        jump = data.multiplicity[points] / data.total * u[rows]
+        velocity = np.concatenate([-Ju, np.sqrt(2.0) * Om[np.triu_indices(data.dim, 1)]])
+        local = LocalField(velocity, normals, jump[:, None] * normals)
         return Surfaces(
             side=side,
             weight=weight,
             leaving=np.array([key in leaving for key in chosen], dtype=np.int64),
             field=lambda _: local,
         )
+
+    def regroup(self, side: IntArray, weight: Array) -> Surfaces | None:
+        """See ``PiecewiseFlow.regroup``: coinciding points coincide for ever."""
+        return None
 
     def apply(self, side: IntArray, weight: Array) -> list[EventRow]:
         """See ``PiecewiseFlow.apply``."""

@@ -19,17 +19,36 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import lsq_linear
 
-from truncflow_cli.flows.base import LocalField, Surfaces
+from truncflow_cli.flows.base import Change, EventRow, LocalField, PiecewiseFlow, Surfaces
+from truncflow_cli.integrate.dependent import spread
 from truncflow_cli.model.problem import Array, IntArray
 
 BoolArray = NDArray[np.bool_]
 
 #: Rounds of settling and linearising anew, for points that lie on surfaces of several layers at once.
 MAX_LINEARISATIONS = 25
+#: Speed of a coordinate, in units of its rounding error's scale, below which it stays where it is.
+STAYS = 1e-10
+#: Rounds of settling and finding that other points coincide now.
+MAX_REGROUPINGS = 10
 #: A weight this close to 0 or 1 counts as having reached it (weights are located to about 1e-13).
 LAMBDA_EDGE = 1e-11
 #: The same for a weight that has been located at its bound: it has come to leave.
 LAMBDA_EDGE_LEAVING = 1e-7
+
+
+def settle_flow(flow: PiecewiseFlow, change: Change | None) -> list[EventRow]:
+    """Settle the surfaces that ``flow`` lies on after ``change`` (None: at the start); return the events."""
+    surfaces = flow.surfaces(change)
+    if surfaces.side.size == 0:
+        return []
+    side, weight = settle(surfaces)
+    for _ in range(MAX_REGROUPINGS):
+        regrouped = flow.regroup(side, weight)
+        if regrouped is None:
+            break
+        side, weight = settle(regrouped)
+    return flow.apply(side, weight)
 
 
 def settle(surfaces: Surfaces) -> tuple[IntArray, Array]:
@@ -51,19 +70,39 @@ def settle(surfaces: Surfaces) -> tuple[IntArray, Array]:
     new_side = np.full(side.size, 2, dtype=np.int64)
     new_side[weight <= edge] = 0
     new_side[weight >= 1.0 - edge] = 1
+    new_side, weight = _hold_together(local, new_side, weight)
     weight = np.where(new_side == 2, weight, new_side.astype(np.float64))
     return new_side, weight
 
 
+def _hold_together(local: LocalField, side: IntArray, weight: Array) -> tuple[IntArray, Array]:
+    """Pin the surfaces that the others hold in place too, as long as the weights leave room for it."""
+    velocity = local.velocity + weight @ local.directions
+    scale = np.abs(local.normals) @ np.abs(velocity)
+    stays = np.flatnonzero(_convex(local) & (np.abs(local.normals @ velocity) <= STAYS * scale))
+    if stays.size < 2:
+        return side, weight
+    found = spread(local.directions[stays], weight[stays])
+    if found is None:
+        return side, weight
+    which, spread_weight, forced = found
+    side, weight = side.copy(), weight.copy()
+    dependent = stays[which]
+    weight[stays] = spread_weight
+    side[dependent] = np.where(forced, np.round(weight[dependent]).astype(np.int64), 2)
+    return side, weight
+
+
 def _convex(local: LocalField) -> BoolArray:
-    return (local.jump < 0.0) & (np.abs(local.normals).max(axis=1) > 0.0)
+    """Return which kinks of the loss are convex, κ_k < 0."""
+    return np.einsum("kd,kd->k", local.normals, local.directions) < 0.0
 
 
 def _settle_affine(local: LocalField, weight: Array) -> Array:
     """Return the weights that the flow takes where the field is ``local``, starting from ``weight`` (m,)."""
     weight = weight.copy()
     convex = _convex(local)
-    directions = local.jump[:, None] * local.normals
+    directions = local.directions
     weight[~convex] = np.round(weight[~convex])
     for _ in range(2 * weight.size + 2):
         fixed = local.velocity + weight[~convex] @ directions[~convex]

@@ -8,11 +8,11 @@ import numpy as np
 
 from truncflow_cli.errors import RunFailed
 from truncflow_cli.flows.base import EventRow, PiecewiseFlow, Series
-from truncflow_cli.integrate.pinning import settle
+from truncflow_cli.integrate.pinning import settle_flow
 from truncflow_cli.model.problem import Array
 
-#: Events at one and the same instant, beyond twice the surfaces there are, after which the flow is given up.
-STUCK = 100_000
+#: Changes at one and the same instant after which the flow is given up.
+STUCK = 2_000
 #: How much further than the last spacing of events the next series is made to reach.
 REACH_AFTER_EVENT = 2.0
 #: How much further the next series reaches when the last one met no event.
@@ -62,9 +62,7 @@ class Solver:
     def start(self) -> Piece:
         """Settle the initial state; return the piece [0, 0] with the events at s = 0."""
         rows = self.flow.conditions_at_start()
-        surfaces = self.flow.surfaces(None)
-        if surfaces.side.size:
-            rows += self.flow.apply(*settle(surfaces))
+        rows += settle_flow(self.flow, None)
         self._resting = self._look_for_rest(rows)
         self.flow.expand(0.0)
         self.finished = self._s_end <= 0.0
@@ -101,9 +99,8 @@ class Solver:
         flow.advance(t)
         self._move_on(t, last=change is None and h >= left)
         if change is not None:
-            surfaces = flow.surfaces(change)
-            rows = flow.apply(*settle(surfaces))
-            self._watch_instant(t, surfaces.side.size)
+            rows = settle_flow(flow, change)
+            self._watch_instant(t)
             self._resting = self._look_for_rest(rows)
             events += [(self.s, row) for row in rows]
         self._plan(t, change is not None)
@@ -128,9 +125,9 @@ class Solver:
         else:
             self._reach = max(0.5 * (self._reach + REACH_AFTER_EVENT * t), 1e-14 * self._s_end)
 
-    def _watch_instant(self, t: float, surfaces: int) -> None:
+    def _watch_instant(self, t: float) -> None:
         self._at_instant = self._at_instant + 1 if t <= 2 * np.spacing(self.s) else 0
-        if self._at_instant > 100 + 20 * surfaces and self._at_instant > STUCK // (1 + surfaces):
+        if self._at_instant > STUCK:
             raise RunFailed(f"events pile up at s = {self.s:.17g} without end", self.s)
 
     def _look_for_rest(self, rows: list[EventRow]) -> bool:

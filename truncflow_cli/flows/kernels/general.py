@@ -130,18 +130,20 @@ def products(n, R, M):
 @kernel
 def expand(
     R, b, energy, M, u, c, Om, z, w, x, label, weight, y_tilde, pattern, acts,
-    pin_of, pin_point, pin_layer, pin_row, lam, pin_c, pin_Om, pin_w, pin_inverse,
+    pin_of, pin_point, pin_layer, pin_row, lam, pin_c, pin_Om, pin_inverse, member_point, member_pin, member_w,
     order, scale_b, scale_energy, tolerance, reach,
 ):  # fmt: skip
     """Extend the series, order by order, until they are accurate over ``reach``; return (h, order used).
 
-    R (P+1, L, Q, Q), b (P+1, L, Q), energy (P+1,), lam (P+1, m) hold the state in their entry 0. ``pin_c`` (m, L, Q),
-    ``pin_Om`` (m, L, Q, Q) and ``pin_w`` (m, L, Q) say how c, Ω and the pinned point's w answer to its λ.
+    R (P+1, L, Q, Q), b (P+1, L, Q), energy (P+1,), lam (P+1, m) hold the state in their entry 0. A pinned surface may
+    be that of several points, of which ``pin_point`` is one. ``pin_c`` (m, L, Q) and ``pin_Om`` (m, L, Q, Q) say how c
+    and Ω answer to λ, and ``member_w`` (k, L, Q) how the w of point ``member_point`` does, to λ ``member_pin``.
     """
     size = x.shape[0]
     layers, dim = b.shape[1], b.shape[2]
     pins = pin_row.size
     size_before = np.inf
+    pull_before = np.inf
     h = 0.0
     products(0, R, M)
     for i in range(size):
@@ -173,6 +175,7 @@ def expand(
         if pins > 0:
             # Sliding: choose the n-th coefficients of λ so that z_{n+1} vanishes on the pinned surfaces.
             speed = np.empty(pins)
+            corrections = np.empty(pins)
             for k in range(pins):
                 forward(n + 1, pin_point[k], x, R, b, M, pattern, z)
                 speed[k] = (n + 1) * z[pin_point[k], pin_layer[k], n + 1, pin_row[k]]
@@ -184,9 +187,13 @@ def expand(
                 for l in range(layers):  # noqa: E741
                     for r in range(dim):
                         c[n, l, r] += correction * pin_c[k, l, r]
-                        w[pin_point[k], l, n, r] += correction * pin_w[k, l, r]
                         for j in range(dim):
                             Om[n, l, r, j] += correction * pin_Om[k, l, r, j]
+                corrections[k] = correction
+            for k in range(member_pin.size):
+                for l in range(layers):  # noqa: E741
+                    for r in range(dim):
+                        w[member_point[k], l, n, r] += corrections[member_pin[k]] * member_w[k, l, r]
             next_state(n, R, b, c, Om)
             products(n + 1, R, M)
         for i in range(size):
@@ -205,6 +212,9 @@ def expand(
                     power += c[m, l, i] * c[n - m, l, i]
         energy[n + 1] = power / (n + 1)
         largest = max(largest, abs(energy[n + 1]) / scale_energy)
+        pull = 0.0
+        for k in range(pins):
+            pull = max(pull, abs(lam[n, k]))
         if not np.isfinite(largest):
             return -1.0, n + 1
         if n >= 1:
@@ -213,9 +223,15 @@ def expand(
                 h = (tolerance / largest) ** (1.0 / (n + 1))
             if size_before > 0.0:
                 h = min(h, (tolerance / size_before) ** (1.0 / n))
+            # The weights are derivatives of the state, as it were, and converge one order later.
+            if pull > 0.0:
+                h = min(h, (tolerance / pull) ** (1.0 / n))
+            if n >= 2 and pull_before > 0.0:
+                h = min(h, (tolerance / pull_before) ** (1.0 / (n - 1)))
             if n >= 2 and h >= reach:
                 return h, n + 1
         size_before = largest
+        pull_before = pull
     return h, order
 
 

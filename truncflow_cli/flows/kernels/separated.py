@@ -85,6 +85,7 @@ def expand(
     dim = b.shape[1]
     pins = pin_row.size
     size_before = np.inf
+    pull_before = np.inf
     h = 0.0
     for n in range(order):
         # The state's n-th coefficients and what is linear in them.
@@ -202,6 +203,10 @@ def expand(
             for a in range(dim):
                 largest = max(largest, abs(R[n + 1, i, a]))
 
+        pull = 0.0
+        for k in range(pins):
+            pull = max(pull, abs(lam[n, k]))
+
         # How far the series of this order can be trusted.
         if not np.isfinite(largest):
             return -1.0, n + 1
@@ -211,9 +216,15 @@ def expand(
                 h = (tolerance / largest) ** (1.0 / (n + 1))
             if size_before > 0.0:
                 h = min(h, (tolerance / size_before) ** (1.0 / n))
+            # The weights are derivatives of the state, as it were, and converge one order later.
+            if pull > 0.0:
+                h = min(h, (tolerance / pull) ** (1.0 / n))
+            if n >= 2 and pull_before > 0.0:
+                h = min(h, (tolerance / pull_before) ** (1.0 / (n - 1)))
             if n >= 2 and h >= reach:
                 return h, n + 1
         size_before = largest
+        pull_before = pull
     return h, order
 
 

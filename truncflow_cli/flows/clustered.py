@@ -1,0 +1,203 @@
+"""The flow of section 9: standard loss, every cluster in the positive sector of every layer.
+
+Then the layers map every point to itself (9.1), only W = W_{Q+1} moves, and the flow is linear:
+
+    C̃ = ½ Σ_i w_i |W x_i − y(i)|²,    ∂_s W = −Σ_i w_i (W x_i − y(i)) x_iᵀ                (9.3), (9.7)
+
+with weights w_i = 1/N, or 1/N_j in cluster j for the loss of (2.22). Let the matrix X̃ with rows √w_i x_iᵀ
+have the singular value decomposition P diag(σ) Vᵀ, so that λ_a = σ_a² are the eigenvalues of
+A = Σ w_i x_i x_iᵀ, and let Ỹ have rows √w_i y(i)ᵀ. Along each v_a the residual r_a = σ_a W v_a − Ỹᵀ p_a (Q,)
+decays on its own:
+
+    r_a(s) = e^{−λ_a s} r_a(0),    W(s) = W(0) − Σ_a ((1 − e^{−λ_a s}) / σ_a) r_a(0) v_aᵀ
+
+which is (9.10) where X Xᵀ is invertible and leaves the kernel of X Xᵀ alone where it is not. Singular values
+in place of eigenvalues of A resolve λ_a down to some 10⁻²⁸ of the largest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from truncflow_cli.errors import RunFailed
+from truncflow_cli.model.chunk import Chunk
+from truncflow_cli.model.events import Kind, event_log
+from truncflow_cli.model.problem import Array, Problem
+
+#: Largest number of entries in the arrays that evaluate one chunk.
+CHUNK_ENTRIES = 1_000_000
+EPS = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class Modes:
+    """The closed form; n is the number of modes, C that of clusters.
+
+    Attributes:
+        W0: (Q, Q) W(0).
+        sigma: (n,) singular values σ_a > 0; the kernel of X Xᵀ has no modes.
+        v: (n, Q) the rows v_a.
+        r0: (n, Q) the rows r_a(0).
+        factors: (C, Q + 1, Q + 1) triangular F_j with C̃_j = ½ ‖F_j [W  −y_j]ᵀ‖², the loss of cluster j.
+        y: (C, Q) labels.
+    """
+
+    W0: Array
+    sigma: Array
+    v: Array
+    r0: Array
+    factors: Array
+    y: Array
+
+
+@dataclass(frozen=True)
+class SectorMargin:
+    """Hypothesis (9.2), x_i ∈ S_ℓ⁺ for all i and ℓ.
+
+    Attributes:
+        margin: least (R_ℓ (x_i + β^(ℓ)))_r; (9.2) holds if it is positive.
+        layer: ℓ where it is attained (-1 without points or layers, like the next two).
+        point: row of x.
+        coordinate: r.
+    """
+
+    margin: float
+    layer: int
+    point: int
+    coordinate: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether every point is in the positive sector of every layer."""
+        return self.margin > 0.0
+
+
+def sector_margin(x: Array, R: Array, beta: Array) -> SectorMargin:
+    """Return hypothesis (9.2) for points x (N, Q), rotations R (L, Q, Q) and biases beta (L, Q)."""
+    closest = SectorMargin(np.inf, -1, -1, -1)
+    for layer in range(len(R) if len(x) else 0):
+        z = (x + beta[layer]) @ R[layer].T
+        i, r = np.unravel_index(np.argmin(z), z.shape)
+        closest = min(closest, SectorMargin(float(z[i, r]), layer, int(i), int(r)), key=lambda m: m.margin)
+    return closest
+
+
+def weights(problem: Problem) -> Array:
+    """Return w_i (N,): 1/N for each point, or one over the size of its cluster."""
+    N = problem.cluster.size
+    if problem.point_weights == "1/N":
+        return np.full(N, 1.0 / max(N, 1))
+    sizes = np.bincount(problem.cluster, minlength=problem.n_clusters)
+    result: Array = 1.0 / sizes[problem.cluster]
+    return result
+
+
+def slope(problem: Problem, W: Array) -> Array:
+    """Return ∂_s W (Q, Q) of (9.7) at W (Q, Q), from the points themselves."""
+    residual = problem.x @ W.T - problem.y[problem.cluster]
+    result: Array = -(weights(problem)[:, None] * residual).T @ problem.x
+    return result
+
+
+def modes(problem: Problem) -> Modes:
+    """Return the closed form for W(0) = ``W0``, points x (N, Q) and labels y (C, Q).
+
+    Raises:
+        RunFailed: the points, labels or W(0) are so large that the loss or a rate overflows.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        F = factors(problem)
+        if not np.isfinite(F).all():
+            raise RunFailed("the points are so large that their norms overflow", 0.0)
+        # Rows of X̃ and Ỹ up to one orthogonal map; a cluster's Ỹ has rank one.
+        X = F[:, :, :-1].reshape(-1, problem.dim)
+        Y = (F[:, :, -1:] * problem.y[:, None, :]).reshape(-1, problem.dim)
+        p, sigma, v = np.linalg.svd(X, full_matrices=False)
+        kept = sigma > max(X.shape) * EPS * sigma.max(initial=0.0)
+        p, sigma, v = p[:, kept], sigma[kept], v[kept]
+        r0 = sigma[:, None] * (v @ problem.W0.T) - p.T @ Y
+        if not np.isfinite(np.sum(r0**2) + np.sum(sigma**4)):
+            raise RunFailed("the points, labels or W are so large that the loss overflows at s = 0", 0.0)
+    return Modes(W0=problem.W0, sigma=sigma, v=v, r0=r0, factors=F, y=problem.y)
+
+
+def factors(problem: Problem) -> Array:
+    """Return F (C, Q + 1, Q + 1): per cluster, the triangular factor of the rows √w_i [x_iᵀ 1]."""
+    Q = problem.dim
+    F = np.zeros((problem.n_clusters, Q + 1, Q + 1))
+    root = np.sqrt(weights(problem))
+    for j in range(problem.n_clusters):
+        mine = problem.cluster == j
+        rows = root[mine, None] * np.column_stack([problem.x[mine], np.ones(np.count_nonzero(mine))])
+        triangle = np.linalg.qr(rows, mode="r")
+        F[j, : len(triangle)] = triangle
+    return F
+
+
+def W_at(modes: Modes, s: Array) -> Array:
+    """Return W(s) (T, Q, Q) at the times s (T,)."""
+    change = np.expm1(-np.outer(s, modes.sigma**2)) / modes.sigma
+    W: Array = modes.W0 + np.einsum("ta,ap,aq->tpq", change, modes.r0, modes.v, optimize=True)
+    return W
+
+
+def limit(modes: Modes) -> Array:
+    """Return lim W(s) (Q, Q): Y_ext X⁺ (9.12), plus what W(0) does on the kernel of X Xᵀ."""
+    W: Array = modes.W0 - (modes.r0 / modes.sigma[:, None]).T @ modes.v
+    return W
+
+
+def dissipated(modes: Modes, s: Array) -> Array:
+    """Return ∫₀ˢ ‖∂_s W‖² ds' (T,) at the times s (T,), mode by mode."""
+    decay: Array = -np.expm1(-2.0 * np.outer(s, modes.sigma**2))
+    integral: Array = 0.5 * decay @ np.sum(modes.r0**2, axis=1)
+    return integral
+
+
+def loss_by_cluster(modes: Modes, W: Array) -> Array:
+    """Return (T, C): the part of each cluster in the loss (9.3), for W (T, Q, Q)."""
+    Q = W.shape[-1]
+    mapped = np.einsum("cap,tqp->tcaq", modes.factors[:, :, :Q], W, optimize=True)
+    residual = mapped - modes.factors[:, :, Q:] * modes.y[:, None, :]
+    losses: Array = 0.5 * np.sum(residual**2, axis=(2, 3))
+    return losses
+
+
+def solve_clustered(problem: Problem) -> Iterator[Chunk]:
+    """Solve (9.7) in closed form at the times to save, whatever they are.
+
+    The loss is evaluated from W and the points' factors, the dissipation from the modes: "energy_balance"
+    compares the two.
+
+    Args:
+        problem: x (N, Q), cluster (N,), y (C, Q), W0 (Q, Q), point_weights.
+
+    Yields:
+        Samples "s", "W" (T, Q, Q), "loss", "loss_cluster" (T, C) and "energy_balance"; the event `rest` if
+        ∂_s W(0) is exactly zero.
+
+    Raises:
+        RunFailed: the loss overflows at s = 0.
+    """
+    form = modes(problem)
+    loss0 = loss_by_cluster(form, problem.W0[None]).sum()
+    moves = np.any(slope(problem, problem.W0))
+    events = [] if moves else [(0.0, int(Kind.REST), -1, -1, -1, -1, -1)]
+    size = max(1, CHUNK_ENTRIES // max(form.factors.size, problem.dim**2))
+    for first in range(0, problem.s_save.size, size):
+        s = problem.s_save[first : first + size]
+        W = W_at(form, s)
+        loss_cluster = loss_by_cluster(form, W)
+        loss = loss_cluster.sum(axis=1)
+        samples = {
+            "s": s,
+            "W": W,
+            "loss": loss,
+            "loss_cluster": loss_cluster,
+            "energy_balance": loss0 - loss - dissipated(form, s),
+        }
+        yield Chunk(float(s[-1]), samples, event_log(events), {"evaluations": first + s.size})
+        events = []
