@@ -86,20 +86,21 @@ def sector_margin(x: Array, R: Array, beta: Array) -> SectorMargin:
 
 
 def weights(problem: Problem) -> Array:
-    """Return w_i (N,): 1/N for each point, or one over the size of its cluster."""
-    N = problem.cluster.size
-    if problem.point_weights == "1/N":
-        return np.full(N, 1.0 / max(N, 1))
+    """Return (C,): w_i of the points of each cluster, 1/N or one over the size of the cluster."""
     sizes = np.bincount(problem.cluster, minlength=problem.n_clusters)
-    result: Array = 1.0 / sizes[problem.cluster]
+    if problem.point_weights == "1/N":
+        return np.full(problem.n_clusters, 1.0 / max(problem.cluster.size, 1))
+    result: Array = 1.0 / np.maximum(sizes, 1)
     return result
 
 
 def slope(problem: Problem, W: Array) -> Array:
     """Return ∂_s W (Q, Q) of (9.7) at W (Q, Q), from the points themselves."""
-    residual = problem.x @ W.T - problem.y[problem.cluster]
-    result: Array = -(weights(problem)[:, None] * residual).T @ problem.x
-    return result
+    total = np.zeros_like(W)
+    for j, weight in enumerate(weights(problem)):
+        x = problem.x[problem.cluster == j]
+        total -= weight * (x @ W.T - problem.y[j]).T @ x
+    return total
 
 
 def modes(problem: Problem) -> Modes:
@@ -128,12 +129,10 @@ def factors(problem: Problem) -> Array:
     """Return F (C, Q + 1, Q + 1): per cluster, the triangular factor of the rows √w_i [x_iᵀ 1]."""
     Q = problem.dim
     F = np.zeros((problem.n_clusters, Q + 1, Q + 1))
-    root = np.sqrt(weights(problem))
-    for j in range(problem.n_clusters):
-        mine = problem.cluster == j
-        rows = root[mine, None] * np.column_stack([problem.x[mine], np.ones(np.count_nonzero(mine))])
-        triangle = np.linalg.qr(rows, mode="r")
-        F[j, : len(triangle)] = triangle
+    for j, weight in enumerate(weights(problem)):
+        x = problem.x[problem.cluster == j]
+        triangle = np.linalg.qr(np.column_stack([x, np.ones(len(x))]), mode="r")
+        F[j, : len(triangle)] = np.sqrt(weight) * triangle
     return F
 
 

@@ -9,8 +9,8 @@ move by −WᵀE and −E Bᵀ, are slow once E is small. A step freezes W Wᵀ 
 eigenbases (8.8) is a set of scalar decays e^{−μ_ij s}, treated exactly. What is left of (8.8), and B and W,
 are polynomials through Gauss nodes, found by fixed-point sweeps. What that gives:
 
-* I = B Bᵀ − WᵀW is conserved to rounding, whatever the tolerance: its derivative vanishes at the nodes for
-  any E there, and Gauss quadrature integrates that derivative, a polynomial of degree 2m − 1, exactly;
+* I = B Bᵀ − WᵀW is conserved to rounding from step to step, whatever the tolerance (which it meets in
+  between): its derivative, a polynomial of degree 2m − 1, vanishes at the Gauss nodes for any E there;
 * stiffness does not limit the step, and O(Q³) operations replace the O(Q⁶) of a Newton method's Jacobian;
 * E keeps its relative accuracy however small it gets, where W B + Y ends in rounding error.
 

@@ -20,6 +20,9 @@ from truncflow_cli.model.problem import Array, IntArray
 Key = tuple[int, int, int]
 Group = tuple[Key, ...]
 
+#: Newton steps to hold pinned coordinates still, and the speed (relative to the field) at which they do.
+MAX_HOLD = 8
+HOLD = 1e-14
 MAX_ORDER = 20
 STEP_SHARE = 0.1
 NOISE = 32 * np.finfo(np.float64).eps
@@ -80,7 +83,7 @@ class GeneralFlow:
         """
         groups: dict[tuple[int, ...], list[Key]] = {}
         for i, layer, r in sorted(keys):
-            closed = np.flatnonzero((pattern[i, :layer] != UNTRUNCATED).all(axis=1))
+            closed = np.flatnonzero((pattern[i, :layer] == TRUNCATED).all(axis=1))
             merged = int(closed[-1]) if closed.size else -1 - i
             groups.setdefault((layer, r, merged), []).append((i, layer, r))
         return [tuple(members) for members in groups.values()]
@@ -121,8 +124,8 @@ class GeneralFlow:
             self._lams = np.zeros((self.order_limit + 1, pins))
         if pins:
             self._stay_on_surfaces()
+            local, member_w = self._hold()
             self._lams[0] = self.pin_weight
-            local, member_w = self._local(self.pins, self.pin_weight)
             pin_c, pin_Om = split_tangent(local.directions, layers, dim)
             inverse = np.linalg.pinv(self._held_normals() @ local.directions.T, rcond=1e-11)
             self.counters.slides += 1
@@ -143,6 +146,23 @@ class GeneralFlow:
         self.counters.steps += 1
         self.counters.orders += self._order
         return float(h)
+
+    def _hold(self) -> tuple[LocalField, Array]:
+        """Bring the pinned weights to where all pinned coordinates stand still; return the field about them.
+
+        The last values are right but for rounding, or for weights of one point in several layers, in which the field is
+        multilinear: Newton's iteration.
+        """
+        local, member_w = self._local(self.pins, self.pin_weight)
+        for _ in range(MAX_HOLD):
+            field = local.velocity + self.pin_weight @ local.directions
+            speed = local.normals @ field
+            if np.abs(speed).max() <= HOLD * np.abs(field).max():
+                break
+            inverse = np.linalg.pinv(local.normals @ local.directions.T, rcond=1e-11)
+            self.pin_weight = self.pin_weight - inverse @ speed
+            local, member_w = self._local(self.pins, self.pin_weight)
+        return local, member_w
 
     def _held_normals(self) -> Array:
         """∇z of the pinned surfaces as the series sees them: pinned coordinates of earlier layers pass nothing on."""
