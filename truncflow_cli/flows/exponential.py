@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from truncflow_cli.model.problem import Array
 
-#: Up to this z the moments come from quadrature; beyond it the recurrence amplifies rounding less than tenfold.
+#: Up to this z quadrature gives the moments; beyond it the recurrence, with errors up to 1e-13 at small θ.
 RECURRENCE_FROM = 100.0
 #: Gauss points that integrate e^{−100 t} times a polynomial of degree 15 on [0, 1] to rounding error.
 QUADRATURE_POINTS = 40
@@ -96,13 +97,14 @@ def legendre(degree: int, t: Array) -> Array:
 def gauss(n: int) -> tuple[Array, Array]:
     """Return the nodes and weights, each (n,), of the Gauss-Legendre rule on [0, 1]."""
     # Newton steps in extended precision: numpy's weights near the ends are off by 1e-14, relatively.
-    x = np.polynomial.legendre.leggauss(n)[0].astype(np.longdouble)
+    x: NDArray[np.longdouble] = np.polynomial.legendre.leggauss(n)[0].astype(np.longdouble)
     for _ in range(2):
-        below, P = np.ones_like(x), x
+        below: NDArray[np.longdouble] = np.ones_like(x)
+        P = x
         for k in range(1, n):
-            below, P = P, ((2 * k + 1) * x * P - k * below) / (k + 1)
+            below, P = P, np.asarray(((2 * k + 1) * x * P - k * below) / (k + 1), np.longdouble)
         slope = n * (below - x * P) / (1 - x**2)
-        x = x - P / slope
+        x = np.asarray(x - P / slope, np.longdouble)
     nodes, weights = (1 + x) / 2, 1 / ((1 - x**2) * slope**2)
     return nodes.astype(np.float64), weights.astype(np.float64)
 

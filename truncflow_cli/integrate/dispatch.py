@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from truncflow_cli.flows.clustered import solve_clustered
+from truncflow_cli.flows.collapsed import solve_collapsed
 from truncflow_cli.flows.frozen import FrozenLayer
 from truncflow_cli.flows.general import GeneralFlow
 from truncflow_cli.flows.general_data import general_data
@@ -18,6 +20,10 @@ from truncflow_cli.model.problem import Problem
 
 def solve_flow(problem: Problem) -> Iterator[Chunk]:
     """See ``integrate.solve``."""
+    if problem.flow == "collapsed":
+        return solve_collapsed(problem)
+    if problem.flow == "clustered":
+        return solve_clustered(problem)
     if problem.flow == "general":
         return run_layers(problem, [general_solver(problem)])
     layers = range(problem.n_layers)

@@ -78,7 +78,7 @@ def settle(surfaces: Surfaces) -> tuple[IntArray, Array]:
 def _hold_together(local: LocalField, side: IntArray, weight: Array) -> tuple[IntArray, Array]:
     """Pin the surfaces that the others hold in place too, as long as the weights leave room for it."""
     velocity = local.velocity + weight @ local.directions
-    scale = np.abs(local.normals) @ np.abs(velocity)
+    scale = np.linalg.norm(local.normals, axis=1) * np.linalg.norm(velocity)
     stays = np.flatnonzero(_convex(local) & (np.abs(local.normals @ velocity) <= STAYS * scale))
     if stays.size < 2:
         return side, weight
@@ -119,7 +119,7 @@ def _settle_affine(local: LocalField, weight: Array) -> Array:
 def _wrong_side(local: LocalField, candidates: BoolArray, weight: Array, velocity: Array) -> int:
     """Return the candidate that moves most against the side it was given, or -1."""
     speed = local.normals @ velocity
-    scale = np.abs(local.normals) @ np.abs(velocity)
+    scale = np.linalg.norm(local.normals, axis=1) * np.linalg.norm(velocity)
     against = np.where(weight > 0.5, -speed, speed)
     against = np.where(candidates, against - 1e-12 * scale, -np.inf)
     worst = int(np.argmax(against)) if against.size else -1

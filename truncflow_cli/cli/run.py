@@ -1,0 +1,135 @@
+"""``truncflow run``."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from truncflow_cli.cli.guard import Terminated, explain, say
+from truncflow_cli.cli.options import ConfigFile, Debug, Settings
+
+if TYPE_CHECKING:
+    from truncflow_cli.runner import Outcome, Plan
+    from truncflow_cli.store import RunFile
+
+
+#: Attributes of the run file that --json repeats.
+_REPEATED = ("status", "message", "flow", "equations", "seed", "elapsed_seconds")
+
+
+def run(
+    config: ConfigFile,
+    settings: Settings = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The run file to write, in place of the config's output."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, say what would be run, and write nothing.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, not the path.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Solve a config and write its run file, whose path is printed.
+
+    A finished run file of the same config is left alone; any other file needs --force.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    from truncflow_cli import runner
+
+    plan = runner.prepare(runner.load(config, settings or ()), out)
+    for warning in plan.built.warnings:
+        say(f"warning: {warning}")
+    if dry_run:
+        _print_plan(plan, force, as_json)
+        return
+    if not force and (finished := runner.finished_run(plan)) is not None:
+        if not quiet:
+            say("already there, complete and of this config; --force runs it again")
+        _print_result(finished, as_json)
+        return
+    outcome = _execute(plan, force, quiet)
+    if outcome.run is not None:
+        _print_result(outcome.run, as_json)
+        _print_notes(outcome.run, quiet)
+    if outcome.error is not None:
+        raise typer.Exit(explain(outcome.error))
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    raise Terminated
+
+
+def _execute(plan: Plan, force: bool, quiet: bool) -> Outcome:
+    from truncflow_cli import runner
+    from truncflow_cli.cli import progress
+
+    command = shlex.join(["truncflow", *sys.argv[1:]])
+    if quiet or not progress.is_wanted():
+        return runner.execute(plan, force=force, command=command)
+    with progress.ProgressBar(plan.built.problem.settings.s_end) as bar:
+        return runner.execute(plan, force=force, command=command, watch=bar.watch)
+
+
+def _print_result(run: RunFile, as_json: bool) -> None:
+    if not as_json:
+        typer.echo(run.path)
+        return
+    from truncflow_cli.cli.output import print_json
+
+    print_json(outcome_json(run))
+
+
+def outcome_json(run: RunFile) -> dict[str, Any]:
+    """Return what --json prints of a run."""
+    return {
+        "path": run.path,
+        **{name: run.attrs[name] for name in _REPEATED},
+        "s": run.s[-1],
+        "saved": len(run.s),
+        "loss": {"first": run.loss[0], "last": run.loss[-1]},
+        "energy_balance": run.energy_balance[-1],
+        "events": events_by_kind(run),
+        "certificates": {name: certificate.verdict for name, certificate in run.certificates.items()},
+        "counters": run.counters,
+        "notes": run.notes,
+        "warnings": list(run.warnings),
+    }
+
+
+def events_by_kind(run: RunFile) -> dict[str, int]:
+    """Return how many events of each kind there were."""
+    import numpy as np
+
+    from truncflow_cli.model.events import Kind
+
+    counts = np.bincount(run.events["kind"], minlength=len(Kind)).tolist()
+    return {kind.name.lower(): counts[kind] for kind in Kind}
+
+
+def _print_notes(run: RunFile, quiet: bool) -> None:
+    for certificate in run.certificates.values():
+        if certificate.verdict == "violated":
+            say(f"warning: violated, {certificate.name}: {certificate.statement}")
+    if not quiet:
+        say(
+            f"{run.status} at s = {run.s[-1]:.6g}: {run.n_events:,} events, loss {run.loss[0]:.6g} to "
+            f"{run.loss[-1]:.6g}, D(s) = {run.energy_balance[-1]:.1e}, {run.attrs['elapsed_seconds']:.2f} s"
+        )
+
+
+def _print_plan(plan: Plan, force: bool, as_json: bool) -> None:
+    from truncflow_cli.cli.output import print_json
+    from truncflow_cli.cli.plan import plan_json, plan_lines
+
+    if as_json:
+        print_json(plan_json(plan, force))
+    else:
+        typer.echo("\n".join(plan_lines(plan, force)))

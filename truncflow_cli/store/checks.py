@@ -1,0 +1,154 @@
+"""Taking things out of an HDF5 file that may come from anywhere: damaged, hostile, or not a run file at all.
+
+Only hard links are followed, nothing outside the file is read, and nothing is unpacked that is far larger
+than the file. Whatever is not as the layout says is a ``UserError`` that names the file, the place and what
+is allowed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from truncflow_cli.errors import UserError
+from truncflow_cli.store import layout
+from truncflow_cli.store.layout import Item
+
+#: A file may unpack to this many bytes, or to so many times its own size if that is more.
+UNPACKED_BYTES = 1 << 28
+UNPACKED_RATIO = 8
+
+#: A run file has a handful of certificates; many more are not ours.
+MAX_CERTIFICATES = 1000
+
+
+@contextmanager
+def readable(path: Path, place: str) -> Iterator[None]:
+    """Turn whatever h5py raises on damaged structures inside the block into a sentence.
+
+    h5py has no exception type of its own: depending on the damage it raises OSError, KeyError, RuntimeError,
+    ValueError, TypeError, UnicodeDecodeError, MemoryError and others.
+
+    Raises:
+        UserError: in their place.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).partition("\n")[0]
+        raise UserError(f"{path}: damaged run file, {place} cannot be read ({reason})") from error
+
+
+def child(path: Path, file: h5py.File, place: str, kind: type) -> Any:
+    """Return the group or dataset at a place, reached by hard links only.
+
+    Raises:
+        UserError: it is missing, is something else, or lies outside the file.
+    """
+    node = file
+    parts = place.split("/")
+    for depth, name in enumerate(parts):
+        link = node.get(name, getlink=True) if isinstance(node, h5py.Group) else None
+        here = "/".join(parts[: depth + 1])
+        if link is None:
+            raise UserError(f"{path}: not a whole run file, {here} is missing")
+        if not isinstance(link, h5py.HardLink):
+            raise UserError(f"{path}: {here} is a link to elsewhere; a run file holds its own data")
+        node = node[name]
+    if not isinstance(node, kind):
+        raise UserError(f"{path}: {place} is not a {kind.__name__.lower()}")
+    if isinstance(node, h5py.Dataset) and (node.is_virtual or node.external):
+        raise UserError(f"{path}: {place} takes its data from other files; a run file holds its own data")
+    return node
+
+
+def attributes(path: Path, file: h5py.File) -> dict[str, Any]:
+    """Return the root attributes as plain Python values, after checking that this program can read the file.
+
+    Raises:
+        UserError: not a run file, of another version, or an attribute is missing or of the wrong type.
+    """
+    values = {name: plain(file.attrs[name]) for name in file.attrs}
+    if str(values.get("format")) != layout.FORMAT:
+        raise UserError(f"{path}: HDF5, but not a run file (attribute format is not {layout.FORMAT!r})")
+    version = values.get("format_version")
+    if str(version) != str(layout.FORMAT_VERSION):
+        raise UserError(
+            f"{path}: format_version is {version}; this program reads version {layout.FORMAT_VERSION}"
+        )
+    for name, (kind, _) in layout.ATTRIBUTES.items():
+        if not isinstance(values.get(name), kind):
+            raise UserError(f"{path}: attribute {name} is {values.get(name)!r}; it has to be {kind.__name__}")
+    for name, allowed in (
+        ("flow", layout.FLOWS),
+        ("equations", layout.EQUATIONS),
+        ("status", layout.STATUSES),
+    ):
+        if values[name] not in allowed:
+            raise UserError(f"{path}: attribute {name} is {values[name]!r}; allowed: {', '.join(allowed)}")
+    return values
+
+
+def plain(value: Any) -> Any:
+    """Return an attribute's value as Python's own type; arrays as they are."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def dataset_sizes(
+    path: Path, datasets: Mapping[Item, h5py.Dataset], known: Mapping[str, int]
+) -> dict[str, int]:
+    """Check types and shapes against the layout, and return the length for each letter of ``layout.AXES``.
+
+    Args:
+        path: the file.
+        datasets: what has been found in it.
+        known: lengths that are known already.
+
+    Raises:
+        UserError: a dataset has another type, or shapes do not fit together, or unpacking would fill memory.
+    """
+    sizes = dict(known)
+    for item, dataset in datasets.items():
+        _check_type(path, item, dataset)
+        if dataset.ndim != len(item.axes):
+            raise UserError(f"{path}: {item.path} has {dataset.ndim} axes; the layout has {len(item.axes)}")
+        for axis, length in zip(item.axes, dataset.shape, strict=True):
+            sizes.setdefault(layout.AXES[axis][0], int(length))
+        if dataset.shape != item.shape(sizes):
+            raise UserError(f"{path}: {item.path} has shape {dataset.shape}, not {item.shape(sizes)}")
+    check_unpacked(path, list(datasets.values()))
+    return sizes
+
+
+def check_unpacked(path: Path, datasets: list[h5py.Dataset]) -> None:
+    """Refuse data that unpack to far more than the file holds.
+
+    Raises:
+        UserError: they do.
+    """
+    allowed = max(UNPACKED_BYTES, UNPACKED_RATIO * path.stat().st_size)
+    pieces = [math.prod(dataset.chunks or (0,)) * dataset.dtype.itemsize for dataset in datasets]
+    total = sum(dataset.size * dataset.dtype.itemsize for dataset in datasets)
+    if max(total, *pieces, 0) > allowed:
+        raise UserError(
+            f"{path}: unpacks to {total:.3g} bytes or more, {allowed:.3g} are allowed for a file of its size "
+            "(`h5repack -f NONE` unpacks a good one)"
+        )
+
+
+def _check_type(path: Path, item: Item, dataset: h5py.Dataset) -> None:
+    if item.dtype == "kind":
+        if h5py.check_enum_dtype(dataset.dtype) != layout.KIND_NAMES:
+            raise UserError(f"{path}: {item.path} is not the enum {', '.join(layout.KIND_NAMES)}")
+    elif dataset.dtype.newbyteorder("=") != np.dtype(item.dtype) or dataset.dtype.metadata:
+        raise UserError(f"{path}: {item.path} has type {dataset.dtype}; it has to be {np.dtype(item.dtype)}")

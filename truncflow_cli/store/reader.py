@@ -1,0 +1,290 @@
+"""Reading a run file, whatever is in it: the arrays by their names, or one sentence on what is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, get_args
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from truncflow_cli.errors import UserError
+from truncflow_cli.model.certificate import Certificate, Verdict
+from truncflow_cli.model.events import EVENT_DTYPE, EventLog
+from truncflow_cli.model.problem import Array, IntArray
+from truncflow_cli.store import checks, layout
+from truncflow_cli.store.heaps import has_sound_heaps
+
+
+class RunFile:
+    """A run file, open for reading; a context manager.
+
+    Shapes, types and attributes are checked when it is opened, arrays are read when they are first asked for.
+    A run that is still going on can be read: it shows the state of its last checkpoint.
+
+    Attributes:
+        path: the file.
+        attrs: the root attributes (flow, equations, rotation_frozen, status, seed, ...) as Python values.
+        config: the resolved config as YAML.
+        counters: statistics of the work done, by name.
+        notes: what was found while the problem was built, by name.
+        warnings: what the user was warned of when the run started.
+        n_points: N.
+        n_clusters: C.
+        n_layers: L.
+        dim: Q.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open and check a run file.
+
+        Raises:
+            UserError: it is missing, not a run file, of another version, damaged, or not to be trusted.
+        """
+        self.path = Path(path)
+        self._file = _open(self.path)
+        try:
+            with checks.readable(self.path, "its structure"):
+                self.attrs: dict[str, Any] = checks.attributes(self.path, self._file)
+                self._datasets = self._find_datasets()
+                self._sizes = self._check_sizes()
+                self.config: str = self._read_config()
+                self.counters = {
+                    name: int(count) for name, count in self._group_attributes("counters").items()
+                }
+                self.notes: dict[str, str | float] = self._group_attributes("notes")
+                self.warnings = tuple(str(self.notes.pop("warnings", "")).splitlines())
+        except BaseException:
+            self._file.close()
+            raise
+        self.n_points = self._sizes["N"]
+        self.n_clusters = self._sizes["C"]
+        self.n_layers = self._sizes["L"]
+        self.dim = self._sizes["Q"]
+
+    def __enter__(self) -> RunFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        saved, events = self._sizes["T"], self._sizes["E"]
+        return f"<RunFile {self.path}: {self.flow}, {self.status}, {saved} saved times, {events} events>"
+
+    def close(self) -> None:
+        """Close the file; arrays that have been read stay."""
+        self._file.close()
+
+    @property
+    def flow(self) -> str:
+        """The name of the flow."""
+        return str(self.attrs["flow"])
+
+    @property
+    def status(self) -> layout.Status:
+        """How the run ended, or "running"."""
+        status: layout.Status = self.attrs["status"]
+        return status
+
+    @property
+    def n_events(self) -> int:
+        """E, the number of events, without reading them."""
+        return self._sizes["E"]
+
+    @cached_property
+    def x(self) -> Array:
+        """(N, Q) training inputs."""
+        return self._read("data/x")
+
+    @cached_property
+    def cluster(self) -> IntArray:
+        """(N,) index of the cluster of each training input."""
+        cluster: IntArray = self._read("data/cluster")
+        self._check_range("data/cluster", cluster, 0, self.n_clusters)
+        return cluster
+
+    @cached_property
+    def y(self) -> Array:
+        """(C, Q) labels."""
+        return self._read("data/y")
+
+    @cached_property
+    def y_tilde(self) -> Array:
+        """(C, Q) pulled-back labels (1.15)."""
+        return self._read("data/y_tilde")
+
+    @cached_property
+    def s(self) -> Array:
+        """(T,) saved times, ascending."""
+        s = self._read("trajectory/s")
+        self._check_ascending("trajectory/s", s)
+        return s
+
+    @cached_property
+    def beta(self) -> Array | None:
+        """(T, L, Q) cumulative biases; None for `collapsed` and `clustered`."""
+        return self._read_if_there("trajectory/beta")
+
+    @cached_property
+    def R(self) -> Array | None:
+        """(T, L, Q, Q) cumulative weights; None for `collapsed` and `clustered`."""
+        return self._read_if_there("trajectory/R")
+
+    @cached_property
+    def B(self) -> Array | None:
+        """(T, Q, C) cumulative biases as columns; only for `collapsed`."""
+        return self._read_if_there("trajectory/B")
+
+    @cached_property
+    def W(self) -> Array | None:
+        """(T, Q, Q) output weight; only for `collapsed` and `clustered`."""
+        return self._read_if_there("trajectory/W")
+
+    @cached_property
+    def loss(self) -> Array:
+        """(T,) loss of the flow."""
+        return self._read("trajectory/loss")
+
+    @cached_property
+    def loss_cluster(self) -> Array:
+        """(T, C) contribution of each cluster to the loss."""
+        return self._read("trajectory/loss_cluster")
+
+    @cached_property
+    def energy_balance(self) -> Array:
+        """(T,) D(s), zero for an exact solution."""
+        return self._read("trajectory/energy_balance")
+
+    @cached_property
+    def truncated_fraction(self) -> Array | None:
+        """(T, L, Q) mean of 1 - h per layer and coordinate; None where it was not recorded."""
+        return self._read_if_there("trajectory/truncated_fraction")
+
+    @cached_property
+    def events(self) -> EventLog:
+        """(E,) the event log, of ``EVENT_DTYPE``, in order of s."""
+        events = np.empty(self.n_events, dtype=EVENT_DTYPE)
+        for item in layout.EVENTS:
+            events[item.name] = self._read(item.path)
+        self._check_ascending("events/s", events["s"])
+        limits = {
+            "kind": (0, len(layout.KIND_NAMES)),
+            "layer": (-1, self.n_layers),
+            "point": (-1, self.n_points),
+            "coordinate": (-1, self.dim),
+            "cluster": (-1, self.n_clusters),
+            "side": (-1, 2),
+        }
+        for name, (low, high) in limits.items():
+            self._check_range(f"events/{name}", events[name], low, high)
+        return events
+
+    @cached_property
+    def certificates(self) -> Mapping[str, Certificate]:
+        """The certificates by name; empty where none have been made (a run that goes on, say)."""
+        with checks.readable(self.path, "certificates"):
+            parent = checks.child(self.path, self._file, "certificates", h5py.Group)
+            if len(parent) > checks.MAX_CERTIFICATES:
+                raise UserError(f"{self.path}: {len(parent)} certificates; at most {checks.MAX_CERTIFICATES}")
+            return {name: self._read_certificate(name) for name in parent}
+
+    def _find_datasets(self) -> dict[layout.Item, h5py.Dataset]:
+        found = {}
+        for item in layout.items(self.attrs["flow"]):
+            if item.required or item.path in self._file:
+                found[item] = checks.child(self.path, self._file, item.path, h5py.Dataset)
+        return found
+
+    def _check_sizes(self) -> dict[str, int]:
+        layers = checks.child(self.path, self._file, "layer", h5py.Dataset)
+        sizes = checks.dataset_sizes(self.path, self._datasets, {"L": layers.size or 0})
+        if sizes["T"] == 0:
+            raise UserError(f"{self.path}: not a whole run file, it has no saved time")
+        return sizes
+
+    def _read_config(self) -> str:
+        dataset = checks.child(self.path, self._file, layout.CONFIG_PATH, h5py.Dataset)
+        string = h5py.check_string_dtype(dataset.dtype)
+        if dataset.shape != () or string is None or string.length is None:
+            raise UserError(f"{self.path}: config is not one string of fixed length")
+        checks.check_unpacked(self.path, [dataset])
+        encoded = bytes(dataset[()])
+        if hashlib.sha256(encoded).hexdigest() != dataset.attrs["sha256"]:
+            raise UserError(f"{self.path}: damaged run file, config is not what was written")
+        return encoded.decode()
+
+    def _group_attributes(self, place: str) -> dict[str, Any]:
+        group = checks.child(self.path, self._file, place, h5py.Group)
+        return {name: checks.plain(value) for name, value in group.attrs.items()}
+
+    def _read(self, place: str) -> NDArray[Any]:
+        dataset = next(dataset for item, dataset in self._datasets.items() if item.path == place)
+        with checks.readable(self.path, place):
+            return np.asarray(dataset[()])
+
+    def _read_if_there(self, place: str) -> Array | None:
+        return self._read(place) if any(item.path == place for item in self._datasets) else None
+
+    def _check_ascending(self, place: str, s: Array) -> None:
+        if not (np.all(np.isfinite(s)) and np.all(np.diff(s) >= 0)):
+            raise UserError(f"{self.path}: damaged run file, {place} is not in ascending order")
+
+    def _check_range(self, place: str, indices: NDArray[Any], low: int, high: int) -> None:
+        if len(indices) and not (low <= indices.min() and indices.max() < high):
+            raise UserError(f"{self.path}: damaged run file, {place} is not between {low} and {high - 1}")
+
+    def _read_certificate(self, name: str) -> Certificate:
+        place = f"certificates/{name}"
+        group = checks.child(self.path, self._file, place, h5py.Group)
+        attributes = {key: checks.plain(group.attrs[key]) for key in layout.CERTIFICATE_ATTRIBUTES}
+        for key, value in attributes.items():
+            if not isinstance(value, float if key in ("value", "bound", "margin") else str):
+                raise UserError(f"{self.path}: {place} has {key} = {value!r}")
+        if attributes["verdict"] not in get_args(Verdict):
+            raise UserError(f"{self.path}: {place} has verdict = {attributes['verdict']!r}")
+        datasets = {
+            key: checks.child(self.path, self._file, f"{place}/{key}", h5py.Dataset)
+            for key in group
+            if key != "s"
+        }
+        for key, dataset in datasets.items():
+            if dataset.shape != (self._sizes["T"],) or dataset.dtype.kind != "f":
+                raise UserError(f"{self.path}: {place}/{key} is not a number for each saved time")
+        checks.check_unpacked(self.path, list(datasets.values()))
+        series = {key: np.asarray(dataset[()], dtype=float) for key, dataset in datasets.items()}
+        return Certificate(name=name, **attributes, series=series)
+
+
+def open_run(path: Path | str) -> RunFile:
+    """Open a run file for reading.
+
+    Raises:
+        UserError: it is missing, not a run file, of another version, damaged, or not to be trusted.
+    """
+    return RunFile(Path(path))
+
+
+def _open(path: Path) -> h5py.File:
+    if not path.exists():
+        raise UserError(f"{path}: no such file")
+    if not path.is_file():
+        raise UserError(f"{path}: not a file")
+    try:
+        if not h5py.is_hdf5(path):
+            with path.open("rb"):  # tells a file that may not be read from one of another kind
+                raise UserError(f"{path}: not an HDF5 file, so not a run file")
+        if not has_sound_heaps(path):
+            raise UserError(f"{path}: damaged run file, its strings cannot be read")
+        return h5py.File(path, "r", locking="best-effort")
+    except OSError as error:
+        if error.errno is not None and error.strerror:
+            raise UserError(f"{path}: {error.strerror.lower()}") from error
+        raise UserError(f"{path}: damaged run file ({str(error).partition(chr(10))[0]})") from error
