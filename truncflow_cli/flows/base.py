@@ -72,14 +72,17 @@ class Surfaces:
         side: (m,) the side each had until now: 0, 1, or 2 where it was pinned.
         weight: (m,) the λ_k each had until now (its side, where it was not pinned).
         leaving: (m,) whether this surface is why we are here (its coordinate or its weight has left).
-        field: the field about given weights λ (m,). It is affine in λ unless one point lies on surfaces of
-            several layers: then it is multilinear, and ``field`` is its tangent there.
+        field: the field about given weights λ (m,).
+        descend: None where the field is affine in λ. Where one point lies on surfaces of several layers it is
+            multilinear, ``field`` is its tangent, and ``descend`` says which sides (m,) short steps of plain gradient
+            descent from here (with h(0) = 0) take to; 2 where they stay.
     """
 
     side: IntArray
     weight: Array
     leaving: IntArray
     field: Callable[[Array], LocalField]
+    descend: Callable[[], IntArray] | None = None
 
 
 class PiecewiseFlow(Protocol):

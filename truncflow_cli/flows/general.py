@@ -23,6 +23,9 @@ Group = tuple[Key, ...]
 #: Newton steps to hold pinned coordinates still, and the speed (relative to the field) at which they do.
 MAX_HOLD = 8
 HOLD = 1e-14
+#: Steps of gradient descent that show where a state on many surfaces goes, and their length (relative to the data).
+DESCENT_STEPS = 1500
+DESCENT_STEP = 1e-9
 MAX_ORDER = 20
 STEP_SHARE = 0.1
 NOISE = 32 * np.finfo(np.float64).eps
@@ -253,7 +256,38 @@ class GeneralFlow:
             weight=np.array(weight, dtype=np.float64),
             leaving=np.array([not leaving.isdisjoint(members) for members in chosen], dtype=np.int64),
             field=lambda about: self._local(chosen, about)[0],
+            descend=(lambda: self._descend(chosen)) if _several_layers(chosen) else None,
         )
+
+    def _descend(self, chosen: list[Group]) -> IntArray:
+        """See ``Surfaces.descend``."""
+        data, R, b = self.data, self.R.copy(), self.b.copy()
+        on = np.zeros(self.pattern.shape, dtype=bool)
+        for key in [key for members in chosen for key in members]:
+            on[key] = True
+        travelled = 0.0
+        for step in range(DESCENT_STEPS + 1):
+            # Away from the surfaces the pattern stays; on them z itself decides, once it is more than rounding.
+            h = (self.pattern == UNTRUNCATED).astype(np.float64)
+
+            def activation(layer: int, z: Array, h: Array = h, start: bool = step == 0) -> Array:
+                own = on[:, layer]
+                h[:, layer][own] = 0.0 if start else (z > self.noise[:, None])[own]
+                return h[:, layer]
+
+            state = forward_pass(data.x, R, b, activation)
+            if step == DESCENT_STEPS:
+                break
+            _, c, Om = velocity(state, h, R, b, data.y_tilde[data.label], data.weight)
+            speed = float(np.linalg.norm(tangent(c, Om)))
+            if speed == 0.0:
+                break
+            length = DESCENT_STEP * float(np.abs(b).max() + data.spread) / speed
+            b += length * (c + np.einsum("lij,lj->li", Om, b))
+            R += length * np.einsum("lij,lja->lia", Om, R)
+            travelled += length * speed
+        z = np.array([state.z[members[0]] for members in chosen])
+        return np.where(np.abs(z) <= 3.0 * travelled / DESCENT_STEPS, 2, (z > 0.0).astype(np.int64))
 
     def regroup(self, side: IntArray, weight: Array) -> Surfaces | None:
         """See ``PiecewiseFlow.regroup``: points come to coincide, or part, as an earlier layer's surface is settled."""
@@ -302,6 +336,12 @@ class GeneralFlow:
         if np.abs(c).max() > 8 * eps * size or np.abs(Om).max() > 32 * eps * size**2:
             return []
         return self.log.rest()
+
+
+def _several_layers(chosen: list[Group]) -> bool:
+    """Return whether one point lies on chosen surfaces of more than one layer."""
+    layers: dict[int, int] = {}
+    return any(layers.setdefault(i, layer) != layer for members in chosen for i, layer, _ in members)
 
 
 def _common_side(members: Group, pattern: Array) -> int:

@@ -15,6 +15,8 @@ the multilinear λ has; the two are found by linearising about the weights until
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import lsq_linear
@@ -42,37 +44,74 @@ def settle_flow(flow: PiecewiseFlow, change: Change | None) -> list[EventRow]:
     surfaces = flow.surfaces(change)
     if surfaces.side.size == 0:
         return []
-    side, weight = settle(surfaces)
+    settled = None if change is None and surfaces.descend is not None else settle(surfaces)
+    choose = settle
+    if settled is None:
+        # Many surfaces of several layers at once: plain descent shows the sides, which then only have to be held.
+        choose = hold
+        settled = hold(replace(surfaces, side=surfaces.descend()))
     for _ in range(MAX_REGROUPINGS):
-        regrouped = flow.regroup(side, weight)
+        regrouped = flow.regroup(*settled)
         if regrouped is None:
             break
-        side, weight = settle(regrouped)
-    return flow.apply(side, weight)
+        settled = choose(regrouped) or hold(regrouped)
+    return flow.apply(*settled)
 
 
-def settle(surfaces: Surfaces) -> tuple[IntArray, Array]:
-    """Return (side, weight), each (m,): where each surface goes from here; side 2 is pinned with that weight."""
+def settle(surfaces: Surfaces) -> tuple[IntArray, Array] | None:
+    """Return (side, weight), each (m,): where each surface goes from here; side 2 is pinned with that weight.
+
+    None where the field is not affine in the weights and no consistent choice has been found.
+    """
     side, leaving = surfaces.side, surfaces.leaving != 0
     weight = np.where(side == 2, surfaces.weight, side.astype(np.float64))
-    local = surfaces.field(weight)
-    through = leaving & (side != 2) & ~_convex(local)
+    prior = surfaces.field(weight)
+    through = leaving & (side != 2) & ~_convex(prior)
     weight[through] = 1.0 - weight[through]
-    for _ in range(MAX_LINEARISATIONS):
-        settled = _settle_affine(local, weight)
-        change = np.abs(settled - weight).max(initial=0.0)
-        weight = settled
-        if change <= LAMBDA_EDGE:
-            break
-        local = surfaces.field(weight)
-
+    many = 2 * weight.size + 2
+    if surfaces.descend is None:
+        found = [_settle_affine(prior, weight, many)]
+    else:
+        about = surfaces.field(weight)
+        found = [_settle(surfaces, *start) for start in ((prior, weight, many), (about, weight, many), (about, weight, 1))]
+    fields = [(surfaces.field(chosen), chosen) for chosen in found if chosen is not None]
+    if not fields:
+        return None
+    # Of several consistent choices, the one along which the loss falls fastest.
+    local, chosen = max(fields, key=lambda field: float(np.linalg.norm(_velocity(*field))))
     edge = np.where(leaving & (side == 2), LAMBDA_EDGE_LEAVING, LAMBDA_EDGE)
-    new_side = np.full(side.size, 2, dtype=np.int64)
-    new_side[weight <= edge] = 0
-    new_side[weight >= 1.0 - edge] = 1
-    new_side, weight = _hold_together(local, new_side, weight)
-    weight = np.where(new_side == 2, weight, new_side.astype(np.float64))
-    return new_side, weight
+    return _sides(local, chosen, edge)
+
+
+def hold(surfaces: Surfaces) -> tuple[IntArray, Array]:
+    """Return (side, weight), each (m,), with the surfaces on the sides that they are on, or held where side is 2."""
+    held = surfaces.side == 2
+    weight = np.where(held, 0.5, surfaces.side.astype(np.float64))
+    for _ in range(MAX_LINEARISATIONS):
+        local = surfaces.field(weight)
+        let_go = held & ~_convex(local)
+        held &= ~let_go
+        weight = np.where(let_go, 0.0, weight)  # h(0) = 0
+        if not held.any():
+            break
+        fixed = local.velocity + weight[~held] @ local.directions[~held]
+        before = weight[held]
+        weight[held] = least_norm_weights(fixed, local.directions[held], before)
+        if not let_go.any() and np.abs(weight[held] - before).max() <= LAMBDA_EDGE:
+            break
+    # Slow surfaces may have been taken for ones that stay: nearly right, so that few changes are left.
+    settled = _settle(surfaces, surfaces.field(weight), weight, 1)
+    weight = weight if settled is None else settled
+    return _sides(surfaces.field(weight), weight, np.full(weight.size, LAMBDA_EDGE))
+
+
+def _sides(local: LocalField, weight: Array, edge: Array) -> tuple[IntArray, Array]:
+    """Return the sides (m,) that weights within ``edge`` of 0 or 1 stand for, and the weights of the others."""
+    side = np.full(weight.size, 2, dtype=np.int64)
+    side[weight <= edge] = 0
+    side[weight >= 1.0 - edge] = 1
+    side, weight = _hold_together(local, side, weight)
+    return side, np.where(side == 2, weight, side.astype(np.float64))
 
 
 def _hold_together(local: LocalField, side: IntArray, weight: Array) -> tuple[IntArray, Array]:
@@ -98,19 +137,40 @@ def _convex(local: LocalField) -> BoolArray:
     return np.einsum("kd,kd->k", local.normals, local.directions) < 0.0
 
 
-def _settle_affine(local: LocalField, weight: Array) -> Array:
-    """Return the weights that the flow takes where the field is ``local``, starting from ``weight`` (m,)."""
+def _velocity(local: LocalField, weight: Array) -> Array:
+    return local.velocity + weight @ local.directions
+
+
+def _settle(surfaces: Surfaces, local: LocalField, weight: Array, changes: int) -> Array | None:
+    """Return the weights (m,) that the flow takes where the field is not affine in them; None if none were found.
+
+    It is linearised anew after every ``changes`` changes of side, beginning with ``local``.
+    """
+    for _ in range(MAX_LINEARISATIONS + 4 * weight.size // changes):
+        before = weight
+        weight = _settle_affine(local, weight, changes)
+        if np.abs(weight - before).max(initial=0.0) <= LAMBDA_EDGE:
+            return weight
+        local = surfaces.field(weight)
+    return None
+
+
+def _settle_affine(local: LocalField, weight: Array, changes: int) -> Array:
+    """Return the weights that the flow takes where the field is ``local``, starting from ``weight`` (m,).
+
+    At most ``changes`` surfaces with a concave kink change sides.
+    """
     weight = weight.copy()
     convex = _convex(local)
     directions = local.directions
     weight[~convex] = np.round(weight[~convex])
-    for _ in range(2 * weight.size + 2):
+    for change in range(changes + 1):
         fixed = local.velocity + weight[~convex] @ directions[~convex]
         if convex.any():
             weight[convex] = least_norm_weights(fixed, directions[convex], weight[convex])
         velocity = fixed + weight[convex] @ directions[convex]
         wrong = _wrong_side(local, ~convex, weight, velocity)
-        if wrong < 0:
+        if wrong < 0 or change == changes:
             break
         weight[wrong] = 1.0 - weight[wrong]
     return weight

@@ -1,0 +1,137 @@
+"""Training inputs: the points of every cluster, from a list, a shape, a file, or a labelled table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from truncflow_cli.config.clusterschema import FileCluster, LabelledTable, ListedCluster, ShapedCluster
+from truncflow_cli.config.datafile import LARGEST, check_size, read_array
+from truncflow_cli.config.faults import Fault
+from truncflow_cli.config.load import Experiment
+from truncflow_cli.config.streams import stream
+from truncflow_cli.config.table import read_table
+from truncflow_cli.model.problem import Array
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """The clusters of an experiment.
+
+    Attributes:
+        points: (N_j, Q) array of each cluster.
+        names: what messages call each.
+        notes: what became of the table on the way (columns, explained variance), for the reports.
+        warnings: what a user should know of the data.
+    """
+
+    points: tuple[Array, ...]
+    names: tuple[str, ...]
+    notes: dict[str, str | float]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def dim(self) -> int:
+        """Q."""
+        return int(self.points[0].shape[1])
+
+    def called(self, cluster: int) -> str:
+        """Return "cluster 1", with its name where it has one."""
+        name = self.names[cluster]
+        return f"cluster {cluster} ({name})" if name else f"cluster {cluster}"
+
+
+def make_clusters(experiment: Experiment) -> Clusters | None:
+    """Return the clusters of an experiment, None if it has none.
+
+    Raises:
+        UserError: unreadable or unsuitable data, with the place of the setting that names it.
+    """
+    setting = experiment.config.clusters
+    if setting is None:
+        return None
+    if isinstance(setting, LabelledTable):
+        with experiment.at("clusters"):
+            table = read_table(setting, experiment.base_dir)
+            for points in table.points:
+                _check_points(points)
+        return Clusters(table.points, table.names, table.notes, table.warnings)
+    names: list[str] = []
+    points_of: list[Array] = []
+    for index, cluster in enumerate(setting):
+        with experiment.at("clusters", index):
+            if cluster.name is not None and cluster.name in names:
+                raise Fault(f"{cluster.name!r} is the name of two clusters", ("name",))
+            points = _points(cluster, index, experiment.config.seed, experiment.base_dir)
+            _check_points(points)
+            if points_of and points.shape[1] != points_of[0].shape[1]:
+                raise Fault(
+                    f"points have {_coordinates(points)}, those of cluster 0 have "
+                    f"{_coordinates(points_of[0])}; "
+                    "all clusters lie in one space"
+                )
+        names.append(cluster.name or "")
+        points_of.append(points)
+    with experiment.at("clusters"):
+        check_size((sum(len(points) for points in points_of), points_of[0].shape[1]), "all points together")
+    return Clusters(tuple(points_of), tuple(names), {})
+
+
+def _coordinates(points: Array) -> str:
+    count = points.shape[1]
+    return f"{count} coordinate{'s' if count > 1 else ''}"
+
+
+def _points(
+    cluster: ListedCluster | FileCluster | ShapedCluster, index: int, seed: int, base_dir: Path
+) -> Array:
+    """Return the points of one cluster, (N_j, Q)."""
+    if isinstance(cluster, ListedCluster):
+        return np.array(cluster.points, dtype=np.float64)
+    if isinstance(cluster, FileCluster):
+        points = read_array(cluster.file, base_dir)
+        if points.ndim != 2 or 0 in points.shape:
+            shape = "×".join(map(str, points.shape)) or "a single number"
+            raise Fault(f"points must be N×Q, a row a point; {Path(cluster.file).name} is {shape}", ("file",))
+        return points
+    check_size((cluster.size, 3 * len(cluster.center)), "drawing the points", "size")
+    stream_of = f"clusters/name={cluster.name}" if cluster.name else f"clusters/{index}"
+    return shaped_points(cluster, seed, stream_of)
+
+
+def shaped_points(cluster: ShapedCluster, seed: int, name: str) -> Array:
+    """Draw the points of a shape.
+
+    Directions and distances have a stream each, so a larger ``size`` keeps the points there were and adds to
+    them.
+
+    Args:
+        cluster: shape, center, radius or std, size.
+        seed: the run's seed.
+        name: prefix of the names of the streams.
+
+    Returns:
+        (size, Q): uniform in the ball, uniform on the sphere, or normal around the center.
+    """
+    center = np.array(cluster.center)
+    dim = len(center)
+    normal = stream(seed, f"{name}/direction").standard_normal((cluster.size, dim))
+    if cluster.shape == "gaussian":
+        return np.asarray(center + (cluster.std or 0.0) * normal)
+    length = np.linalg.norm(normal, axis=1, keepdims=True)
+    distance = np.full((cluster.size, 1), cluster.radius or 0.0)
+    if cluster.shape == "ball":
+        # The volume within distance t of the center grows as t^Q.
+        distance *= stream(seed, f"{name}/distance").random((cluster.size, 1)) ** (1.0 / dim)
+    return np.asarray(center + distance * (normal / length))
+
+
+def _check_points(points: Array) -> None:
+    with np.errstate(invalid="ignore"):
+        beyond = ~(np.abs(points) <= LARGEST)
+    if beyond.any():
+        point, coordinate = (int(i) for i in np.argwhere(beyond)[0])
+        value = points[point, coordinate]
+        raise Fault(f"point {point} has coordinate {value:g}; coordinates up to {LARGEST:g} are allowed")

@@ -1,0 +1,110 @@
+"""The part of the schema that says where the training inputs come from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from truncflow_cli.config.forms import (
+    FORM,
+    LIST,
+    Column,
+    Count,
+    FromFile,
+    Matrix,
+    Model,
+    NotNegative,
+    Positive,
+    Text,
+    Vector,
+    mistake,
+    one_of,
+)
+
+
+class ListedCluster(Model):
+    """A cluster whose points are written out."""
+
+    name: Text | None = Field(None, description="Name of the cluster; its random stream follows the name.")
+    points: Matrix = Field(description="The points, N_j rows of Q numbers.")
+
+
+class FileCluster(FromFile):
+    """A cluster whose points are in a file, one point a row."""
+
+    name: Text | None = Field(None, description="Name of the cluster.")
+
+
+class ShapedCluster(Model):
+    """A cluster of random points."""
+
+    name: Text | None = Field(None, description="Name of the cluster; its random stream follows the name.")
+    shape: Literal["ball", "sphere", "gaussian"] = Field(
+        description="ball: uniform in the ball; sphere: uniform on its surface; gaussian: independent "
+        "normal coordinates."
+    )
+    center: Vector = Field(description="Center, Q numbers.")
+    radius: NotNegative | None = Field(None, description="Radius of the ball or sphere.")
+    std: NotNegative | None = Field(None, description="Standard deviation of each coordinate (gaussian).")
+    size: Count = Field(description="Number of points N_j.")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> ShapedCluster:
+        wanted, other = ("std", "radius") if self.shape == "gaussian" else ("radius", "std")
+        if getattr(self, other) is not None:
+            raise mistake(f"shape {self.shape} takes {wanted}, not {other}", other)
+        if getattr(self, wanted) is None:
+            raise mistake(f"{wanted} is missing (shape {self.shape} needs it)")
+        return self
+
+
+class Reduction(Model):
+    """Fewer coordinates."""
+
+    method: Literal["pca"] = Field("pca", description="Principal components of the centred table.")
+    to: Count = Field(description="Number of coordinates kept, the Q of the run.")
+
+
+class LabelledTable(Model):
+    """All clusters from one CSV table: a class is a cluster, in the order of the sorted labels."""
+
+    file: Text = Field(
+        description="CSV file, relative to the configuration; comma, semicolon or tab between values."
+    )
+    label_column: Column = Field(
+        description="Column with the classes: its name in the header, or its index from 0 (negative from "
+        "the end)."
+    )
+    columns: Annotated[list[Column], Field(min_length=1)] | None = Field(
+        None, description="Columns to use as coordinates, by name or index; default: all but the label."
+    )
+    standardize: bool = Field(
+        False, description="Shift and scale each column to mean 0 and standard deviation 1."
+    )
+    reduce: Reduction | None = Field(
+        None, description="Reduce the number of coordinates, after standardizing."
+    )
+    scale: Positive = Field(1.0, description="Factor on all coordinates, applied last.")
+
+
+def _cluster_form(value: Any) -> str:
+    for key in ("points", "file"):
+        if (key in value) if isinstance(value, dict) else hasattr(value, key):
+            return FORM + key
+    return FORM + "shape"
+
+
+Cluster = Annotated[
+    Annotated[ListedCluster, Tag(FORM + "points")]
+    | Annotated[FileCluster, Tag(FORM + "file")]
+    | Annotated[ShapedCluster, Tag(FORM + "shape")],
+    Discriminator(_cluster_form),
+]
+Clusters = Annotated[
+    Annotated[list[Cluster], Field(min_length=1), Tag(LIST)] | Annotated[LabelledTable, Tag(FORM + "file")],
+    one_of(
+        "a list of clusters, or one labelled table {file: ..., label_column: ...}",
+        keys=("file", "label_column"),
+    ),
+]

@@ -1,0 +1,47 @@
+"""Which side of which face every point lies on: the hypotheses, checked from their definitions (Def. 2.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from truncflow_cli.model.problem import Array
+
+
+def frame(R: Array, beta: Array, x: Array) -> Array:
+    """Return z = R (x + β) of one layer, (N, Q): signed distances of the points from the layer's faces."""
+    return np.asarray((x + beta) @ R.T)
+
+
+def truncated(R: Array, beta: Array, x: Array) -> Array:
+    """Return τ(x) = Rᵀσ(z) − β of one layer, (N, Q)  (1.8)."""
+    return np.asarray(np.maximum(frame(R, beta, x), 0.0) @ R - beta)
+
+
+def least_clearance(R: Array, beta: Array, x: Array) -> float:
+    """Return the least signed distance of the points from the faces; positive: all lie in S⁺."""
+    return float(frame(R, beta, x).min()) if len(x) else np.inf
+
+
+def outside(R: Array, beta: Array, x: Array) -> int:
+    """Return how many of the points are not in S⁺."""
+    return int((frame(R, beta, x) <= 0).any(axis=1).sum())
+
+
+def foreign_points(R: Array, beta: Array, points: Sequence[Array]) -> dict[tuple[int, int], int]:
+    """Return, for each (cluster k, layer ℓ ≠ k) that violates (3.3), how many points of k are not in S_ℓ⁺."""
+    counts = {
+        (cluster, layer): outside(R[layer], beta[layer], x)
+        for layer in range(len(R))
+        for cluster, x in enumerate(points)
+        if cluster != layer
+    }
+    return {pair: count for pair, count in counts.items() if count}
+
+
+def composed(R: Array, beta: Array, x: Array) -> Array:
+    """Return τ^(L)∘…∘τ^(1)(x), (N, Q)."""
+    for rotation, bias in zip(R, beta, strict=True):
+        x = truncated(rotation, bias, x)
+    return x

@@ -1,0 +1,206 @@
+"""Numbers from files: .npy, .npz:key, .csv and .h5:dataset. Nothing in them is executed, and sizes are
+checked first."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from truncflow_cli.config.csvtable import read_csv
+from truncflow_cli.config.faults import Fault, listed, shown, suggestion
+from truncflow_cli.model.problem import Array
+
+_CONTAINER = re.compile(r"(?P<path>.*?\.(?:npz|h5|hdf5|hdf))(?::(?P<key>.*))?\Z", re.IGNORECASE | re.DOTALL)
+_CSV = (".csv", ".tsv", ".txt", ".dat", ".data")
+#: Beyond this, squares and products of the equations overflow or lose all meaning.
+LARGEST = 1e100
+
+
+def check_size(shape: tuple[int, ...], what: str, *inside: str | int) -> None:
+    """Refuse an array that this machine cannot hold, with the memory it would take.
+
+    Raises:
+        Fault: it would take more than half of the machine's memory.
+    """
+    need = 8 * math.prod(shape)
+    have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if need > have // 2:
+        size = "×".join(str(length) for length in shape)
+        raise Fault(
+            f"{what} ({size} numbers) would take {_bytes(need)} of memory; this machine has {_bytes(have)}",
+            inside,
+        )
+
+
+def _bytes(number: int) -> str:
+    for unit, size in (("EiB", 2**60), ("PiB", 2**50), ("TiB", 2**40), ("GiB", 2**30)):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return f"{number / 2**20:.3g} MiB"
+
+
+def absolute(file: str, base_dir: Path) -> str:
+    """Return a file setting, with its ``:key``, as an absolute path."""
+    path, key = _split(file)
+    full = os.path.normpath(base_dir / path)
+    return full if key is None else f"{full}:{key}"
+
+
+def read_array(file: str, base_dir: Path) -> Array:
+    """Return the numbers in a data file.
+
+    Args:
+        file: path, relative to ``base_dir``, with ``:key`` for an array of an .npz or a dataset of an .h5
+            file.
+        base_dir: folder of the configuration.
+
+    Returns:
+        The array in double precision, in the shape it has in the file; a CSV file gives two dimensions.
+
+    Raises:
+        Fault: the file cannot be read, does not hold finite numbers, or is too large.
+    """
+    name, key = _split(file)
+    path = base_dir / name
+    suffix = path.suffix.lower()
+    readers = {".npy": _read_npy, ".npz": _read_npz, ".h5": _read_h5, ".hdf5": _read_h5, ".hdf": _read_h5}
+    readable(path)
+    with reading(path.name):
+        if suffix in _CSV:
+            return read_csv(path).matrix(path.name)
+        if suffix not in readers:
+            raise Fault(
+                f"{path.name}: no known kind of data file; allowed: .npy, .npz:key, .csv, .h5:dataset"
+            )
+        return _finite(readers[suffix](path, key), path.name)
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Turn whatever a library raises on a damaged file into a fault that names the file.
+
+    What that is has no end: numpy's reader of headers alone can fail in Python's tokenizer and compiler.
+    """
+    try:
+        yield
+    except Fault:
+        raise
+    except Exception as error:
+        raise Fault(f"{name}: cannot be read: {shown(str(error) or type(error).__name__, 120)}") from error
+
+
+def readable(path: Path) -> None:
+    """Refuse a path that is not a file one can open.
+
+    Raises:
+        Fault: no such file, a folder, or no permission.
+    """
+    try:
+        is_file = path.is_file()
+        if is_file:
+            path.open("rb").close()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise Fault(f"{shown(str(path), 200)}: cannot be opened: {reason}") from error
+    if not is_file:
+        raise Fault(
+            f"{path}: {'not a file' if path.exists() else 'no such file'}; paths are relative to the "
+            f"configuration"
+        )
+
+
+def _split(file: str) -> tuple[str, str | None]:
+    match = _CONTAINER.match(file)
+    return (file, None) if match is None else (match["path"], match["key"] or None)
+
+
+def _finite(array: np.ndarray[Any, Any], name: str) -> Array:
+    """Return the array as doubles, or say why it is not one of numbers."""
+    if array.dtype.kind not in "iuf":
+        raise Fault(
+            f"{name}: holds {array.dtype}, not numbers; real or integer arrays are allowed, no pickles"
+        )
+    with np.errstate(over="ignore"):
+        numbers = np.ascontiguousarray(array, dtype=np.float64)
+    if not np.isfinite(numbers).all():
+        index = [int(i) for i in np.argwhere(~np.isfinite(numbers))[0]]
+        raise Fault(f"{name}: the number at index {index} is not finite")
+    return numbers
+
+
+def _read_npy(path: Path, key: str | None) -> np.ndarray[Any, Any]:
+    with path.open("rb") as file:
+        shape, dtype = _npy_header(file)
+        _plain_numbers(dtype, path.name)
+        check_size(shape, path.name)
+        if dtype.itemsize * math.prod(shape) > path.stat().st_size - file.tell():
+            raise Fault(f"{path.name}: is cut short; its header promises {shape}")
+    array: np.ndarray[Any, Any] = np.load(path, allow_pickle=False)
+    return array
+
+
+def _npy_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return shape, dtype
+
+
+def _plain_numbers(dtype: np.dtype[Any], name: str) -> None:
+    if dtype.kind not in "iuf":
+        raise Fault(f"{name}: holds {dtype}, not numbers; real or integer arrays are allowed, no pickles")
+
+
+def _read_npz(path: Path, key: str | None) -> np.ndarray[Any, Any]:
+    with zipfile.ZipFile(path) as archive:
+        members = {name.removesuffix(".npy"): name for name in archive.namelist()}
+        member = members[_chosen(key, list(members), path.name, "array")]
+        with archive.open(member) as file:
+            shape, dtype = _npy_header(file)
+            _plain_numbers(dtype, path.name)
+            check_size(shape, f"{path.name}:{key or ''}")
+        with archive.open(member) as file:
+            array: np.ndarray[Any, Any] = np.lib.format.read_array(file, allow_pickle=False)
+    return array
+
+
+def _chosen(key: str | None, names: list[str], file: str, what: str) -> str:
+    """Return the array that is meant: the one named, or the only one there is."""
+    if key is None and len(names) == 1:
+        return names[0]
+    if key is None:
+        raise Fault(f"{file}: say which {what} after a colon; it has: {listed(names) or 'none'}")
+    if key not in names:
+        raise Fault(
+            f"{file}: has no {what} {shown(key)}{suggestion(key, names)}; it has: {listed(names) or 'none'}"
+        )
+    return key
+
+
+def _read_h5(path: Path, key: str | None) -> np.ndarray[Any, Any]:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        names = [name for name in _h5_datasets(file) if not file[name].is_virtual and not file[name].external]
+        dataset = file[_chosen(key.strip("/") if key else None, names, path.name, "dataset")]
+        _plain_numbers(dataset.dtype, path.name)
+        check_size(dataset.shape, f"{path.name}:{key or ''}")
+        array: np.ndarray[Any, Any] = dataset[()]
+    return np.asarray(array)
+
+
+def _h5_datasets(file: Any) -> list[str]:
+    """Return the datasets stored in the file itself (visititems follows no soft or external links)."""
+    import h5py
+
+    names: list[str] = []
+    file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+    return names

@@ -1,0 +1,54 @@
+"""What is wrong with a setting, told before anyone knows which line it was written on."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class Fault(Exception):  # noqa: N818 - becomes a UserError once its place is known
+    """Something is wrong with the value at hand; the message says what, and what is allowed.
+
+    Functions that know nothing of files and keys raise it; whoever knows where the value was written turns
+    it into a :class:`~truncflow_cli.errors.UserError` that begins with ``file:line: key.path:``.
+
+    Attributes:
+        inside: keys from the setting at hand down to the part of it that is wrong.
+    """
+
+    def __init__(self, message: str, inside: tuple[str | int, ...] = ()) -> None:
+        super().__init__(message)
+        self.inside = inside
+
+
+def shown(value: object, limit: int = 40) -> str:
+    """Return ``value`` as a message quotes it: on one line, and cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def one_line(text: str) -> str:
+    """Return ``text`` with everything escaped that would not show as it is."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str | None:
+    """Return the allowed word that ``word`` was probably meant to be, or None."""
+    by_lower_case = {name.lower(): name for name in allowed}
+    close = difflib.get_close_matches(word[:100].lower(), by_lower_case, n=1, cutoff=0.6)
+    return by_lower_case[close[0]] if close else None
+
+
+def suggestion(word: str, allowed: Iterable[str]) -> str:
+    """Return " (did you mean 'x'?)" where an allowed word is close to ``word``, else nothing."""
+    close = nearest(word, allowed)
+    return f" (did you mean '{close}'?)" if close is not None else ""
+
+
+def listed(words: Iterable[object], limit: int = 12) -> str:
+    """Return the words with commas between them, cut after ``limit`` of them."""
+    every = [str(word) for word in words]
+    more = len(every) - limit
+    return ", ".join(every[:limit]) + (f" and {more} more" if more > 0 else "")

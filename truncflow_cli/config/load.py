@@ -1,0 +1,114 @@
+"""From a file, or a text, to a validated experiment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from truncflow_cli.config.complaints import explain
+from truncflow_cli.config.document import Document
+from truncflow_cli.config.faults import shown
+from truncflow_cli.config.overrides import override
+from truncflow_cli.config.resolved import resolved_text
+from truncflow_cli.config.schema import Config, completed
+from truncflow_cli.config.yamltext import MAX_BYTES, decode, parse
+from truncflow_cli.errors import UserError
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A configuration that has passed the schema, and where each of its values was written.
+
+    Attributes:
+        config: the settings, every default filled in.
+        document: the text they come from, for messages.
+        path: the configuration file (for a text, the name it was given).
+        base_dir: folder that relative data files start from.
+    """
+
+    config: Config
+    document: Document
+    path: Path
+    base_dir: Path
+
+    @property
+    def name(self) -> str:
+        """The ``name`` key, or the stem of the file's name."""
+        return str(self.config.name)
+
+    @property
+    def output(self) -> Path:
+        """The run file, {name} filled in; relative to the current folder."""
+        return Path(self.config.output.replace("{name}", self.name))
+
+    def at(self, *path: str | int) -> AbstractContextManager[None]:
+        """Give a fault raised inside the place of the setting at ``path``."""
+        return self.document.at(*path)
+
+    def error(self, path: Sequence[str | int], message: str) -> UserError:
+        """Return the error that says: the setting at ``path`` is wrong."""
+        return self.document.error(path, message)
+
+    def resolved(self) -> str:
+        """Return the configuration as YAML that gives the same run from anywhere.
+
+        Every default is written out, the paths of data files are absolute, ``name`` is explicit. Loading the
+        text gives an equal configuration, and its resolved text is the same.
+        """
+        return resolved_text(self.config, self.base_dir)
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Read a configuration file.
+
+    Args:
+        path: the YAML file.
+        overrides: "key.path=value" each, put over the file's values.
+
+    Raises:
+        UserError: the file cannot be read, or does not hold a valid configuration.
+    """
+    path = Path(path)
+    label = str(path) if str(path).isprintable() else shown(str(path), 200)
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UserError(f"{label}: cannot read the configuration: {reason}") from error
+    document = override(parse(decode(data, label), label), overrides)
+    return _experiment(document, path, path.absolute().parent, path.stem)
+
+
+def load_text(text: str, base_dir: Path, name: str, overrides: Sequence[str] = ()) -> Experiment:
+    """Read a configuration that is not a file of its own, such as the one in a run file.
+
+    Args:
+        text: the YAML.
+        base_dir: folder that relative data files start from.
+        name: what messages call the text, and the run's name unless the text has a ``name``.
+        overrides: "key.path=value" each, put over the text's values.
+
+    Raises:
+        UserError: the text does not hold a valid configuration.
+    """
+    document = override(parse(text, name), overrides)
+    return _experiment(document, Path(name), Path(base_dir).absolute(), name)
+
+
+def _experiment(document: Document, path: Path, base_dir: Path, name: str) -> Experiment:
+    try:
+        values = document.plain()
+        if not str(base_dir).isprintable():
+            raise document.error((), f"folder {shown(str(base_dir), 120)}: its name must be printable text")
+        if values.get("name") is None:
+            values["name"] = name
+        config = completed(Config.model_validate(values))
+    except ValidationError as error:
+        raise explain(error, document) from error
+    return Experiment(config, document, path, Path(os.path.normpath(base_dir)))

@@ -1,0 +1,202 @@
+"""One labelled table as clusters: a class is a cluster; standardized, reduced and scaled on request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from truncflow_cli.config.clusterschema import LabelledTable
+from truncflow_cli.config.csvtable import Table, as_number, is_missing, read_csv
+from truncflow_cli.config.datafile import readable, reading
+from truncflow_cli.config.faults import Fault, listed, shown, suggestion
+from truncflow_cli.model.problem import Array
+
+_NOT_CSV = (".npy", ".npz", ".h5", ".hdf5", ".xlsx", ".xls", ".parquet", ".json", ".gz", ".zip")
+
+
+@dataclass(frozen=True)
+class LabelledPoints:
+    """A table after standardizing, reducing and scaling.
+
+    Attributes:
+        points: (N_j, Q) of each class, in the order of the sorted classes; rows in the order of the table.
+        names: the classes.
+        notes: what was done, for the reports.
+        warnings: what a user should know of the table.
+    """
+
+    points: tuple[Array, ...]
+    names: tuple[str, ...]
+    notes: dict[str, str | float]
+    warnings: tuple[str, ...]
+
+
+def read_table(setting: LabelledTable, base_dir: Path) -> LabelledPoints:
+    """Read a labelled CSV table.
+
+    Classes are sorted by value: as numbers if all of them are numbers, else as texts.
+
+    Raises:
+        Fault: unreadable, a column that is not there or holds no numbers, a missing value.
+    """
+    path = base_dir / setting.file
+    if path.suffix.lower() in _NOT_CSV:
+        raise Fault(f"{path.name}: a labelled table is a CSV file", ("file",))
+    readable(path)
+    with reading(path.name):
+        table = _with_header(path, setting)
+    label = _column(table, setting.label_column, path.name, "label_column")
+    columns = _feature_columns(table, setting, label, path.name)
+    classes = _classes(table, label, path.name)
+    x = np.stack([_feature(table, column, path.name, label) for column in columns], axis=1)
+    x, notes, warnings = _transformed(x, setting, [table.column_name(column) for column in columns])
+    distinct = _sorted_classes(set(classes))
+    labels = np.array(classes, dtype=object)
+    points = tuple(np.ascontiguousarray(x[labels == name]) for name in distinct)
+    return LabelledPoints(points, tuple(distinct), notes, warnings)
+
+
+def _with_header(path: Path, setting: LabelledTable) -> Table:
+    """Read the table; a label column called by name means that there is a header."""
+    if isinstance(setting.label_column, str) or any(
+        isinstance(column, str) for column in setting.columns or ()
+    ):
+        return read_csv(path, header=True)
+    first = read_csv(path, header=False)
+    label = setting.label_column % first.n_columns
+    header = any(as_number(cell) is None for index, cell in enumerate(first.rows[0]) if index != label)
+    return read_csv(path, header=header)
+
+
+def _column(table: Table, wanted: str | int, file: str, key: str | int, *inside: int) -> int:
+    """Return the index of a column given by name or index."""
+    if isinstance(wanted, int):
+        if not -table.n_columns <= wanted < table.n_columns:
+            raise Fault(f"{file} has columns 0 to {table.n_columns - 1}, not {wanted}", (key, *inside))
+        return wanted % table.n_columns
+    header = table.header or []
+    if wanted not in header:
+        hint = suggestion(wanted, header)
+        one = "; is the separator a comma, semicolon or tab?" if len(header) == 1 else ""
+        raise Fault(
+            f"{file} has no column {shown(wanted)}{hint}; it has: {listed(map(shown, header))}{one}",
+            (key, *inside),
+        )
+    return header.index(wanted)
+
+
+def _feature_columns(table: Table, setting: LabelledTable, label: int, file: str) -> list[int]:
+    if setting.columns is None:
+        columns = [column for column in range(table.n_columns) if column != label]
+        if not columns:
+            raise Fault(
+                f"{file} has no column besides {table.column_name(label)}; is the separator a comma, "
+                f"semicolon or tab?"
+            )
+        return columns
+    columns = [_column(table, wanted, file, "columns", index) for index, wanted in enumerate(setting.columns)]
+    if label in columns:
+        raise Fault("the label column cannot be a coordinate as well", ("columns", columns.index(label)))
+    if len(set(columns)) < len(columns):
+        raise Fault("the same column twice", ("columns",))
+    return columns
+
+
+def _feature(table: Table, column: int, file: str, label: int) -> Array:
+    """Return a column's numbers; one that is not a column of numbers is better left out."""
+    first = table.rows[0][column]
+    if as_number(first) is None and not is_missing(first):
+        names = table.header or [str(i) for i in range(table.n_columns)]
+        numeric = [
+            names[i] for i, cell in enumerate(table.rows[0]) if i != label and as_number(cell) is not None
+        ]
+        raise Fault(
+            f"{file} {table.column_name(column)} does not hold numbers ({shown(first)} in line "
+            f"{table.lines[0]}); "
+            f"list the columns to use, columns: [{listed(numeric)}]"
+        )
+    return table.numbers(column, file)
+
+
+def _classes(table: Table, label: int, file: str) -> list[str]:
+    classes = [row[label] for row in table.rows]
+    for name, line in zip(classes, table.lines, strict=True):
+        if is_missing(name):
+            raise Fault(f"{file} line {line}, {table.column_name(label)}: missing label ({shown(name)})")
+    return classes
+
+
+def _sorted_classes(classes: set[str]) -> list[str]:
+    numbers = {name: as_number(name) for name in classes}
+    if all(number is not None for number in numbers.values()):
+        return sorted(classes, key=lambda name: (numbers[name], name))
+    return sorted(classes)
+
+
+def _transformed(
+    x: Array, setting: LabelledTable, columns: list[str]
+) -> tuple[Array, dict[str, str | float], tuple[str, ...]]:
+    """Return the points after standardizing, PCA and scale, and what there is to say of it."""
+    notes: dict[str, str | float] = {}
+    warnings: tuple[str, ...] = ()
+    if setting.standardize:
+        x, constant = standardized(x)
+        if constant.any():
+            names = listed(name for name, flat in zip(columns, constant, strict=True) if flat)
+            warnings = (f"constant after reading, and 0 after standardizing: {names}",)
+    if setting.reduce is not None:
+        most = min(x.shape)
+        if setting.reduce.to > most:
+            raise Fault(
+                f"{x.shape[0]} rows of {x.shape[1]} columns cannot be reduced to {setting.reduce.to}; at "
+                f"most {most}",
+                ("reduce", "to"),
+            )
+        x, explained = principal_components(x, setting.reduce.to)
+        notes["pca explained variance"] = explained
+    return x * setting.scale, notes, warnings
+
+
+def standardized(x: Array) -> tuple[Array, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+    """Shift and scale each column to mean 0 and (population) standard deviation 1.
+
+    Args:
+        x: (N, F).
+
+    Returns:
+        The (N, F) result, in which a constant column is 0, and which of the F columns are constant.
+    """
+    # Dividing by the largest entry first keeps squares of huge and tiny columns within range.
+    largest = np.abs(x).max(axis=0)
+    x = x / np.where(largest > 0, largest, 1.0)
+    constant = (x == x[0]).all(axis=0)
+    centred = x - x.mean(axis=0)
+    centred[:, constant] = 0.0
+    spread = centred.std(axis=0)
+    return centred / np.where(spread > 0, spread, 1.0), constant
+
+
+def principal_components(x: Array, to: int) -> tuple[Array, float]:
+    """Project the centred points on their first principal directions.
+
+    The sign of a direction is such that its loading of largest magnitude is positive, so that the result does
+    not depend on the linear algebra library.
+
+    Args:
+        x: (N, F).
+        to: number of directions, at most min(N, F).
+
+    Returns:
+        The (N, to) projections, and the share of the variance they hold.
+    """
+    largest = float(np.abs(x).max()) or 1.0
+    x = x / largest
+    centred = x - x.mean(axis=0)
+    _, singular, directions = np.linalg.svd(centred, full_matrices=False)
+    lead = np.abs(directions).argmax(axis=1)
+    directions *= np.where(directions[np.arange(len(lead)), lead] < 0, -1.0, 1.0)[:, None]
+    total = float((singular**2).sum())
+    explained = float((singular[:to] ** 2).sum()) / total if total > 0 else 1.0
+    return (centred @ directions[:to].T) * largest, explained
