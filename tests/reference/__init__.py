@@ -1,0 +1,1 @@
+"""Independent references for the tests, derived from the loss as a plain forward pass and nothing else."""
