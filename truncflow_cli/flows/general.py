@@ -28,7 +28,10 @@ DESCENT_STEPS = 1500
 DESCENT_STEP = 1e-9
 MAX_ORDER = 20
 STEP_SHARE = 0.1
-NOISE = 32 * np.finfo(np.float64).eps
+#: Accuracy to which the series are summed in any case. Surfaces of several points and layers meet at one instant
+#: here; that they do is only seen when their times agree to rounding.
+SERIES = 1e-14
+NOISE = 128 * np.finfo(np.float64).eps
 LAMBDA_NOISE = 1e-12
 
 
@@ -144,7 +147,7 @@ class GeneralFlow:
             data.x, data.label, data.weight, data.y_tilde, self.pattern, acts,
             self._pin_of, where[:, 0].copy(), where[:, 1].copy(), where[:, 2].copy(), self._lams,
             pin_c, pin_Om, inverse, member_point, member_pin, member_w,
-            self.order_limit, scale, scale_energy, STEP_SHARE * self.rtol, reach,
+            self.order_limit, scale, scale_energy, min(STEP_SHARE * self.rtol, SERIES), reach,
         )  # fmt: skip
         self.counters.steps += 1
         self.counters.orders += self._order

@@ -66,14 +66,17 @@ def settle(surfaces: Surfaces) -> tuple[IntArray, Array] | None:
     side, leaving = surfaces.side, surfaces.leaving != 0
     weight = np.where(side == 2, surfaces.weight, side.astype(np.float64))
     prior = surfaces.field(weight)
-    through = leaving & (side != 2) & ~_convex(prior)
-    weight[through] = 1.0 - weight[through]
+    speed = prior.normals @ _velocity(prior, weight)
+    crosses = (side != 2) & (leaving | np.where(side == 1, speed < 0.0, speed > 0.0))
+    passed = np.where(crosses, 1.0 - weight, weight)
+    weight = np.where(crosses & ~_convex(prior), passed, weight)
     many = 2 * weight.size + 2
     if surfaces.descend is None:
         found = [_settle_affine(prior, weight, many)]
     else:
-        about = surfaces.field(weight)
-        found = [_settle(surfaces, *start) for start in ((prior, weight, many), (about, weight, many), (about, weight, 1))]
+        about, beyond = surfaces.field(weight), surfaces.field(passed)
+        starts = ((prior, weight, many), (about, weight, many), (beyond, passed, many), (about, weight, 1))
+        found = [_settle(surfaces, *start) for start in starts]
     fields = [(surfaces.field(chosen), chosen) for chosen in found if chosen is not None]
     if not fields:
         return None
