@@ -72,7 +72,9 @@ class Coordinate:
         return times
 
 
-def coordinate(x: Array, multiplicity: Array, b: float, y: float, noise: Array) -> tuple[Coordinate, Array, IntArray]:
+def coordinate(
+    x: Array, multiplicity: Array, b: float, y: float, noise: Array
+) -> tuple[Coordinate, Array, IntArray]:
     """Solve one coordinate; return (motion, time at which each point crosses (inf: never), pattern at s = 0).
 
     x (M,) positions, multiplicity (M,); points within ``noise`` (M,) of b lie on it, and h(0) = 0 there.

@@ -78,7 +78,7 @@ class GeneralFlow:
 
     def _settle_start(self, layer: int, z: Array) -> Array:
         self.pattern[:, layer] = np.where(z > self.noise[:, None], UNTRUNCATED, TRUNCATED)
-        return self.pattern[:, layer] == UNTRUNCATED
+        return np.asarray(self.pattern[:, layer] == UNTRUNCATED)
 
     # -- the field ---------------------------------------------------------------------------------------------
 
@@ -96,7 +96,7 @@ class GeneralFlow:
 
     def _weights(self, groups: list[Group], weight: Array) -> Array:
         """Return h (n, L, Q): the pattern, with ``weight`` (m,) on the groups' surfaces."""
-        h = (self.pattern == UNTRUNCATED).astype(np.float64)
+        h: Array = (self.pattern == UNTRUNCATED).astype(np.float64)
         for members, value in zip(groups, weight, strict=True):
             for key in members:
                 h[key] = value
@@ -125,7 +125,8 @@ class GeneralFlow:
         layers, dim = self.b.shape
         pins = len(self.pins)
         pin_c, pin_Om = np.zeros((pins, layers, dim)), np.zeros((pins, layers, dim, dim))
-        member_w, inverse = np.zeros((0, layers, dim)), np.zeros((pins, pins))
+        member_w = np.zeros((0, layers, dim))
+        inverse: Array = np.zeros((pins, pins))
         if self._lams.shape[1] != pins:
             self._lams = np.zeros((self.order_limit + 1, pins))
         if pins:
@@ -133,7 +134,9 @@ class GeneralFlow:
             local, member_w = self._hold()
             self._lams[0] = self.pin_weight
             pin_c, pin_Om = split_tangent(local.directions, layers, dim)
-            inverse = np.linalg.pinv(self._held_normals() @ local.directions.T, rcond=1e-11)
+            inverse = np.asarray(
+                np.linalg.pinv(self._held_normals() @ local.directions.T, rcond=1e-11), float
+            )
             self.counters.slides += 1
         self._Rs[0], self._bs[0], self._energies[0] = self.R, self.b, self.energy
         where = np.array([members[0] for members in self.pins], dtype=np.int64).reshape(-1, 3)
@@ -219,11 +222,15 @@ class GeneralFlow:
         n = self._order + 1
         fraction = self.data.multiplicity @ (self.pattern != UNTRUNCATED).reshape(self.pattern.shape[0], -1)
         fraction = fraction.reshape(self.b.shape) / self.data.multiplicity.sum()
-        return GeneralSeries(self.data, self._Rs[:n].copy(), self._bs[:n].copy(), self._energies[:n].copy(), fraction)
+        return GeneralSeries(
+            self.data, self._Rs[:n].copy(), self._bs[:n].copy(), self._energies[:n].copy(), fraction
+        )
 
     def advance(self, t: float) -> None:
         """See ``PiecewiseFlow.advance``."""
-        self.energy = kernels.evaluate_state(self._Rs, self._bs, self._energies, self._order, t, self.R, self.b)
+        self.energy = kernels.evaluate_state(
+            self._Rs, self._bs, self._energies, self._order, t, self.R, self.b
+        )
         for pin in range(len(self.pins)):
             self.pin_weight[pin] = np.polynomial.polynomial.polyval(t, self._lams[: self._order, pin])
 
@@ -245,14 +252,19 @@ class GeneralFlow:
             z = forward_pass(self.data.x, self.R, self.b, lambda layer, _: h[:, layer]).z
             zero = np.nonzero(np.abs(z) <= 2 * self.noise[:, None, None])
         near = zip(*(index.tolist() for index in zero), strict=True)
-        pinned = {key: w for members, w in zip(self.pins, self.pin_weight, strict=True) for key in members}
+        pinned = {
+            key: w for members, w in zip(self.pins, self.pin_weight.tolist(), strict=True) for key in members
+        }
         chosen = self._groups({*near, *pinned, *leaving}, self.pattern)
         return self._describe(chosen, pinned, self.pattern, leaving)
 
-    def _describe(self, chosen: list[Group], pinned: dict[Key, float], pattern: Array, leaving: set[Key]) -> Surfaces:
+    def _describe(
+        self, chosen: list[Group], pinned: dict[Key, float], pattern: Array, leaving: set[Key]
+    ) -> Surfaces:
         self._chosen = chosen
         weight = [
-            np.mean([pinned.get(key, float(pattern[key] == UNTRUNCATED)) for key in members]) for members in chosen
+            np.mean([pinned.get(key, float(pattern[key] == UNTRUNCATED)) for key in members])
+            for members in chosen
         ]
         return Surfaces(
             side=np.array([_common_side(members, pattern) for members in chosen], dtype=np.int64),

@@ -47,7 +47,9 @@ class NetworkLog:
         """Return which clusters have become wholly truncated in a layer, or are so no more."""
         collapsed = self._positive == 0
         rows: list[EventRow] = []
-        for layer, cluster in zip(*(index.tolist() for index in np.nonzero(collapsed != self._collapsed)), strict=True):
+        for layer, cluster in zip(
+            *(index.tolist() for index in np.nonzero(collapsed != self._collapsed)), strict=True
+        ):
             kind = Kind.COLLAPSE if collapsed[layer, cluster] else Kind.UNCOLLAPSE
             point, r = self._last[layer, cluster]
             rows.append((kind, layer, point, r, cluster, -1))

@@ -49,4 +49,4 @@ def cluster_losses(data: GeneralData, R: Array, b: Array) -> Array:
     """Return (1/N_j) Σ_i ½ |τ̲^(L)(x) − ỹ_j|² for each cluster (C,), by a forward pass (2.26)."""
     residual = forward_pass(data.x, R, b, lambda _, z: z > 0.0).output - data.y_tilde[data.label]
     squares = 0.5 * data.weight * np.einsum("ia,ia->i", residual, residual)
-    return np.bincount(data.label, weights=squares, minlength=data.n_clusters)
+    return np.bincount(data.label, weights=squares, minlength=data.n_clusters).astype(np.float64)

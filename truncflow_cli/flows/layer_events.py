@@ -8,7 +8,7 @@ from truncflow_cli.flows.base import EventRow
 from truncflow_cli.flows.kernels.separated import PINNED, UNTRUNCATED
 from truncflow_cli.flows.layer_data import LayerData
 from truncflow_cli.model.events import Kind
-from truncflow_cli.model.problem import Array, IntArray
+from truncflow_cli.model.problem import Array, Pattern
 
 
 def surface_kind(before: int, after: int) -> tuple[int, int] | None:
@@ -25,13 +25,15 @@ def surface_kind(before: int, after: int) -> tuple[int, int] | None:
 class LayerLog:
     """Keeps count of what is untruncated (own cluster) and truncated (others) under one layer."""
 
-    def __init__(self, data: LayerData, pattern: IntArray) -> None:
+    def __init__(self, data: LayerData, pattern: Pattern) -> None:
         own = data.n_own
         self.data = data
         self._positive = int(np.count_nonzero(pattern[:own] == UNTRUNCATED))
         self._collapsed = self._positive == 0
         outside = np.count_nonzero(pattern[own:] != UNTRUNCATED, axis=1)
-        self._outside = np.bincount(data.owner[own:], weights=outside, minlength=data.n_clusters).astype(np.int64)
+        self._outside = np.bincount(data.owner[own:], weights=outside, minlength=data.n_clusters).astype(
+            np.int64
+        )
         self._pattern = pattern
 
     def at_start(self, z: Array) -> list[EventRow]:

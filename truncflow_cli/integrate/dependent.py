@@ -1,9 +1,9 @@
 """Pinned surfaces that depend on one another: which weights, when more than one choice gives the same velocity.
 
-Where the normals of the surfaces that hold the state are linearly dependent (three points of one line lie on a surface as
-soon as two of them do), the velocity is unique but λ is not. All of these surfaces are pinned as long as some λ strictly
-inside the box gives that velocity; λ is then kept as far from the edges as possible. When none is left, those whose λ is
-forced to an edge leave.
+Where the normals of the surfaces that hold the state are linearly dependent (three points of one line lie on a
+surface as soon as two of them do), the velocity is unique but λ is not. All of these surfaces are pinned as long as
+some λ strictly inside the box gives that velocity; λ is then kept as far from the edges as possible. When none is
+left, those whose λ is forced to an edge leave.
 """
 
 from __future__ import annotations

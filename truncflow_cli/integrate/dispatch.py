@@ -14,6 +14,7 @@ from truncflow_cli.flows.separated import LayerFlow
 from truncflow_cli.integrate.closed_form import ClosedForm
 from truncflow_cli.integrate.merge import run_layers
 from truncflow_cli.integrate.solver import Solver
+from truncflow_cli.integrate.switch import run_switching
 from truncflow_cli.model.chunk import Chunk
 from truncflow_cli.model.problem import Problem
 
@@ -26,10 +27,11 @@ def solve_flow(problem: Problem) -> Iterator[Chunk]:
         return solve_clustered(problem)
     if problem.flow == "general":
         return run_layers(problem, [general_solver(problem)])
-    layers = range(problem.n_layers)
-    if problem.settings.freeze_rotation:
-        return run_layers(problem, [frozen_solver(problem, layer) for layer in layers])
-    return run_layers(problem, [layer_solver(problem, layer) for layer in layers])
+    make = frozen_solver if problem.settings.freeze_rotation else layer_solver
+    layers = [make(problem, layer) for layer in range(problem.n_layers)]
+    if problem.settings.on_separation_lost == "switch":
+        return run_switching(problem, layers, general_solver)
+    return run_layers(problem, layers)
 
 
 def frozen_solver(problem: Problem, layer: int) -> ClosedForm:

@@ -55,6 +55,16 @@ class Lane:
 def run_layers(problem: Problem, solvers: Sequence[Solver | ClosedForm]) -> Iterator[Chunk]:
     """Advance the solvers together, always the one furthest behind, and yield what all of them have passed."""
     merger = Merger(problem, solvers)
+    yield from drive(merger)
+    yield from merger.sample_where_stopped()
+
+
+def drive(merger: Merger) -> Iterator[Chunk]:
+    """Advance ``merger`` to the end of the run, or to where it is to stop, and yield what it has passed.
+
+    Raises:
+        RunFailed: a solver cannot go on, or there are more events than allowed.
+    """
     yield merger.chunk(0.0)
     while not merger.finished:
         try:
@@ -66,12 +76,12 @@ def run_layers(problem: Problem, solvers: Sequence[Solver | ClosedForm]) -> Iter
             yield merger.chunk(merger.front)
         if merger.too_many_events:
             yield merger.chunk(merger.front)
-            limit = problem.settings.max_events
+            limit = merger.problem.settings.max_events
             raise RunFailed(
                 f"more than {limit} events by s = {merger.front:.6g}; raise integrator.max_events to go on",
                 merger.front,
             )
-    yield from merger.last_chunk()
+    yield merger.chunk(merger.front)
 
 
 class Merger:
@@ -82,7 +92,7 @@ class Merger:
         self.lanes = [Lane(solver, problem.s_save) for solver in solvers]
         self.stop_at = np.inf
         self._sampled = 0
-        self._events_out = 0
+        self.events_out = 0
         self._loss_start: float | None = None
         self._note_stop()
 
@@ -107,7 +117,7 @@ class Merger:
     def too_many_events(self) -> bool:
         """Whether the run has met more events than it may."""
         waiting = sum(len(lane.events) for lane in self.lanes)
-        return self._events_out + waiting > self.problem.settings.max_events
+        return self.events_out + waiting > self.problem.settings.max_events
 
     def step(self) -> None:
         """Advance the lane that is furthest behind."""
@@ -119,7 +129,7 @@ class Merger:
         self._note_stop()
 
     def _note_stop(self) -> None:
-        if self.problem.settings.on_separation_lost != "stop":
+        if self.problem.settings.on_separation_lost == "record":
             return
         for lane in self.lanes:
             for s, row in lane.events:
@@ -135,16 +145,23 @@ class Merger:
             parts = [lane.pop_samples(count) for lane in self.lanes]
             samples = self._join(parts, self.problem.s_save[self._sampled : self._sampled + count])
             self._sampled += count
-        return Chunk(s=upto, samples=samples, events=self._pop_events(upto), counters=self._counters())
+        return Chunk(s=upto, samples=samples, events=self._pop_events(upto), counters=self.counters())
 
-    def last_chunk(self) -> Iterator[Chunk]:
-        """Yield the rest; a run that stops early ends with a sample at that very instant."""
+    def sample_where_stopped(self) -> Iterator[Chunk]:
+        """Yield a sample at the very instant at which a run stopped early, unless there is one."""
         upto = self.front
-        yield self.chunk(upto)
         if upto < self.problem.settings.s_end and upto > self.problem.s_save[self._sampled - 1]:
-            at = np.array([upto])
-            samples = self._join([lane.piece.sample(at) for lane in self.lanes], at)
-            yield Chunk(s=upto, samples=samples, events=event_log([]), counters=self._counters())
+            samples = self._sample(upto)
+            yield Chunk(s=upto, samples=samples, events=event_log([]), counters=self.counters())
+
+    def state(self, at: float) -> tuple[dict[str, Array], float]:
+        """Return the trajectory's arrays at one time that all lanes have just passed, and the energy balance there."""
+        samples = self._sample(at)
+        return samples, float(samples["energy_balance"][0])
+
+    def _sample(self, at: float) -> dict[str, Array]:
+        s = np.array([at])
+        return self._join([lane.piece.sample(s) for lane in self.lanes], s)
 
     def _join(self, parts: list[dict[str, Array]], s: Array) -> dict[str, Array]:
         samples = {name: np.concatenate([part[name] for part in parts], axis=1) for name in BY_LAYER}
@@ -162,10 +179,11 @@ class Merger:
             lane.events = lane.events[len(passed) :]
             rows += [(s, *row) for s, row in passed]
         rows.sort(key=lambda row: row[0])
-        self._events_out += len(rows)
+        self.events_out += len(rows)
         return event_log(rows)
 
-    def _counters(self) -> dict[str, int]:
+    def counters(self) -> dict[str, int]:
+        """Return the work done by all lanes."""
         totals: dict[str, int] = {}
         for lane in self.lanes:
             for name, value in asdict(lane.solver.counters).items():

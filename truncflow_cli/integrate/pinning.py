@@ -18,19 +18,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import lsq_linear
 
 from truncflow_cli.flows.base import Change, EventRow, LocalField, PiecewiseFlow, Surfaces
 from truncflow_cli.integrate.dependent import spread
-from truncflow_cli.model.problem import Array, IntArray
-
-BoolArray = NDArray[np.bool_]
+from truncflow_cli.model.problem import Array, BoolArray, IntArray
 
 #: Rounds of settling and linearising anew, for points that lie on surfaces of several layers at once.
 MAX_LINEARISATIONS = 25
 #: Speed of a coordinate, in units of its rounding error's scale, below which it stays where it is.
 STAYS = 1e-10
+#: Jump of the field, relative to the field, below which a surface has no kink.
+FLAT = 1e-14
 #: Rounds of settling and finding that other points coincide now.
 MAX_REGROUPINGS = 10
 #: A weight this close to 0 or 1 counts as having reached it (weights are located to about 1e-13).
@@ -45,16 +44,16 @@ def settle_flow(flow: PiecewiseFlow, change: Change | None) -> list[EventRow]:
     if surfaces.side.size == 0:
         return []
     settled = None if change is None and surfaces.descend is not None else settle(surfaces)
-    choose = settle
+    descended = settled is None and surfaces.descend is not None
     if settled is None:
         # Many surfaces of several layers at once: plain descent shows the sides, which then only have to be held.
-        choose = hold
-        settled = hold(replace(surfaces, side=surfaces.descend()))
+        side = surfaces.side if surfaces.descend is None else surfaces.descend()
+        settled = hold(replace(surfaces, side=side))
     for _ in range(MAX_REGROUPINGS):
         regrouped = flow.regroup(*settled)
         if regrouped is None:
             break
-        settled = choose(regrouped) or hold(regrouped)
+        settled = hold(regrouped) if descended else settle(regrouped) or hold(regrouped)
     return flow.apply(*settled)
 
 
@@ -72,12 +71,12 @@ def settle(surfaces: Surfaces) -> tuple[IntArray, Array] | None:
     weight = np.where(crosses & ~_convex(prior), passed, weight)
     many = 2 * weight.size + 2
     if surfaces.descend is None:
-        found = [_settle_affine(prior, weight, many)]
+        fields = [(prior, _settle_affine(prior, weight, many))]
     else:
         about, beyond = surfaces.field(weight), surfaces.field(passed)
         starts = ((prior, weight, many), (about, weight, many), (beyond, passed, many), (about, weight, 1))
         found = [_settle(surfaces, *start) for start in starts]
-    fields = [(surfaces.field(chosen), chosen) for chosen in found if chosen is not None]
+        fields = [(surfaces.field(chosen), chosen) for chosen in found if chosen is not None]
     if not fields:
         return None
     # Of several consistent choices, the one along which the loss falls fastest.
@@ -136,8 +135,11 @@ def _hold_together(local: LocalField, side: IntArray, weight: Array) -> tuple[In
 
 
 def _convex(local: LocalField) -> BoolArray:
-    """Return which kinks of the loss are convex, κ_k < 0."""
-    return np.einsum("kd,kd->k", local.normals, local.directions) < 0.0
+    """Return which kinks of the loss are convex, κ_k < 0; one that is flat to rounding (all behind it dead) is not."""
+    size = np.linalg.norm(local.directions, axis=1)
+    flat = FLAT * max(float(np.linalg.norm(local.velocity)), float(size.max(initial=0.0)))
+    convex = np.einsum("kd,kd->k", local.normals, local.directions) < 0.0
+    return np.asarray(convex & (size > flat))
 
 
 def _velocity(local: LocalField, weight: Array) -> Array:
@@ -196,12 +198,14 @@ def least_norm_weights(velocity: Array, directions: Array, guess: Array) -> Arra
     """
     size = np.einsum("kd,kd->k", directions, directions)
     if size.size == 1:
-        return np.clip(-(directions @ velocity) / size, 0.0, 1.0)
+        return np.asarray(np.clip(-(directions @ velocity) / size, 0.0, 1.0))
     # Columns of unit length: surfaces of very different weight are then told apart equally well.
     scale = np.sqrt(size)
     columns = (directions / scale[:, None]).T
     target = -(velocity + guess @ directions)
-    result = lsq_linear(columns, target, bounds=(-guess * scale, (1.0 - guess) * scale), method="bvls", tol=1e-15)
+    result = lsq_linear(
+        columns, target, bounds=(-guess * scale, (1.0 - guess) * scale), method="bvls", tol=1e-15
+    )
     step = result.x
     free = result.active_mask == 0
     if free.any():
@@ -212,4 +216,4 @@ def least_norm_weights(velocity: Array, directions: Array, guess: Array) -> Arra
         if inside.all():
             step = step.copy()
             step[free] = polished
-    return np.clip(guess + step / scale, 0.0, 1.0)
+    return np.asarray(np.clip(guess + step / scale, 0.0, 1.0))

@@ -18,6 +18,7 @@ class Chunk:
             ``trajectory`` group: always "s", "loss", "loss_cluster", "energy_balance", and the state
             ("beta", "R", "truncated_fraction" or "B", "W").
         events: events in order of s, ``EVENT_DTYPE``; none lies at or before the last chunk's events.
+        switched_at: when the flow `general` took over from `separated`; None if it has not.
         counters: running totals of work done (steps, field evaluations, located roots, ...).
     """
 
@@ -25,3 +26,4 @@ class Chunk:
     samples: dict[str, Array]
     events: EventLog
     counters: dict[str, int] = field(default_factory=dict)
+    switched_at: float | None = None

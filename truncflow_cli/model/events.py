@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 import numpy as np
@@ -39,6 +40,6 @@ EVENT_DTYPE = np.dtype(
 EventLog = NDArray[np.void]
 
 
-def event_log(rows: list[tuple[float, int, int, int, int, int, int]]) -> EventLog:
+def event_log(rows: Sequence[tuple[float, int, int, int, int, int, int]]) -> EventLog:
     """Return the rows (s, kind, layer, point, coordinate, cluster, side) as an array of ``EVENT_DTYPE``."""
-    return np.array(rows, dtype=EVENT_DTYPE)
+    return np.array(list(rows), dtype=EVENT_DTYPE)

@@ -1,7 +1,8 @@
 """The network of Theorem 5.1 at one state: forward pass, field and gradients of surfaces, in plain numpy.
 
 Everything is in the layers' co-moving frames: b_ℓ = R_ℓ β^(ℓ), z_ℓ = R_ℓ t_{ℓ−1} + b_ℓ and w_ℓ = R_ℓ g_ℓ. Tangent
-vectors are written in orthonormal coordinates for the metric Tr(ΩᵀΩ'): for each layer R_ℓ δβ^(ℓ) (Q,), then √2 Ω_ij for i < j.
+vectors are written in orthonormal coordinates for the metric Tr(ΩᵀΩ'): for each layer R_ℓ δβ^(ℓ) (Q,), then √2 Ω_ij
+for i < j.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from truncflow_cli.model.problem import Array
+from truncflow_cli.model.problem import Array, BoolArray
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Pass:
     output: Array
 
 
-def forward_pass(x: Array, R: Array, b: Array, activation: Callable[[int, Array], Array]) -> Pass:
+def forward_pass(x: Array, R: Array, b: Array, activation: Callable[[int, Array], Array | BoolArray]) -> Pass:
     """Send x (N, Q) through the layers; ``activation(ℓ, z_ℓ)`` returns h (N, Q) (1.8)."""
     t = x
     z = np.empty((x.shape[0], *b.shape))
@@ -33,7 +34,9 @@ def forward_pass(x: Array, R: Array, b: Array, activation: Callable[[int, Array]
     return Pass(z, t)
 
 
-def velocity(state: Pass, h: Array, R: Array, b: Array, target: Array, weight: Array) -> tuple[Array, Array, Array]:
+def velocity(
+    state: Pass, h: Array, R: Array, b: Array, target: Array, weight: Array
+) -> tuple[Array, Array, Array]:
     """Return w (N, L, Q), c_ℓ = R_ℓ ∂_s β^(ℓ) (L, Q) and Ω_ℓ (L, Q, Q) of (5.4) corrected and (5.6).
 
     h (N, L, Q) activations (fractions allowed), target (N, Q) the ỹ of each point, weight (N,) 1/N_j.

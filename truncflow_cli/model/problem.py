@@ -13,6 +13,9 @@ Equations = Literal["exact", "printed"]
 
 Array = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+#: Patterns: 0 truncated, 1 untruncated, 2 pinned.
+Pattern = NDArray[np.int8]
 
 
 @dataclass(frozen=True)

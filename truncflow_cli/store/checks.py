@@ -94,6 +94,8 @@ def attributes(path: Path, file: h5py.File) -> dict[str, Any]:
     ):
         if values[name] not in allowed:
             raise UserError(f"{path}: attribute {name} is {values[name]!r}; allowed: {', '.join(allowed)}")
+    if not isinstance(values.get("switched_at", 0.0), float):
+        raise UserError(f"{path}: attribute switched_at is {values['switched_at']!r}; it has to be float")
     return values
 
 

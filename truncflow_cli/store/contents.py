@@ -142,9 +142,16 @@ def append_events(file: h5py.File, events: NDArray[np.void]) -> None:
 
 
 def write_status(
-    file: h5py.File, status: layout.Status, message: str, elapsed_seconds: float, counters: Mapping[str, int]
+    file: h5py.File,
+    status: layout.Status,
+    message: str,
+    elapsed_seconds: float,
+    counters: Mapping[str, int],
+    switched_at: float | None = None,
 ) -> None:
-    """Write how far the run is: its status, wall time and work statistics."""
+    """Write how far the run is: its status, wall time, work statistics and when the flow was switched."""
+    if switched_at is not None:
+        file.attrs["switched_at"] = float(switched_at)
     file.attrs["status"] = status
     file.attrs["message"] = message
     file.attrs["elapsed_seconds"] = float(elapsed_seconds)

@@ -6,7 +6,8 @@ with values; the other axes are named by scales in the root group, which hold th
 
 Besides the datasets listed here:
 
-- root attributes: ``ATTRIBUTES``;
+- root attributes: ``ATTRIBUTES``, and ``switched_at`` where `general` took over from `separated` at that s
+  (from there on ``truncated_fraction`` is over all points);
 - group ``counters``: an integer attribute for each statistic of the work done (steps, evaluations, ...);
 - group ``notes``: attributes, what was found while the problem was built (margins of a construction, ...),
   and ``warnings``, a warning a line;

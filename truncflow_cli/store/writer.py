@@ -68,6 +68,7 @@ class RunWriter:
         self._pending: list[Chunk] = []
         self._pending_bytes = 0
         self._counters: dict[str, int] = {}
+        self._switched_at: float | None = None
         self._s = self._published_s = 0.0
         self._saved = 0
         self._elapsed = 0.0
@@ -184,7 +185,9 @@ class RunWriter:
             self._finished = True
 
     def _write_status(self, status: layout.Status, message: str = "") -> None:
-        contents.write_status(self._file.h5, status, message, self._elapsed, self._counters)
+        contents.write_status(
+            self._file.h5, status, message, self._elapsed, self._counters, self._switched_at
+        )
 
     def _flush(self) -> None:
         """Move the collected chunks into the working file."""
@@ -199,6 +202,7 @@ class RunWriter:
                 self._saved += len(samples["s"])
             contents.append_events(self._file.h5, np.concatenate([chunk.events for chunk in self._pending]))
             self._counters = dict(self._pending[-1].counters)
+            self._switched_at = self._pending[-1].switched_at
             self._s = self._pending[-1].s
             self._pending, self._pending_bytes = [], 0
         self._file.h5.flush()

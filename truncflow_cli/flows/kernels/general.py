@@ -1,6 +1,7 @@
 """Taylor series of the flow of Theorem 5.1 (corrected), point by point through all layers.
 
-In the layers' co-moving frames, with b_ℓ = R_ℓ β^(ℓ), M_ℓ = R_{ℓ+1} R_ℓᵀ and u_j = b_L + R_L ỹ_j, a point of cluster j has
+In the layers' co-moving frames, with b_ℓ = R_ℓ β^(ℓ), M_ℓ = R_{ℓ+1} R_ℓᵀ and u_j = b_L + R_L ỹ_j, a point of
+cluster j has
 
     forward:   z_1 = R_1 x + b_1,    z_{ℓ+1} = M_ℓ (H_ℓ z_ℓ − b_ℓ) + b_{ℓ+1}
     backward:  w_L = H_L z_L − u_j,  w_ℓ = M_ℓᵀ H_{ℓ+1} w_{ℓ+1}                  (w_ℓ = R_ℓ g_ℓ)
@@ -64,10 +65,7 @@ def backward(n, i, label, u, M, pattern, pin_of, lam, z, w):
                 continue
             for m in range(n + 1):
                 k = n - m
-                if side == UNTRUNCATED:
-                    value = w[i, l + 1, k, a]
-                else:
-                    value = weighted(k, i, l + 1, a, pin_of, lam, w)
+                value = w[i, l + 1, k, a] if side == UNTRUNCATED else weighted(k, i, l + 1, a, pin_of, lam, w)
                 for r in range(dim):
                     w[i, l, n, r] += M[m, l, a, r] * value
 
