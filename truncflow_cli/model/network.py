@@ -68,20 +68,24 @@ def adjoint(surfaces: Sequence[tuple[int, int, int]], z: Array, h: Array, R: Arr
     A layer m < ℓ acts through t_m: δt_m = R_mᵀ ([H, Ω_m] z_m − H⊥ R_m δβ^(m)); layer ℓ itself through Ω z_ℓ + R δβ.
     """
     layers, dim = z.shape[1:]
+    count = len(surfaces)
+    point, layer, row = np.array(surfaces, dtype=np.int64).reshape(count, 3).T
+    every = np.arange(count)
+    q = np.zeros((count, layers, dim))
+    shift = np.zeros((count, layers, dim))
+    turn = np.zeros((count, layers, dim, dim))  # δz = Σ_m shift_m · R_m δβ^(m) + Tr(turn_mᵀ Ω_m)
+    shift[every, layer, row] = 1.0
+    turn[every, layer, row] = z[point, layer]
+    back = R[layer, row]
+    for m in range(layers - 2, -1, -1):
+        later = np.flatnonzero(layer > m)
+        qm = back[later] @ R[m].T
+        hm, zm = h[point[later], m], z[point[later], m]
+        hq, hz = hm * qm, hm * zm
+        q[later, m] = qm
+        shift[later, m] = -(1.0 - hm) * qm
+        turn[later, m] = hq[:, :, None] * zm[:, None, :] - qm[:, :, None] * hz[:, None, :]
+        back[later] = hq @ R[m]
     upper = np.triu_indices(dim, 1)
-    q = np.zeros((len(surfaces), layers, dim))
-    normals = np.zeros((len(surfaces), layers, dim + upper[0].size))
-    for k, (i, layer, r) in enumerate(surfaces):
-        A = np.zeros((dim, dim))
-        A[r] = z[i, layer]
-        normals[k, layer, r] = 1.0
-        normals[k, layer, dim:] = (A - A.T)[upper] / np.sqrt(2.0)
-        back = R[layer][r]
-        for m in range(layer - 1, -1, -1):
-            q[k, m] = R[m] @ back
-            hq, hz = h[i, m] * q[k, m], h[i, m] * z[i, m]
-            A = np.outer(hq, z[i, m]) - np.outer(q[k, m], hz)
-            normals[k, m, :dim] = -(1.0 - h[i, m]) * q[k, m]
-            normals[k, m, dim:] = (A - A.T)[upper] / np.sqrt(2.0)
-            back = hq @ R[m]
-    return q, normals.reshape(len(surfaces), -1)
+    skew = (turn - np.swapaxes(turn, -1, -2))[..., upper[0], upper[1]] / np.sqrt(2.0)
+    return q, np.concatenate([shift, skew], axis=-1).reshape(count, -1)
