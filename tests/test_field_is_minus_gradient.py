@@ -1,4 +1,4 @@
-"""Along every trajectory the derivative is minus the gradient of the loss, as a complex step of the forward pass."""
+"""Along every trajectory the derivative is minus the gradient of the loss, by complex step."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ def test_derivative_along_trajectory_is_minus_the_gradient(name):
     problem = CASES[name]()
     s_end = problem.settings.s_end
     starts = np.linspace(0.0, s_end - 8 * SPACING, 40)
-    s_save = np.unique(np.concatenate([[0.0], *[start + SPACING * np.arange(9) for start in starts], [s_end]]))
+    s_save = np.unique(
+        np.concatenate([[0.0], *[start + SPACING * np.arange(9) for start in starts], [s_end]])
+    )
     solved = run_solver(replace(problem, s_save=s_save))
     crossings = np.array([event[0] for event in solved.crossings])
     tested = pinned_too = 0
@@ -104,3 +106,32 @@ def test_replayed_pattern_is_that_of_the_forward_pass():
         assert ((z > 0) == (h > 0))[clear].all()
         compared += clear.sum()
     assert compared > 1000
+
+
+def test_printed_equations_differ_from_the_gradient_by_the_missing_term():
+    """(3.25) as printed is the gradient's Omega plus 1/2 mean [H, z z^T]; d_s beta is the same."""
+    smooth = 0
+    for problem in random_states("separated", 12):
+        short = replace(
+            problem,
+            equations="printed",
+            s_save=SPACING * np.arange(9),
+            settings=replace(problem.settings, s_end=8 * SPACING, rtol=1e-13, atol=1e-15),
+        )
+        solved = run_solver(short)
+        if solved.crossings:
+            continue
+        smooth += 1
+        beta, R = solved.samples["beta"], solved.samples["R"]
+        along_beta, Omega = measured_field(beta, R, SPACING)
+        h, _ = replayed_pattern(short, solved.events, 0.0)
+        wanted_beta, wanted_Omega = expected_field(short, beta[4], R[4], h, [])
+        for layer in range(problem.n_layers):
+            own = problem.cluster == layer
+            z = (problem.x[own] + beta[4, layer]) @ R[4, layer].T
+            H = np.apply_along_axis(np.diag, 1, h[layer, own])
+            zz = np.einsum("ij,ik->ijk", z, z)
+            wanted_Omega[layer] += 0.5 * (H @ zz - zz @ H).mean(axis=0)
+        assert np.abs(along_beta - wanted_beta).max() < 1e-11
+        assert np.abs(Omega - wanted_Omega).max() < 1e-11
+    assert smooth >= 4

@@ -8,6 +8,7 @@ from reference.autodiff import starting_pattern
 from reference.cases import MAKERS, few, makers, seeds
 from reference.compare import run_solver
 from reference.loss import cluster_losses_general, cluster_losses_separated
+
 from truncflow_cli.model.events import Kind
 from truncflow_cli.model.problem import Problem
 

@@ -1,4 +1,4 @@
-"""The reference integrator is right: its limit is plain gradient descent, its derivatives are those of the loss."""
+"""The reference is right: the limit of plain gradient descent, with the derivatives of the loss."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from reference.problems import (
     coincident,
     equal_layers,
     general_normal,
-    networks,
     on_surfaces,
     separated_normal,
 )
+from reference.runs import networks
 
 
 @pytest.mark.parametrize(
@@ -56,9 +56,7 @@ def test_its_gradient_agrees_with_the_complex_step(flow):
     losses = cluster_losses_general if flow == "general" else cluster_losses_separated
     for problem in random_problems(flow):
         args = (problem.x, problem.cluster, problem.y_tilde)
-        wanted = descent_field(
-            lambda b, R, args=args: losses(*args, b, R).sum(), problem.beta0, problem.R0
-        )
+        wanted = descent_field(lambda b, R, args=args: losses(*args, b, R).sum(), problem.beta0, problem.R0)
         for part, (net, state, _) in enumerate(networks(problem)):
             layers = slice(None) if flow == "general" else slice(part, part + 1)
             beta, R = problem.beta0[layers], problem.R0[layers]

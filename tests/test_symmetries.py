@@ -1,4 +1,4 @@
-"""Nothing depends on how one looks: order and names, origin and axes, saving, stopping, or which flow says it."""
+"""Nothing depends on how one looks: order, names, origin, axes, saving, stopping, or which flow says it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from reference import problems
 from reference.cases import MAKERS, few, makers, seeds
 from reference.compare import Solved, run_solver
 from reference.problems import random_orthogonal
+
 from truncflow_cli.model.events import Kind
 
 
 def crossings_agree(a: Solved, b: Solved, tolerance: float) -> None:
-    """Assert that two runs have the same events, at times that agree, whatever the order within an instant."""
+    """Assert that two runs have the same events at the same times, whatever the order within an instant."""
     what_a = sorted(event[1:] for event in a.crossings)
     what_b = sorted(event[1:] for event in b.crossings)
     assert what_a == what_b
     times = [sorted((event[1:], event[0]) for event in run.crossings) for run in (a, b)]
     for (_, s), (_, t) in zip(*times, strict=True):
         assert abs(s - t) < tolerance
-
 
 
 @makers

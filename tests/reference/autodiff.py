@@ -1,4 +1,4 @@
-"""The field that a trajectory should have, by complex step, and the one that it has, by differences of samples."""
+"""The field that a trajectory should have (complex step), and that it has (differences of samples)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reference.loss import (
 from truncflow_cli.model.events import Kind
 from truncflow_cli.model.problem import Problem
 
-#: Central differences over nine equidistant samples, eighth order; weights of f(1) .. f(4), f(-k) being minus that.
+#: Central differences over nine equidistant samples, eighth order: weights of f(k) - f(-k), k = 1 .. 4.
 WEIGHTS = np.array([4 / 5, -1 / 5, 4 / 105, -1 / 280])
 
 
@@ -30,7 +30,7 @@ def measured_field(beta: np.ndarray, R: np.ndarray, spacing: float) -> tuple[np.
 
 
 def starting_pattern(problem: Problem) -> np.ndarray:
-    """Return h at s = 0, (L, N, Q); for `separated` only a cluster's own layer means anything, the rest is 0."""
+    """Return h at s = 0, (L, N, Q); for `separated` it is 0 in all layers but a cluster's own."""
     if problem.flow == "general":
         return (all_pre_activations(problem.x, problem.beta0, problem.R0) > 0).astype(float)
     h = np.zeros((problem.n_layers, *problem.x.shape))
@@ -40,7 +40,9 @@ def starting_pattern(problem: Problem) -> np.ndarray:
     return h
 
 
-def replayed_pattern(problem: Problem, events: np.ndarray, s: float) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
+def replayed_pattern(
+    problem: Problem, events: np.ndarray, s: float
+) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
     """Return the pattern (L, N, Q) and the pinned surfaces at s, by the event log alone.
 
     Raises:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reference.problems import Reference
+from reference.runs import Reference
 from truncflow_cli.integrate import solve
 from truncflow_cli.model.events import Kind
 from truncflow_cli.model.problem import Problem

@@ -1,7 +1,7 @@
 """The crudest approximation of the flow: explicit gradient descent on the forward pass, h(0) = 0, no events.
 
-It knows nothing of surfaces: a sliding motion comes out as chatter of the step's size, so that it is off by a few
-steps there and everywhere. It is the check of the reference integrator, not of the solver.
+It knows nothing of surfaces: a sliding motion comes out as chatter of the step's size, so that it is off by
+a few steps there and everywhere. It is the check of the reference integrator, not of the solver.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from reference.network import (
     unpack,
     velocity_of_state,
 )
-
 
 #: A z of this size is zero up to rounding; h(0) = 0.
 ZERO = 1e-13
@@ -34,7 +33,7 @@ def plain_pattern(net: Network, state: np.ndarray) -> np.ndarray:
 
 
 def descend(net: Network, state: np.ndarray, s_end: float, step: float) -> np.ndarray:
-    """Return the state at s_end after steps of size ``step`` along minus the gradient, R retracted each time."""
+    """Return the state at s_end after steps of size ``step`` along minus the gradient, R retracted."""
     for _ in range(round(s_end / step)):
         tangent = -loss_and_gradient(net, state, plain_pattern(net, state))[1]
         state = retract(net, state + step * velocity_of_state(net, state, tangent))

@@ -1,8 +1,8 @@
 """An event-driven reference integrator: SciPy's DOP853 at rounding level between located events.
 
-Slow (seconds a problem) and small (tens of points), but each part is plain: the field is the reverse-mode gradient
-of the forward pass with the activation pattern held, surfaces are evaluated by the forward pass on the dense output,
-and at an event the selection decides which surfaces are crossed, stuck to, or left.
+Slow (seconds a problem) and small (tens of points), but each part is plain: the field is the reverse-mode
+gradient of the forward pass with the activation pattern held, surfaces are evaluated by the forward pass on
+the dense output, and at an event the selection decides which surfaces are crossed, stuck to, or left.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from reference.network import (
     retract,
     velocity_of_state,
 )
-from reference.selection import normals, room, select, shared_surfaces, slide
+from reference.selection import select
+from reference.sliding import room, slide
+from reference.surfaces import normals, shared_surfaces
 
 RTOL = 3e-14
 ATOL = 1e-15
@@ -107,17 +109,17 @@ class Flow:
         self.run = Run(net)
         self.run.loss_start = loss_and_gradient(net, state, self.h)[0]
 
-    # ---- surfaces -------------------------------------------------------------------------------------------
+    # ---- surfaces ----------------------------------------------------------------------------------------
     def derivative(self, s: float, extended: np.ndarray) -> np.ndarray:
         tangent = slide(self.net, extended[:-1], self.h, self.stuck)
         return np.append(velocity_of_state(self.net, extended[:-1], tangent), tangent @ tangent)
 
-    # ---- events ---------------------------------------------------------------------------------------------
+    # ---- events ------------------------------------------------------------------------------------------
     def settle(self, active: np.ndarray, left: bool) -> None:
-        """Decide for the active surfaces (L, N, Q) mask which are truncated, released or pinned, and log it.
+        """Decide which surfaces in the mask (L, N, Q) are truncated, released or pinned, and log it.
 
-        Where a pinned weight has just reached its bound (``left``) first order says nothing, so the selection is
-        made a little further on along the sliding motion.
+        Where a pinned weight has just reached its bound (``left``) first order says nothing, so the
+        selection is made a little further on along the sliding motion.
         """
         old_h, old_pinned = self.h, self.pinned
         state = self.state
@@ -149,9 +151,7 @@ class Flow:
             values = np.array([z[shared.surface] for shared in self.stuck])
             N = normals(self.net, self.state, self.h, self.stuck)
             tangent = -np.linalg.lstsq(N, values, rcond=1e-10)[0]
-            self.state = retract(
-                self.net, self.state + velocity_of_state(self.net, self.state, tangent)
-            )
+            self.state = retract(self.net, self.state + velocity_of_state(self.net, self.state, tangent))
 
     def signed(self, states: np.ndarray) -> np.ndarray:
         """Return z, positive on the side that the pattern says, (M, L, N, Q); inf on pinned surfaces."""
@@ -159,7 +159,7 @@ class Flow:
         z[:, self.pinned] = np.inf
         return z
 
-    # ---- the loop -------------------------------------------------------------------------------------------
+    # ---- the loop ----------------------------------------------------------------------------------------
     def go(self, s_end: float, max_events: int = 5000) -> Run:
         self.stuck = []
         active = self.unarmed.copy()
@@ -224,7 +224,7 @@ class Flow:
         self.run.patterns.append(self.h.copy())
 
     def first_event(self, s0: float, s1: float, dense) -> tuple | None:
-        """Return (s, surface or None where a pinned weight reaches its bound) of the first event in a step."""
+        """Return (s, surface) of the first event in a step; surface None: a weight reaches its bound."""
         times = s0 + (s1 - s0) * NODES
         f = self.signed(dense(times).T)
         brackets: list[tuple[float, float, tuple]] = []
@@ -250,14 +250,16 @@ class Flow:
         return first_root
 
     def bracket(self, times: np.ndarray, g: np.ndarray, dense, surface: tuple) -> tuple[float, float] | None:
-        """Return an interval in which the signed z goes from positive to negative for the first time, or None."""
+        """Return an interval in which the signed z first goes from positive to negative, or None."""
         value = self.watch(dense, surface)
         begin = 0
         if self.unarmed[surface]:
             while (g < -ARMED).any() and not (g[: int(np.argmax(g < -ARMED))] > ARMED).any():
                 if times[1] - times[0] < 1e-13:
                     raise WrongSideError(f"{surface} left at s = {self.s} to the wrong side")
-                times = times[0] + (times[1] - times[0]) * NODES  # it may have come back within the first interval
+                times = (
+                    times[0] + (times[1] - times[0]) * NODES
+                )  # it may have come back within the first interval
                 g = np.array([value(s) for s in times])
             if not (g > ARMED).any():
                 return None
@@ -289,12 +291,14 @@ class Flow:
         return None
 
     def stop_at(self, found: tuple, s0: float, y0: np.ndarray) -> None:
-        """Integrate again up to the event itself, which is more accurate than the dense output, and settle it."""
+        """Integrate again up to the event, which is more accurate than the dense output, and settle it."""
         s_event, surface = found
         for _ in range(2):
             end, pieces = y0, []
             if s_event > s0:
-                solver = DOP853(self.derivative, s0, y0, s_event, rtol=RTOL, atol=ATOL, first_step=s_event - s0)
+                solver = DOP853(
+                    self.derivative, s0, y0, s_event, rtol=RTOL, atol=ATOL, first_step=s_event - s0
+                )
                 while solver.status == "running":
                     a = solver.t
                     solver.step()

@@ -1,8 +1,8 @@
 """Gradients by the complex step: exact to rounding, and no formula for the gradient enters them.
 
 For an analytic f, Im f(a + i t e)/t is the derivative along e up to O(t^2), which is far below rounding at
-t = 1e-40, and nothing is subtracted. Along the orthogonal group the curve is exp(i t A) R = (1 + i t A) R, exact
-at this t, for A antisymmetric; the metric on o(Q) is <A, B> = Tr(A^T B).
+t = 1e-40, and nothing is subtracted. Along the orthogonal group the curve is exp(i t A) R = (1 + i t A) R,
+exact at this t, for A antisymmetric; the metric on o(Q) is <A, B> = Tr(A^T B).
 """
 
 from __future__ import annotations
@@ -50,6 +50,6 @@ def gradient(f: Scalar, beta: np.ndarray, R: np.ndarray) -> tuple[np.ndarray, np
 
 
 def descent_field(f: Scalar, beta: np.ndarray, R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (d_s beta, Omega) of the gradient flow of f, shapes (L, Q) and (L, Q, Q); d_s R_l = Omega_l R_l."""
+    """Return (d_s beta, Omega) of the gradient flow of f, (L, Q) and (L, Q, Q); d_s R_l = Omega_l R_l."""
     along_beta, along_R = gradient(f, beta, R)
     return -along_beta, -along_R

@@ -22,8 +22,8 @@ def pre_activation(t: np.ndarray, beta: np.ndarray, R: np.ndarray) -> np.ndarray
 def truncate(t: np.ndarray, beta: np.ndarray, R: np.ndarray, h: np.ndarray | None = None) -> np.ndarray:
     """Return tau(t) = R^T sigma(R(t + beta)) - beta (1.8), of shape (N, Q).
 
-    With ``h`` (N, Q) given, sigma(z) is h z: a fixed activation pattern, whose entries may lie between 0 and 1
-    on pinned surfaces. The transpose is never a conjugate one.
+    With ``h`` (N, Q) given, sigma(z) is h z: a fixed activation pattern, whose entries may lie between 0
+    and 1 on pinned surfaces. The transpose is never a conjugate one.
     """
     z = pre_activation(t, beta, R)
     return ((relu_pattern(z) if h is None else h) * z) @ R - beta
@@ -32,7 +32,7 @@ def truncate(t: np.ndarray, beta: np.ndarray, R: np.ndarray, h: np.ndarray | Non
 def all_pre_activations(
     x: np.ndarray, beta: np.ndarray, R: np.ndarray, h: np.ndarray | None = None
 ) -> np.ndarray:
-    """Return z of every layer of the composition tau^(L) o ... o tau^(1), (L, N, Q), for beta (L, Q), R (L, Q, Q)."""
+    """Return z of every layer of tau^(L) o ... o tau^(1), (L, N, Q), for beta (L, Q), R (L, Q, Q)."""
     t, z = x, []
     for layer in range(len(beta)):
         z.append(pre_activation(t, beta[layer], R[layer]))
@@ -40,9 +40,7 @@ def all_pre_activations(
     return np.array(z)
 
 
-def network_output(
-    x: np.ndarray, beta: np.ndarray, R: np.ndarray, h: np.ndarray | None = None
-) -> np.ndarray:
+def network_output(x: np.ndarray, beta: np.ndarray, R: np.ndarray, h: np.ndarray | None = None) -> np.ndarray:
     """Return tau^(L) o ... o tau^(1) of the points, (N, Q); ``h`` is (L, N, Q)."""
     t = x
     for layer in range(len(beta)):

@@ -1,8 +1,8 @@
 """The loss of a stack of truncation layers with a given activation pattern, and its gradient by reverse mode.
 
 The gradient is accumulated backwards through the forward pass z = (t + beta) R^T, a = h z, t' = a R - beta,
-with R as a plain matrix; only at the end is it projected on the tangent space of O(Q). One layer that sees one
-cluster is the `separated` flow; all layers and all points are the `general` one.
+with R as a plain matrix; only at the end is it projected on the tangent space of O(Q). One layer that sees
+one cluster is the `separated` flow; all layers and all points are the `general` one.
 
 Tangent vectors are flat: d_s beta (L Q numbers), then Omega (L Q Q numbers), whose dot product is the metric
 |d beta|^2 + Tr(Omega^T Omega). States are flat as well: beta, then R.
@@ -49,13 +49,14 @@ def unpack(net: Network, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pre_activations(net: Network, states: np.ndarray, h: np.ndarray) -> np.ndarray:
-    """Return z for states (M, ...) under the pattern h (L, N, Q), as (M, L, N, Q)."""
+    """Return z for states (M, ...) under the pattern h (L, N, Q), or one each (M, L, N, Q), as (M, L, N, Q)."""
     beta, R = unpack(net, states)
-    z = np.empty((len(states), *h.shape))
+    h = np.broadcast_to(h, (len(states), *h.shape[-3:]))
+    z = np.empty(h.shape)
     t = np.broadcast_to(net.x, (len(states), *net.x.shape))
     for layer in range(net.n_layers):
         z[:, layer] = (t + beta[:, None, layer]) @ R[:, layer].swapaxes(1, 2)
-        t = (h[layer] * z[:, layer]) @ R[:, layer] - beta[:, None, layer]
+        t = (h[:, layer] * z[:, layer]) @ R[:, layer] - beta[:, None, layer]
     return z
 
 
@@ -142,6 +143,7 @@ def coincidence(net: Network, on: np.ndarray) -> np.ndarray:
         for i, key in enumerate(keys):
             classes[layer, i] = first.setdefault(key, i)
         keys = [
-            ("same", int(classes[layer, i])) if on[layer, i].any() else ("apex", layer) for i in range(n_points)
+            ("same", int(classes[layer, i])) if on[layer, i].any() else ("apex", layer)
+            for i in range(n_points)
         ]
     return classes

@@ -1,4 +1,4 @@
-"""Seeded random problems, and the reference run of a Problem.
+"""Seeded random problems, and what some of them contain.
 
 Every maker takes a seed and returns a Problem that depends on nothing else.
 """
@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from reference.flow import Flow, Run
-from reference.network import Network, pack, unpack
 from truncflow_cli.model.problem import Problem, Settings
 
 #: Settings of all problems unless a test says otherwise.
@@ -62,7 +60,7 @@ def normal(
     n_clusters: int = 1,
     s_end: float = S_END,
 ) -> Problem:
-    """Return a problem whose points, labels and biases are normal and whose rotations are Haar distributed."""
+    """Return a problem with normal points, labels and biases, and Haar-distributed rotations."""
     rng = np.random.default_rng(seed)
     return make(
         flow,
@@ -112,7 +110,8 @@ def coincident(problem: Problem, seed: int, copies: int = 2) -> Problem:
 def on_surfaces(problem: Problem, seed: int, count: int = 2) -> Problem:
     """Return the problem with some points moved onto a surface of (their) first layer, one coordinate each.
 
-    The rotation of that layer is a permutation with signs and its bias a multiple of 1/8, so that z is exactly 0.
+    The rotation of that layer is a permutation with signs and its bias a multiple of 1/8, so that z is
+    exactly 0.
     """
     rng = np.random.default_rng(seed)
     dim = problem.dim
@@ -142,7 +141,7 @@ def symmetric(seed: int, dim: int = 3, n_points: int = 5) -> Problem:
 def equal_layers(
     seed: int, n_points: int = 8, dim: int = 3, n_layers: int = 2, n_clusters: int = 1, s_end: float = 3.0
 ) -> Problem:
-    """`general` with the same R and beta in all layers: truncated coordinates start on the next layer's surface."""
+    """`general` with equal layers: truncated coordinates start on the next layer's surface."""
     problem = general_normal(seed, n_points, dim, n_layers, n_clusters, s_end)
     return replace(
         problem,
@@ -168,9 +167,9 @@ def fully_truncating(seed: int, n_points: int = 10, dim: int = 2, n_layers: int 
     )
 
 
-# ---- what the seeds hold ------------------------------------------------------------------------------------
+# ---- what the seeds hold ---------------------------------------------------------------------------------
 
-#: name: (maker, what its reference run contains: truncations, releases, pins, unpins upwards, unpins downwards).
+#: name: (maker, what the reference run contains: truncations, releases, pins, unpins upwards and downwards).
 CATALOGUE: dict[str, tuple[Callable[[], Problem], tuple[int, int, int, int, int]]] = {
     "crossings both ways": (lambda: separated_normal(2), (23, 7, 0, 0, 0)),
     "two pinned at once, left both ways": (lambda: separated_normal(19), (11, 6, 4, 1, 3)),
@@ -188,7 +187,10 @@ CATALOGUE: dict[str, tuple[Callable[[], Problem], tuple[int, int, int, int, int]
     "general, two layers": (lambda: general_normal(4, 10, 2, 2, 2), (4, 3, 4, 2, 2)),
     "general, more clusters than layers": (lambda: general_normal(10, 9, 3, 2, 3, 2.0), (11, 4, 10, 2, 3)),
     "general, three layers": (lambda: general_normal(5, 12, 3, 3, 3, 1.5), (6, 9, 7, 1, 3)),
-    "general, four layers, ten pinned at once": (lambda: general_normal(3, 8, 2, 4, 1, 2.0), (4, 0, 15, 0, 4)),
+    "general, four layers, ten pinned at once": (
+        lambda: general_normal(3, 8, 2, 4, 1, 2.0),
+        (4, 0, 15, 0, 4),
+    ),
     "general, ten leave a surface at once": (lambda: general_normal(1, 10, 2, 2, 2), (0, 4, 11, 9, 1)),
     "general, full truncation": (lambda: fully_truncating(7), (23, 12, 18, 3, 10)),
     "general, equal layers": (lambda: equal_layers(1, 6, 3, 2, 1, 2.0), (0, 4, 6, 3, 0)),
@@ -204,68 +206,4 @@ def contents(events: list[tuple[float, str, int, int, int, int]]) -> tuple[int, 
         sum(kind == "pin" for kind, _ in kinds),
         kinds.count(("unpin", 1)),
         kinds.count(("unpin", 0)),
-    )
-
-
-# ---- reference runs -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The reference's answer: samples at the problem's saved times, and its events.
-
-    ``events`` holds (s, kind, layer, point, coordinate, side), in order of s; rests are left out.
-    """
-
-    beta: np.ndarray
-    R: np.ndarray
-    loss: np.ndarray
-    energy_balance: np.ndarray
-    events: list[tuple[float, str, int, int, int, int]]
-    ambiguous: tuple[float, ...]
-    runs: tuple[Run, ...]
-
-
-def networks(problem: Problem) -> list[tuple[Network, np.ndarray, np.ndarray]]:
-    """Return the independent parts of a problem: network, start, indices of its points."""
-    sizes = np.bincount(problem.cluster, minlength=problem.n_clusters)
-    turns = 0.0 if problem.settings.freeze_rotation else 1.0
-    label = problem.y_tilde[problem.cluster]
-    weight = 1.0 / sizes[problem.cluster]
-    if problem.flow == "general":
-        net = Network(problem.x, label, weight, problem.n_layers, turns)
-        return [(net, pack(problem.beta0, problem.R0), np.arange(len(problem.x)))]
-    parts = []
-    for j in range(problem.n_layers):
-        own = np.flatnonzero(problem.cluster == j)
-        net = Network(problem.x[own], label[own], weight[own], 1, turns)
-        parts.append((net, pack(problem.beta0[j], problem.R0[j]), own))
-    return parts
-
-
-def reference_run(problem: Problem) -> Reference:
-    """Return the reference's run of a `separated` or `general` problem."""
-    parts = networks(problem)
-    s_end = problem.settings.s_end
-    runs = [Flow(net, start).go(s_end) for net, start, _ in parts]
-    beta, R = [], []
-    events = []
-    for layer, ((net, _, own), run) in enumerate(zip(parts, runs, strict=True)):
-        b, r = unpack(net, np.array([run.at(s) for s in problem.s_save]))
-        beta.append(b)
-        R.append(r)
-        for s, kind, inner, point, coordinate, side in run.events:
-            if kind != "rest":
-                events.append((s, kind, inner + layer, int(own[point]), coordinate, side))
-    beta, R = np.concatenate(beta, axis=1), np.concatenate(R, axis=1)
-    losses = np.array([sum(run.loss_at(s) for run in runs) for s in problem.s_save])
-    dissipated = np.array([sum(run.dissipated(s) for run in runs) for s in problem.s_save])
-    return Reference(
-        beta=beta,
-        R=R,
-        loss=losses,
-        energy_balance=losses[0] - losses - dissipated,
-        events=sorted(events),
-        ambiguous=tuple(s for run in runs for s in run.ambiguous),
-        runs=tuple(runs),
     )

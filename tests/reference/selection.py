@@ -1,9 +1,10 @@
 """Which way a gradient flow of a piecewise smooth loss goes from a point where some z_{l,i,r} are zero.
 
-Every active surface (a zero z, shared by points that coincide) has a weight lambda in [0, 1] in place of h. The flow
-is d = -grad C(lambda) with, for each surface: z-dot <= 0 where lambda = 0, z-dot >= 0 where lambda = 1 and
-z-dot = 0 between. Where all kinks are convex this is the least-norm element of the subdifferential, found as a
-bounded least-squares problem; surfaces at concave kinks have lambda = 0 unless that contradicts their motion (h(0) = 0).
+Every active surface (a zero z, shared by points that coincide) has a weight lambda in [0, 1] in place of h.
+The flow is d = -grad C(lambda) with, for each surface: z-dot <= 0 where lambda = 0, z-dot >= 0 where lambda
+= 1 and z-dot = 0 between. Where all kinks are convex this is the least-norm element of the subdifferential,
+found as a bounded least-squares problem; surfaces at concave kinks have lambda = 0 unless that contradicts
+their motion (h(0) = 0).
 """
 
 from __future__ import annotations
@@ -13,20 +14,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linprog, lsq_linear
+from scipy.optimize import lsq_linear
 
 from reference.descent import descend, plain_pattern
-from reference.network import (
-    Network,
-    Surface,
-    coincidence,
-    loss_and_gradient,
-    pre_activations,
-    surface_gradient,
-)
+from reference.network import Network, loss_and_gradient, pre_activations
+from reference.sliding import WEIGHT_TOLERANCE, room, roomiest, slide
+from reference.surfaces import Shared, jumps, normals, shared_surfaces, with_weights
 
-#: Weights this close to 0 or 1 are at the bound: rounding of the small linear problems is far below.
-WEIGHT_TOLERANCE = 1e-9
 #: Speeds below this (times the size of the vectors) are zero.
 SPEED_TOLERANCE = 1e-11
 MAX_SWEEPS = 200
@@ -37,58 +31,10 @@ class AmbiguousError(Exception):
 
 
 @dataclass(frozen=True)
-class Shared:
-    """A surface shared by all points that coincide there: layer, the points, coordinate."""
-
-    layer: int
-    points: tuple[int, ...]
-    coordinate: int
-
-    @property
-    def surface(self) -> Surface:
-        return self.layer, self.points[0], self.coordinate
-
-    def put(self, h: np.ndarray, value: float) -> None:
-        h[self.layer, list(self.points), self.coordinate] = value
-
-
-def shared_surfaces(net: Network, mask: np.ndarray, on: np.ndarray) -> list[Shared]:
-    """Return the surfaces in a mask (L, N, Q), those of coinciding points together; ``on`` as in coincidence."""
-    classes = coincidence(net, on)
-    found: dict[tuple[int, int, int], list[int]] = {}
-    for layer, i, r in np.argwhere(mask):
-        found.setdefault((int(layer), int(classes[layer, i]), int(r)), []).append(int(i))
-    return [Shared(layer, tuple(points), r) for (layer, _, r), points in sorted(found.items())]
-
-
-def with_weights(h: np.ndarray, active: list[Shared], weights: np.ndarray) -> np.ndarray:
-    h = h.copy()
-    for shared, value in zip(active, weights, strict=True):
-        shared.put(h, value)
-    return h
-
-
-def jumps(net: Network, state: np.ndarray, h: np.ndarray, active: list[Shared]) -> np.ndarray:
-    """Return grad C(h_k = 1) - grad C(h_k = 0) of each active surface k, the others as in h, (K, dim)."""
-    rows = []
-    for shared in active:
-        below, above = h.copy(), h.copy()
-        shared.put(below, 0.0)
-        shared.put(above, 1.0)
-        rows.append(loss_and_gradient(net, state, above)[1] - loss_and_gradient(net, state, below)[1])
-    return np.array(rows)
-
-
-def normals(net: Network, state: np.ndarray, h: np.ndarray, active: list[Shared]) -> np.ndarray:
-    """Return grad z_k of each active surface, (K, dim)."""
-    return np.array([surface_gradient(net, state, h, shared.surface) for shared in active])
-
-
-@dataclass(frozen=True)
 class Selection:
     """Outcome: the pattern (L, N, Q), 0 on pinned surfaces, and which are pinned (L, N, Q).
 
-    ``choices`` is the number of different consistent selections that were found.
+    ``choices`` is the number of consistent selections that were found, counted by their different speeds.
     """
 
     h: np.ndarray
@@ -109,9 +55,9 @@ def select(
 ) -> Selection:
     """Return the consistent selection for the active surfaces (L, N, Q), given the pattern held before.
 
-    Where all kinks are convex there is one. Else, at the ``start`` of a run, h(0) = 0 decides: the one that explicit
-    descent takes from there, or else the one with the fewest untruncated surfaces; later the one in which the loss
-    falls fastest, as for curves of maximal slope.
+    Where all kinks are convex there is one. Else, at the ``start`` of a run, h(0) = 0 decides: the one that
+    explicit descent takes from there, or else the one with the fewest untruncated surfaces; later the one
+    in which the loss falls fastest, as for curves of maximal slope.
 
     Raises:
         AmbiguousError: none was found.
@@ -145,16 +91,17 @@ def select(
     else:
         steepest = max(item[1] for item in sure)
         best = min((item for item in sure if item[1] > steepest - EQUALLY_STEEP), key=lambda item: item[3])
-    return Selection((best[-1] == 1).astype(float), best[-1] == 2, len(sure))
+    different = {round(speed, 8) for _, speed, *_ in found.values()}
+    return Selection((best[-1] == 1).astype(float), best[-1] == 2, len(different))
 
 
 def descent_germs(
     net: Network, state: np.ndarray, before: np.ndarray, active: np.ndarray
 ) -> Iterator[np.ndarray]:
-    """Yield the statuses that explicit gradient descent with h(0) = 0 settles into, by tiny steps from the state.
+    """Yield the statuses that explicit gradient descent with h(0) = 0 settles into, by tiny steps.
 
-    Pinned surfaces chatter by a step's size, so that their mean speeds are of the order of one over the number of
-    steps; what is the right order is left to the check of consistency.
+    Pinned surfaces chatter by a step's size, so that their mean speeds are of the order of one over the
+    number of steps; what is the right order is left to the check of consistency.
     """
     step, count = 1e-9, 3000
     moved = descend(net, state, count * step, step)
@@ -173,7 +120,7 @@ def descent_germs(
 
 
 def guesses(net: Network, state: np.ndarray, before: np.ndarray, active: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield likely statuses: all that were reached go through; and what the iteration makes of various starts."""
+    """Yield likely statuses: all reached go through; and what the iteration makes of various starts."""
     through = np.where(active & (before < 2), 1 - before, before)
     yield through
     for status in (before, through, np.where(active, 0, before), np.where(active, 1, before)):
@@ -183,7 +130,7 @@ def guesses(net: Network, state: np.ndarray, before: np.ndarray, active: np.ndar
 
 
 def assignments(net: Network, before: np.ndarray, active: np.ndarray, layer: int = 0) -> Iterator[np.ndarray]:
-    """Yield the statuses (L, N, Q) (0 truncated, 1 untruncated, 2 pinned) with all choices for active surfaces.
+    """Yield statuses (L, N, Q) (0 truncated, 1 untruncated, 2 pinned), all choices for active surfaces.
 
     Layer by layer, because which points share a surface depends on the layers before.
     """
@@ -200,10 +147,8 @@ def assignments(net: Network, before: np.ndarray, active: np.ndarray, layer: int
         yield from assignments(net, status, active, layer + 1)
 
 
-def consistency(
-    net: Network, state: np.ndarray, status: np.ndarray, active: np.ndarray
-) -> tuple[int, float]:
-    """Return 2 if the motion under these statuses keeps to them, 1 if it does so only just, else 0; and its speed."""
+def consistency(net: Network, state: np.ndarray, status: np.ndarray, active: np.ndarray) -> tuple[int, float]:
+    """Return 2 if the motion under these statuses keeps to them, 1 if only just, else 0; and its speed."""
     h, on = (status == 1).astype(float), status > 0
     stuck = shared_surfaces(net, active & (status == 2), on)
     moving = shared_surfaces(net, active & (status != 2), on)
@@ -264,18 +209,10 @@ def _iterate(net: Network, state: np.ndarray, h: np.ndarray, active: list[Shared
         if not flips.any() and np.abs(updated - weights).max() < 1e-12:
             still = convex & (np.abs(speeds) <= zero)
             if still.any() and np.linalg.matrix_rank(D[still], tol=1e-9 * np.abs(D).max()) < still.sum():
-                weights[still] = _roomiest(D[still], weights[still] @ D[still])  # not unique: the most room
+                weights[still] = roomiest(D[still], weights[still] @ D[still])  # not unique: the most room
             return weights
         weights = updated
     return None
-
-
-def _one_layer_each(active: list[Shared]) -> bool:
-    layers: dict[int, set[int]] = {}
-    for shared in active:
-        for point in shared.points:
-            layers.setdefault(point, set()).add(shared.layer)
-    return all(len(found) == 1 for found in layers.values())
 
 
 def _least_norm_box(D: np.ndarray, base: np.ndarray) -> np.ndarray:
@@ -284,95 +221,3 @@ def _least_norm_box(D: np.ndarray, base: np.ndarray) -> np.ndarray:
     if free.min() >= 0.0 and free.max() <= 1.0:
         return free
     return lsq_linear(D.T, -base, bounds=(0.0, 1.0), method="bvls", tol=1e-15, max_iter=500).x
-
-
-def _roomiest(D: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """Return weights in [t, 1 - t] with the given weighted sum of the rows of D, t as large as can be."""
-    n = len(D)
-    basis = np.linalg.svd(D.T, full_matrices=False)
-    keep = basis[1] > 1e-10 * basis[1].max()
-    A_eq = np.c_[(basis[0].T @ D.T)[keep], np.zeros(keep.sum())]
-    A_ub = np.r_[np.c_[-np.eye(n), np.ones(n)], np.c_[np.eye(n), np.ones(n)]]
-    b_ub = np.r_[np.zeros(n), np.ones(n)]
-    found = linprog(
-        np.r_[np.zeros(n), -1.0],
-        A_ub=A_ub,
-        b_ub=b_ub,
-        A_eq=A_eq,
-        b_eq=(basis[0].T @ total)[keep],
-        bounds=[(None, None)] * (n + 1),
-    )
-    return found.x[:n]
-
-
-def slide(net: Network, state: np.ndarray, h: np.ndarray, pinned: list[Shared]) -> np.ndarray:
-    """Return the velocity that keeps every pinned surface at zero: -grad C made orthogonal to their normals."""
-    h = with_weights(h, pinned, np.zeros(len(pinned)))
-    d = -loss_and_gradient(net, state, h)[1]
-    if pinned:
-        N = normals(net, state, h, pinned)
-        d = d - N.T @ np.linalg.lstsq(N.T, d, rcond=1e-10)[0]
-    return d
-
-
-def room(net: Network, state: np.ndarray, h: np.ndarray, pinned: list[Shared]) -> tuple[float, np.ndarray]:
-    """Return the least distance of the pinned weights from 0 and 1, and the weights.
-
-    Where the weights are not unique, the greatest such distance over all of them. A point pinned in two layers
-    has the weights of the convex hull of its neighbouring gradients, which are those of its patterns (see hull).
-    """
-    if not _one_layer_each(pinned):
-        return hull_room(net, state, h, pinned)
-    h = with_weights(h, pinned, np.zeros(len(pinned)))
-    base = loss_and_gradient(net, state, h)[1]
-    D = jumps(net, state, h, pinned)
-    target = -(base + slide(net, state, h, pinned))
-    if np.linalg.matrix_rank(D, tol=1e-9 * max(np.abs(D).max(), 1e-300)) < len(pinned):
-        weights = _roomiest(D, target)
-    else:
-        weights = np.linalg.lstsq(D.T, target, rcond=None)[0]
-    return float(min(weights.min(), (1.0 - weights).min())), weights
-
-
-def hull_room(net: Network, state: np.ndarray, h: np.ndarray, pinned: list[Shared]) -> tuple[float, np.ndarray]:
-    """Return the same for the convex hull over the 2^m patterns of each set of points pinned together.
-
-    The room is the greatest t such that -velocity is a combination of the gradients with no pattern below t.
-    """
-    blocks: dict[tuple[int, ...], list[int]] = {}
-    for k, shared in enumerate(pinned):
-        home = next((key for key in blocks if set(key) & set(shared.points)), None)
-        if home is None:
-            blocks[shared.points] = [k]
-        else:
-            members = blocks.pop(home)
-            blocks[tuple(sorted(set(home) | set(shared.points)))] = [*members, k]
-    zero = with_weights(h, pinned, np.zeros(len(pinned)))
-    base = loss_and_gradient(net, state, zero)[1]
-    columns, owners, patterns = [], [], []
-    for b, members in enumerate(blocks.values()):
-        for code in range(2 ** len(members)):
-            full = zero.copy()
-            bits = [(code >> m) & 1 for m in range(len(members))]
-            for bit, k in zip(bits, members, strict=True):
-                pinned[k].put(full, float(bit))
-            columns.append(loss_and_gradient(net, state, full)[1] - base)
-            owners.append(b)
-            patterns.append({k for bit, k in zip(bits, members, strict=True) if bit})
-    G = np.array(columns).T
-    target = -(base + slide(net, state, h, pinned))
-    left, size, _ = np.linalg.svd(G, full_matrices=False)
-    left = left[:, size > 1e-9 * size.max()]
-    n = G.shape[1]
-    one = np.array([[float(owner == b) for owner in owners] for b in range(len(blocks))])
-    A_eq = np.r_[np.c_[left.T @ G, np.zeros(left.shape[1])], np.c_[one, np.zeros(len(one))]]
-    found = linprog(
-        np.r_[np.zeros(n), -1.0],
-        A_ub=np.c_[-np.eye(n), np.ones(n)],
-        b_ub=np.zeros(n),
-        A_eq=A_eq,
-        b_eq=np.r_[left.T @ target, np.ones(len(one))],
-        bounds=[(None, None)] * (n + 1),
-    )
-    weights = [sum(found.x[p] for p in range(n) if k in patterns[p]) for k in range(len(pinned))]
-    return float(found.x[-1]), np.array(weights)

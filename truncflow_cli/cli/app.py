@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import truncflow_cli
-from truncflow_cli.cli import events, report, run, schema, trajectory
+from truncflow_cli.cli import check, events, new, report, run, schema, trajectory
 from truncflow_cli.cli.guard import guarded
 
 app = typer.Typer(
@@ -43,7 +43,15 @@ def truncflow(
     """
 
 
-for command in (run.run, report.report, events.events, trajectory.trajectory, schema.schema):
+for command in (
+    run.run,
+    report.report,
+    check.check,
+    new.new,
+    schema.schema,
+    events.events,
+    trajectory.trajectory,
+):
     app.command()(guarded(command))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
@@ -77,8 +78,13 @@ def explain(error: BaseException) -> ExitCode:
 
 
 def say(message: str) -> None:
-    """Print a line for the user, on stderr."""
-    typer.echo(message, err=True)
+    """Print a line for the user, on stderr; above the progress bar while there is one.
+
+    That nobody can read it (a full disk, a closed pipe) is no reason to end a run.
+    """
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{message}\n")
+        sys.stderr.flush()
 
 
 def _drop_stdout() -> None:

@@ -9,7 +9,7 @@ import typer
 
 ConfigFile = Annotated[Path, typer.Argument(help="The config, a YAML file.", metavar="CONFIG.yaml")]
 RunPath = Annotated[Path, typer.Argument(help="The run file.", metavar="RUN.h5")]
-RunPaths = Annotated[list[Path], typer.Argument(help="The run files.", metavar="RUN.h5...")]
+RunPaths = Annotated[list[Path], typer.Argument(help="The run files.", metavar="RUN.h5")]
 Settings = Annotated[
     list[str] | None,
     typer.Option(

@@ -13,8 +13,12 @@ from typing import Any
 
 def print_json(value: Any) -> None:
     """Print one JSON value; numbers that JSON does not have (nan, inf) become null."""
-    json.dump(_json_value(value), sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
-    sys.stdout.write("\n")
+    text = json.dumps(_json_value(value), indent=2, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:  # not every encoding has ℓ, and no encoding has every file name
+        text = json.dumps(_json_value(value), indent=2, allow_nan=False)
+    sys.stdout.write(f"{text}\n")
 
 
 def print_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -21,13 +21,13 @@ class ProgressBar:
             BarColumn(bar_width=24),
             TextColumn("s = {task.completed:.4g} of {task.total:.4g}"),
             TextColumn("{task.fields[events]:,} events"),
-            TextColumn("loss {task.fields[loss]:.4g}"),
+            TextColumn("{task.fields[loss]}"),
             TimeElapsedColumn(),
             console=Console(stderr=True),
             transient=True,
         )
         self._events = 0
-        self._loss = float("nan")
+        self._loss = ""
         self._task = self._bar.add_task("", total=s_end, events=self._events, loss=self._loss)
 
     def __enter__(self) -> ProgressBar:
@@ -43,7 +43,7 @@ class ProgressBar:
         """Show how far a run has come."""
         self._events += len(chunk.events)
         if "loss" in chunk.samples and len(chunk.samples["loss"]):
-            self._loss = float(chunk.samples["loss"][-1])
+            self._loss = f"loss {chunk.samples['loss'][-1]:.4g}"
         self._bar.update(self._task, completed=chunk.s, events=self._events, loss=self._loss)
 
 

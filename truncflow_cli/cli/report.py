@@ -56,9 +56,9 @@ def _print_json(files: Sequence[RunFile]) -> None:
 
 def _print_csv(files: Sequence[RunFile]) -> None:
     from truncflow_cli.cli.output import print_csv
-    from truncflow_cli.report.tables import run_row
+    from truncflow_cli.report.tables import run_rows
 
-    rows = [run_row(file) for file in files]
+    rows = run_rows(files)
     header = list(dict.fromkeys(name for row in rows for name in row))
     print_csv(header, ([row.get(name, "") for name in header] for row in rows))
 
@@ -68,7 +68,13 @@ def _print_text(files: Sequence[RunFile]) -> None:
 
     from truncflow_cli.report.terminal import render
 
-    console = Console()
+    class Output(Console):
+        """Leaves a reader that has seen enough, as ``| head`` does, to the guard; rich would exit with 1."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    console = Output()
     for file in files:
         render(file, console)
 

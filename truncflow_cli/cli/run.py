@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
@@ -12,6 +13,7 @@ import typer
 
 from truncflow_cli.cli.guard import Terminated, explain, say
 from truncflow_cli.cli.options import ConfigFile, Debug, Settings
+from truncflow_cli.errors import UserError
 
 if TYPE_CHECKING:
     from truncflow_cli.runner import Outcome, Plan
@@ -44,6 +46,8 @@ def run(
     signal.signal(signal.SIGTERM, _terminate)
     from truncflow_cli import runner
 
+    if out is not None and (out.is_dir() or out.name == ""):
+        raise UserError(f"{out}: a folder; --out takes the name of a file, such as {out / 'run.h5'}")
     plan = runner.prepare(runner.load(config, settings or ()), out)
     for warning in plan.built.warnings:
         say(f"warning: {warning}")
@@ -69,18 +73,21 @@ def _terminate(number: int, frame: object) -> NoReturn:
 
 def _execute(plan: Plan, force: bool, quiet: bool) -> Outcome:
     from truncflow_cli import runner
-    from truncflow_cli.cli import progress
+    from truncflow_cli.cli import compiling, progress
 
-    command = shlex.join(["truncflow", *sys.argv[1:]])
-    if quiet or not progress.is_wanted():
+    command = shlex.join(["truncflow", *sys.argv[1:]]).encode(errors="backslashreplace").decode()
+    if quiet:
         return runner.execute(plan, force=force, command=command)
-    with progress.ProgressBar(plan.built.problem.settings.s_end) as bar:
+    if not progress.is_wanted():
+        with compiling.announced():
+            return runner.execute(plan, force=force, command=command)
+    with progress.ProgressBar(plan.built.problem.settings.s_end) as bar, compiling.announced():
         return runner.execute(plan, force=force, command=command, watch=bar.watch)
 
 
 def _print_result(run: RunFile, as_json: bool) -> None:
     if not as_json:
-        typer.echo(run.path)
+        typer.echo(os.fsencode(run.path))  # the bytes of its name, whatever their encoding
         return
     from truncflow_cli.cli.output import print_json
 

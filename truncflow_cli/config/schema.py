@@ -299,6 +299,8 @@ def _check_flow(config: Config) -> None:
             raise mistake(f"belongs to flow {' or '.join(flows)}; this is flow {config.flow}", *path)
     if config.integrator.on_separation_lost == "switch" and config.flow != "separated":
         raise mistake("switch belongs to flow separated", "integrator", "on_separation_lost")
+    if config.integrator.events == "batched":
+        raise mistake("batched is not available yet; allowed: exact, auto", "integrator", "events")
     construct = config.initial.construction
     if construct is not None and construct.method not in _CONSTRUCTIONS[config.flow]:
         allowed = ", ".join(_CONSTRUCTIONS[config.flow])

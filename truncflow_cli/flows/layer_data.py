@@ -60,7 +60,9 @@ def layer_data(problem: Problem, layer: int) -> LayerData:
     """
     own = np.flatnonzero(problem.cluster == layer)
     foreign = np.flatnonzero(problem.cluster != layer)
-    distinct, inverse, counts = np.unique(problem.x[own] + 0.0, axis=0, return_inverse=True, return_counts=True)
+    distinct, inverse, counts = np.unique(
+        problem.x[own] + 0.0, axis=0, return_inverse=True, return_counts=True
+    )
     inverse = inverse.reshape(-1)
     order = np.argsort(inverse, kind="stable")
     members = np.split(own[order], np.cumsum(counts)[:-1])

@@ -36,7 +36,15 @@ class LayerFlow:
     """
 
     def __init__(
-        self, data: LayerData, R: Array, beta: Array, *, rtol: float, atol: float, printed: bool, order: int = MAX_ORDER
+        self,
+        data: LayerData,
+        R: Array,
+        beta: Array,
+        *,
+        rtol: float,
+        atol: float,
+        printed: bool,
+        order: int = MAX_ORDER,
     ) -> None:
         self.data = data
         self.printed = printed
@@ -89,9 +97,7 @@ class LayerFlow:
         self._updates = 0
 
     def _count_point(self, i: int, r: int, sign: float) -> None:
-        kernels.add_point(
-            self.data.x[i], sign * self.data.multiplicity[i], r, self._count, self._G, self._K
-        )
+        kernels.add_point(self.data.x[i], sign * self.data.multiplicity[i], r, self._count, self._G, self._K)
         self._updates += 1
 
     def _velocity(self) -> tuple[Array, Array]:
@@ -274,7 +280,9 @@ class LayerFlow:
         data = self.data
         own = data.n_own
         if change is None:
-            point, row = np.nonzero(np.abs(self.z[:own]) <= NOISE * (data.length[:own] + np.abs(self.b).max())[:, None])
+            point, row = np.nonzero(
+                np.abs(self.z[:own]) <= NOISE * (data.length[:own] + np.abs(self.b).max())[:, None]
+            )
             near = list(zip(point.tolist(), row.tolist(), strict=True))
         else:
             keep = self._near[0] < own
@@ -292,7 +300,9 @@ class LayerFlow:
         points = np.array([i for i, _ in chosen], dtype=np.int64)
         rows = np.array([r for _, r in chosen], dtype=np.int64)
         side = self.pattern[points, rows].astype(np.int64)
-        weight = np.array([weights.get(key, float(s == UNTRUNCATED)) for key, s in zip(chosen, side, strict=True)])
+        weight = np.array(
+            [weights.get(key, float(s == UNTRUNCATED)) for key, s in zip(chosen, side, strict=True)]
+        )
         for i, r, s in zip(points, rows, side, strict=True):
             if s == UNTRUNCATED:
                 self._count_point(i, r, -1.0)
@@ -343,7 +353,9 @@ class LayerFlow:
         Ju, Om = self._velocity()
         for k, r in enumerate(self.pin_row.tolist()):
             i = self.pin_point[k]
-            push = data.multiplicity[i] / data.total * self.pin_weight[k] * (self.b + self.R @ data.y_tilde)[r]
+            push = (
+                data.multiplicity[i] / data.total * self.pin_weight[k] * (self.b + self.R @ data.y_tilde)[r]
+            )
             z = self.R @ data.x[i] + self.b
             z[r] = 0.0
             Ju[r] -= push

@@ -12,7 +12,7 @@ from truncflow_cli.integrate.pinning import settle_flow
 from truncflow_cli.model.problem import Array
 
 #: Changes at one and the same instant after which the flow is given up.
-STUCK = 2_000
+STUCK = 1_000
 #: How much further than the last spacing of events the next series is made to reach.
 REACH_AFTER_EVENT = 2.0
 #: How much further the next series reaches when the last one met no event.

@@ -24,6 +24,9 @@ from truncflow_cli.flows.kernels.jit import kernel
 from truncflow_cli.flows.kernels.polynomial import first_exit, reach_below
 from truncflow_cli.flows.kernels.separated import PINNED, TRUNCATED, UNTRUNCATED, orthonormalise
 
+#: A coordinate this far on the wrong side, in units of its rounding error, has not got there by rounding.
+MISSED = 1e4
+
 
 @kernel
 def forward(n, i, x, R, b, M, pattern, z):
@@ -271,7 +274,8 @@ def first_crossing(z, pattern, order, h, noise, counters):
                 if reach_below(c, best) >= -noise[i]:
                     continue
                 counters[0] += 1
-                t = first_exit(c, best, noise[i])
+                # One that is on the wrong side by more than rounding has been missed: it changes now.
+                t = 0.0 if c[0] < -MISSED * noise[i] else first_exit(c, best, noise[i])
                 if t >= 0.0 and (t < best or where[0] < 0):
                     counters[1] += 1
                     best = t

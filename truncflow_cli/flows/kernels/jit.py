@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import pickle
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+
+class KernelCache(FunctionCache):  # type: ignore[misc]  # no types of numba are used
+    """numba's cache, but fresh only while the source of every kernel is what it was, and never in the way.
+
+    numba itself looks at the file of the kernel alone, and so would go on using the compiled code of a kernel that
+    is called from another file after it has changed. It also stops at an index that a full disk has cut short.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, _source_stamp())
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the compiled code, None if there is none that can be read."""
+        try:
+            return super().load_overload(sig, target_context)
+        except (EOFError, pickle.UnpicklingError, ValueError, TypeError):
+            self.flush()  # what is there cannot be extended either
+            return None
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -14,7 +40,14 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     Where no folder for the compiled code can be written (numba then refuses to cache), it is compiled anew
     in each process.
     """
-    try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)  # type: ignore[no-any-return]
-    except RuntimeError:
-        return numba.njit(nogil=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+    dispatcher = numba.njit(nogil=True, error_model="numpy")(function)
+    with contextlib.suppress(RuntimeError):
+        dispatcher._cache = KernelCache(function)
+    return dispatcher  # type: ignore[no-any-return]
+
+
+@cache
+def _source_stamp() -> bytes:
+    """Return a digest of the source of all kernels."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).digest()

@@ -326,7 +326,22 @@ def first_crossing(
 
 @kernel
 def passive_crossings(
-    x, length, pattern, R, b, order, h, first, near_point, near_row, turn, shift, z_ref, noise_scale, times, which
+    x,
+    length,
+    pattern,
+    R,
+    b,
+    order,
+    h,
+    first,
+    near_point,
+    near_row,
+    turn,
+    shift,
+    z_ref,
+    noise_scale,
+    times,
+    which,
 ):
     """Record all crossings on [0, h] of near coordinates of points ``>= first``; return how many there are.
 

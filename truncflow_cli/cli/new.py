@@ -1,0 +1,71 @@
+"""``truncflow new``."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from truncflow_cli.cli.guard import say
+from truncflow_cli.cli.options import Debug
+
+#: The longest name a config can have.
+_LONGEST = 200
+
+
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the config, and of its runs.", metavar="NAME")],
+    flow: Annotated[
+        str, typer.Option("--flow", help="separated, general, collapsed or clustered.", metavar="FLOW")
+    ] = "separated",
+    debug: Debug = False,
+) -> None:
+    """Write a commented config that is ready to run.
+
+    NAME.yaml in the current folder, whose path is printed; a file that exists is left alone.
+    """
+    from truncflow_cli import starters
+
+    text = starters.text(flow)
+    path = _path(name)
+    _write_new(path, text)
+    typer.echo(path)
+    quoted = shlex.quote(str(path))
+    say(f"next: truncflow check {quoted}, truncflow run {quoted}")
+
+
+def _path(name: str) -> Path:
+    """Return the file to write for a name.
+
+    Raises:
+        UserError: it is not the name of a file in the current folder.
+    """
+    from truncflow_cli.config.faults import shown
+    from truncflow_cli.errors import UserError
+
+    stem = name.removesuffix(".yaml")
+    allowed = stem.strip(". ") and not stem.startswith("-") and "/" not in stem and stem.isprintable()
+    if not allowed or len(stem) > _LONGEST:
+        raise UserError(
+            f"{shown(name)} cannot be a config's name: it becomes that of a file here, NAME.yaml, of at most "
+            f"{_LONGEST} characters"
+        )
+    return Path(f"{stem}.yaml")
+
+
+def _write_new(path: Path, text: str) -> None:
+    """Write a file that is not there yet.
+
+    Raises:
+        UserError: it is.
+        OSError: it cannot be written.
+    """
+    from truncflow_cli.errors import UserError
+
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UserError(f"{path} exists already and is left alone; choose another name") from None

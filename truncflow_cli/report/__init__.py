@@ -1,0 +1,1 @@
+"""What happened in a run, for people (terminal) and for programs (tables); reads run files only."""

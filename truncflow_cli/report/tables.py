@@ -1,0 +1,188 @@
+"""The report of a run as data: one object with everything, or one row of a table of runs."""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from truncflow_cli.certify.run_like import RunLike
+from truncflow_cli.model.certificate import Certificate
+from truncflow_cli.report.content import (
+    certificates_of,
+    cluster_names,
+    quantities_of,
+    section_of,
+    settings_of,
+    sizes_of,
+)
+from truncflow_cli.report.history import by_kind, rests, separation_spans, truncations
+from truncflow_cli.report.sentences import story
+
+#: Keys of a config that say where a run goes, not what it is.
+NOT_THE_RUN = ("name", "output")
+#: Arrays of numbers that take more characters than this are told apart by a checksum.
+LONGEST_VALUE = 200
+#: What stands for a key that a config does not have.
+ABSENT = "-"
+
+
+def run_row(run: RunLike) -> dict[str, Any]:
+    """Return one row for a run: what it is, its loss, events by kind, largest |D(s)|, verdicts, time."""
+    attrs, sizes = run.attrs, sizes_of(run)
+    certificates = certificates_of(run)
+    return {
+        "file": str(run.path),
+        "flow": attrs["flow"],
+        "equations": attrs.get("equations"),
+        "rotation_frozen": bool(attrs.get("rotation_frozen", False)),
+        "status": attrs["status"],
+        "seed": attrs.get("seed"),
+        **{name: sizes[name] for name in ("N", "Q", "C", "L")},
+        "s_end": float(run.s[-1]),
+        "loss_first": float(run.loss[0]),
+        "loss_last": float(run.loss[-1]),
+        "events": int(run.events.size),
+        **{f"events_{kind}": number for kind, number in by_kind(run).items()},
+        "max_abs_D": float(np.abs(run.energy_balance).max()),
+        **{f"certificate_{name}": certificate.verdict for name, certificate in certificates.items()},
+        "elapsed_seconds": float(attrs.get("elapsed_seconds", math.nan)),
+    }
+
+
+def run_rows(runs: Sequence[RunLike]) -> list[dict[str, Any]]:
+    """Return a row for each run, with what differs between their configs: the table of a sweep."""
+    different = differing_keys(runs)
+    rows = []
+    for index, run in enumerate(runs):
+        row = run_row(run)
+        keys = {key: values[index] for key, values in different.items() if key not in row}
+        rows.append({"file": row.pop("file"), **keys, **row})
+    return rows
+
+
+def differing_keys(runs: Sequence[RunLike]) -> dict[str, list[Any]]:
+    """Return the dotted config keys in which runs differ, each with its value in every run, in their order.
+
+    List entries are numbered, as in ``--set``, but arrays of numbers are one value each. ABSENT stands for a
+    key that a run's config does not have.
+    """
+    flat = [dict(_flattened(settings_of(run))) for run in runs]
+    keys = dict.fromkeys(key for each in flat for key in each)
+    columns = {key: [each.get(key, ABSENT) for each in flat] for key in keys}
+    return {
+        key: values
+        for key, values in columns.items()
+        if key not in NOT_THE_RUN and any(value != values[0] for value in values)
+    }
+
+
+def _flattened(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, entry in value.items():
+            yield from _flattened(entry, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list) and value and not _numeric(value):
+        for index, entry in enumerate(value):
+            yield from _flattened(entry, f"{path}.{index}")
+    else:
+        yield path, _shortened(value) if isinstance(value, list) else value
+
+
+def _numeric(value: Any) -> bool:
+    """Whether a value is an array of numbers: a number, or a list of such values."""
+    if isinstance(value, list):
+        return all(_numeric(entry) for entry in value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _shortened(value: list[Any]) -> Any:
+    """Return an array of numbers as it is if it is small, else its shape and a checksum."""
+    text = json.dumps(value)
+    if len(text) <= LONGEST_VALUE:
+        return value
+    shape: list[int] = []
+    inner: Any = value
+    while isinstance(inner, list):
+        shape.append(len(inner))
+        inner = inner[0] if inner else None
+    return f"{'×'.join(map(str, shape))} numbers (checksum {zlib.crc32(text.encode()):08x})"
+
+
+def run_json(run: RunLike) -> dict[str, Any]:
+    """Return everything that the report shows as plain Python values; what is not a finite number is None."""
+    certificates = certificates_of(run)
+    integrator = section_of(run, "integrator")
+    result = {
+        "file": str(run.path),
+        "attributes": dict(run.attrs),
+        "sizes": sizes_of(run),
+        "clusters": cluster_names(run),
+        "tolerance": {name: integrator.get(name) for name in ("rtol", "atol")},
+        "notes": dict(run.notes),
+        "warnings": list(run.warnings),
+        "story": story(run, certificates),
+        "loss": {
+            "first": float(run.loss[0]),
+            "last": float(run.loss[-1]),
+            "largest": float(run.loss.max()),
+            "clusters": [{"first": float(part[0]), "last": float(part[-1])} for part in run.loss_cluster.T],
+        },
+        "energy_balance": _balance(run, certificates),
+        "state": {
+            name: {"first": float(values[0]), "last": float(values[-1])}
+            for name, values in quantities_of(run, certificates).items()
+        },
+        "events": {
+            "total": int(run.events.size),
+            "by_kind": by_kind(run),
+            "truncations": [
+                {**vars(history), "cut": list(history.cut), "whole": list(history.whole)}
+                for history in truncations(run)
+            ],
+            "not_separated": [
+                {"cluster": cluster, "layer": layer, "start": span.start, "stop": span.stop}
+                for (cluster, layer), spans in separation_spans(run).items()
+                for span in spans
+            ],
+            "rests": [{"layer": layer, "s": s} for layer, s in rests(run).items()],
+        },
+        "counters": dict(run.counters),
+        "certificates": {
+            name: {key: getattr(certificate, key) for key in CERTIFICATE_FIELDS}
+            for name, certificate in certificates.items()
+        },
+        "config": settings_of(run),
+    }
+    plain = _plain(result)
+    assert isinstance(plain, dict)
+    return plain
+
+
+CERTIFICATE_FIELDS = ("statement", "source", "hypothesis", "verdict", "value", "bound", "margin")
+
+
+def _balance(run: RunLike, certificates: Mapping[str, Certificate]) -> dict[str, Any]:
+    balance = certificates.get("energy_balance")
+    return {
+        "largest": float(np.abs(run.energy_balance).max()),
+        "last": float(run.energy_balance[-1]),
+        "tolerance": None if balance is None else balance.bound,
+        "within_tolerance": None if balance is None else balance.verdict == "holds",
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that every JSON writer takes."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
