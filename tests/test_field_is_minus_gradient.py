@@ -59,7 +59,7 @@ CASES = {
     "general, one layer": lambda: problems.general_normal(0, 12, 3, 1, 2),
     "general, pinned in two layers": lambda: problems.general_normal(10, 12, 3, 3, 3, 1.5),
     "general, four layers": lambda: problems.general_normal(3, 8, 2, 4, 1, 2.0),
-    "general, equal layers": lambda: problems.equal_layers(3, 6, 2, 3, 1, 2.0),
+    "general, equal layers": lambda: problems.equal_layers(0, 5, 2, 3, 1, 2.0),
 }
 
 

@@ -21,7 +21,7 @@ from reference.network import (
     velocity_of_state,
 )
 from reference.selection import select
-from reference.sliding import room, slide
+from reference.sliding import hull_room, one_layer_each, room, slide
 from reference.surfaces import normals, shared_surfaces
 
 RTOL = 3e-14
@@ -45,7 +45,8 @@ Event = tuple[float, str, int, int, int, int]
 class Run:
     """What happened: dense pieces (s0, s1, states at s), events, and the end.
 
-    ``patterns`` holds h (L, N, Q) of each piece, with pinned surfaces at 0.
+    ``patterns`` holds h (L, N, Q) of each piece, with pinned surfaces at 0. ``ambiguous`` holds the instants at
+    which other continuations would agree with the equations as well; there are none where all kinks are convex.
     """
 
     net: Network
@@ -321,4 +322,6 @@ class Flow:
         active = self.pinned | (np.abs(f) <= ON_SURFACE * (1 + np.abs(self.net.x).max()))
         if surface is not None:
             active[surface] = True
+        elif not one_layer_each(self.stuck) and hull_room(self.net, self.state, self.h, self.stuck)[0] > 1e-6:
+            self.run.ambiguous.append(self.s)  # it might stay as well, with the loss falling more slowly
         self.settle(active, left=surface is None)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
+from truncflow_cli.flows.kernels.pace import Pace
 from truncflow_cli.model.problem import Array, IntArray
 
 #: (kind, layer, point, coordinate, cluster, side) of an event; the time is known to the caller.
@@ -27,6 +28,13 @@ class Counters:
     roots: int = 0
     refreshes: int = 0
     slides: int = 0
+
+    def add(self, steps: int, orders: int, candidates: int, roots: int) -> None:
+        """Count work that has been done elsewhere."""
+        self.steps += steps
+        self.orders += orders
+        self.candidates += candidates
+        self.roots += roots
 
 
 class Series(Protocol):
@@ -134,4 +142,34 @@ class PiecewiseFlow(Protocol):
 
     def at_rest(self) -> list[EventRow]:
         """Return the rest event's row(s) if the field is zero to rounding, else an empty list."""
+        ...
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What several steps in one go have passed.
+
+    Attributes:
+        pace: where they have led to.
+        start: beginning of the last of them, where ``series`` begins.
+        series: the state from there on.
+        events: what has happened, in order.
+    """
+
+    pace: Pace
+    start: float
+    series: Series
+    events: list[tuple[float, EventRow]]
+
+
+@runtime_checkable
+class RunsAhead(Protocol):
+    """A flow that can take many usual steps in one go; it must give what single steps would have given."""
+
+    def run_ahead(self, pace: Pace, s_end: float, until: float) -> Ahead | None:
+        """Take steps until one ends at or after ``until``, or the next is not a usual one.
+
+        Returns None if already the first is not a usual one. The state, and everything that ``PiecewiseFlow`` says
+        about it, is then that of the last step's end.
+        """
         ...

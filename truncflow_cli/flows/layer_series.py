@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from truncflow_cli.flows.kernels.forward import forward_loss
 from truncflow_cli.flows.kernels.separated import evaluate_state
 from truncflow_cli.flows.layer_data import LayerData
 from truncflow_cli.model.problem import Array
@@ -37,7 +38,7 @@ class LayerSeries:
         loss, energy = np.empty((size, 1)), np.empty(size)
         b = np.empty(dim)
         for k in range(size):
-            energy[k], _ = evaluate_state(self.R, self.b, self.energy, self.energy.size - 1, t[k], R[k, 0], b)
+            energy[k] = evaluate_state(self.R, self.b, self.energy, self.energy.size - 1, t[k], R[k, 0], b)
             beta[k, 0] = R[k, 0].T @ b - self.data.center
             loss[k, 0] = cluster_loss(self.data, R[k, 0], b)
         fraction = np.broadcast_to(self.truncated_fraction, (size, 1, dim))
@@ -52,7 +53,4 @@ class LayerSeries:
 
 def cluster_loss(data: LayerData, R: Array, b: Array) -> float:
     """Return ½ mean_i |σ(R x_i + b) − u|², u = b + Rỹ, the cluster's part of the loss (3.18), by a forward pass."""
-    z = data.x[: data.n_own] @ R.T + b
-    np.maximum(z, 0.0, out=z)
-    z -= b + R @ data.y_tilde
-    return 0.5 * float(data.multiplicity @ np.einsum("ir,ir->i", z, z)) / data.total
+    return float(forward_loss(data.x, data.multiplicity, R, b, b + R @ data.y_tilde)) / data.total

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from truncflow_cli.flows.base import Change, Counters, EventRow, LocalField, Surfaces
+from truncflow_cli.flows.base import Ahead, Change, Counters, EventRow, LocalField, Surfaces
+from truncflow_cli.flows.kernels import ahead as loop
+from truncflow_cli.flows.kernels import crossings, nearby, shapes
 from truncflow_cli.flows.kernels import separated as kernels
+from truncflow_cli.flows.kernels.nearby import NOISE
+from truncflow_cli.flows.kernels.pace import Pace
 from truncflow_cli.flows.kernels.polynomial import first_exit
 from truncflow_cli.flows.kernels.separated import PINNED, TRUNCATED, UNTRUNCATED
 from truncflow_cli.flows.layer_data import LayerData
@@ -18,14 +22,12 @@ from truncflow_cli.model.problem import Array, IntArray
 MAX_ORDER = 24
 #: Share of the tolerance that one step may use up.
 STEP_SHARE = 0.1
-#: Rounding error of a coordinate z, in units of |x| + |b|.
-NOISE = 32 * np.finfo(np.float64).eps
 #: Rounding error of a pinned weight λ.
 LAMBDA_NOISE = 1e-12
-#: The near list holds what a displacement this many times that of the current step can reach.
-SKIN = 8.0
-#: Rank-one updates of the moments after which they are summed anew, so that rounding does not pile up.
-REFRESH_MOMENTS = 4096
+#: Entries for which the near lists have room at first.
+ROOM = 1024
+#: Events that ``run_ahead`` passes at most.
+EVENTS_AHEAD = 1024
 
 
 class LayerFlow:
@@ -50,68 +52,59 @@ class LayerFlow:
         self.printed = printed
         self.counters = Counters()
         dim = data.dim
-        self.order_limit = order
         self.R = np.array(R, dtype=np.float64, order="C")
         kernels.orthonormalise(self.R)
         self.b = self.R @ (np.asarray(beta, dtype=np.float64) + data.center)
         self.energy = 0.0
-        self.rtol = rtol
-        self.atol = atol
 
-        self.z = np.empty_like(data.x)
-        kernels.coordinates(data.x, self.R, self.b, self.z)
+        z = self._coordinates()
         noise = NOISE * (data.length + np.abs(self.b).max())[:, None]
-        self.pattern = np.where(self.z > noise, UNTRUNCATED, TRUNCATED).astype(np.int8)
+        self.pattern = np.where(z > noise, UNTRUNCATED, TRUNCATED).astype(np.int8)
         self.log = LayerLog(data, self.pattern)
+        self._points = shapes.Points(data.x, data.length, data.multiplicity, self.pattern, data.y_tilde)
+        self._moments = shapes.Moments(
+            np.zeros((dim, dim + 1)),
+            np.zeros((dim, dim, dim + 1)),
+            np.array([data.total]),
+            np.zeros(1, np.int64),
+        )
+        kernels.sum_moments(self._points, self._moments)
+        self._accuracy = loop.Accuracy(not printed, STEP_SHARE * rtol, atol / rtol, data.spread)
+        self._state = loop.State(self.R, self.b, np.empty_like(self.R), np.empty_like(self.b), np.zeros(dim))
 
-        self._count = np.zeros(dim)
-        self._G = np.zeros((dim, dim))
-        self._K = np.zeros((dim, dim, dim))
-        self._updates = 0
-        self._sum_moments()
+        self._motion = shapes.motion_arrays(dim, order)
+        self._work = shapes.work_arrays(dim, order)
+        self._near = shapes.near_lists(dim, nearby.LEVELS, ROOM)
+        self._soon = np.inf
+        self._passed = loop.Log(
+            np.empty(EVENTS_AHEAD),
+            np.empty(EVENTS_AHEAD, np.int64),
+            np.empty(EVENTS_AHEAD, np.int64),
+            np.empty(EVENTS_AHEAD, np.int8),
+        )
 
-        self._near = (np.empty(0, np.int64), np.empty(0, np.int64))
-        self._R_ref, self._b_ref = self.R.copy(), self.b.copy()
-        self._skin = (-1.0, -1.0)
-        self._turn, self._shift = np.empty(dim), np.empty(dim)
-
-        self.pin_point = np.empty(0, np.int64)
-        self.pin_row = np.empty(0, np.int64)
-        self.pin_weight = np.empty(0)
+        self._order_limit = order
+        self._hold(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
         self._on_surface: tuple[IntArray, IntArray] = (self.pin_point, self.pin_row)
 
-        n = order + 1
-        self._order = 0
-        self._Rs, self._bs, self._energies = np.zeros((n, dim, dim)), np.zeros((n, dim)), np.zeros(n)
-        self._lams = np.zeros((n, 0))
-        self._u, self._q, self._g, self._Ju = (np.zeros((n, dim)) for _ in range(4))
-        self._A, self._S, self._Om = (np.zeros((n, dim, dim)) for _ in range(3))
+    def _coordinates(self) -> Array:
+        """Return all z (M, Q)."""
+        return self.data.x @ self.R.T + self.b
+
+    def _hold(self, point: IntArray, row: IntArray, weight: Array) -> None:
+        """Pin these surfaces, and no others, with these weights."""
+        self.pin_point, self.pin_row, self.pin_weight = point, row, weight.copy()
+        mass = self.data.multiplicity[point] / self.data.total
+        inverse = np.zeros((point.size, point.size))
+        self._pins = shapes.pin_arrays(row, self.data.x[point], mass, inverse, self._order_limit)
 
     # -- the field ---------------------------------------------------------------------------------------------
 
-    def _sum_moments(self) -> None:
-        own = self.data.n_own
-        kernels.moments(
-            self.data.x[:own], self.data.multiplicity, self.pattern[:own], self._count, self._G, self._K
-        )
-        self._updates = 0
-
-    def _count_point(self, i: int, r: int, sign: float) -> None:
-        kernels.add_point(self.data.x[i], sign * self.data.multiplicity[i], r, self._count, self._G, self._K)
-        self._updates += 1
-
     def _velocity(self) -> tuple[Array, Array]:
         """Return (J⊥u, Ω) with every surface that is neither truncated nor untruncated at λ = 0."""
-        total = self.data.total
-        return field(
-            self.R,
-            self.b,
-            self.data.y_tilde,
-            self._count / total,
-            self._G / total,
-            self._K / total,
-            printed=self.printed,
-        )
+        dim, total = self.data.dim, self.data.total
+        m, M = self._moments.m / total, self._moments.M[:, :, :dim] / total
+        return field(self.R, self.b, self.data.y_tilde, m[:, dim], m[:, :dim], M, printed=self.printed)
 
     def _normals(self, points: IntArray, rows: IntArray) -> Array:
         """∇z_{i,r} for each pair, (m, Q + Q(Q−1)/2): the β part e_r, then (δ_ri z_j − δ_rj z_i)/√2 for i < j."""
@@ -131,41 +124,32 @@ class LayerFlow:
 
     def expand(self, reach: float) -> float:
         """See ``PiecewiseFlow.expand``."""
-        if self._updates > max(REFRESH_MOMENTS, self.data.n_own):
-            self._sum_moments()
-        data = self.data
-        self._Rs[0], self._bs[0], self._energies[0] = self.R, self.b, self.energy
-        pins = self.pin_row.size
-        inverse = np.zeros((pins, pins))
-        if self._lams.shape[1] != pins:
-            self._lams = np.zeros((self.order_limit + 1, pins))
-        if pins:
+        if self.pin_row.size:
             self._stay_on_surfaces()
-            self._Rs[0], self._bs[0] = self.R, self.b
-            self._lams[0] = self.pin_weight
-            inverse = self._sliding_inverse()
+            self._pins.lam[0] = self.pin_weight
+            self._pins.inverse[:] = self._sliding_inverse()
             self.counters.slides += 1
-        dim = data.dim
-        u = self.b + self.R @ data.y_tilde
-        scale = max(float(np.abs(u).max()), float(np.abs(self.b).max()), self.atol / self.rtol)
-        scale_energy = max(float(u @ u), data.spread**2, (self.atol / self.rtol) ** 2)
-        h, self._order = kernels.expand(
-            self._Rs, self._bs, self._energies, self._u, self._q, self._A, self._S, self._g, self._Om, self._Ju,
-            self._count / data.total, self._G / data.total, self._K / data.total, data.y_tilde, not self.printed,
-            self.pin_row, data.x[self.pin_point], data.multiplicity[self.pin_point] / data.total, inverse,
-            self._lams, np.zeros((self.order_limit + 1, pins, dim)), np.zeros((self.order_limit + 1, pins)),
-            self.order_limit, scale, scale_energy, STEP_SHARE * self.rtol, reach,
+        h = loop.expand_state(
+            self._state, self.energy, self._points, self._moments, self._motion, self._work, self._pins,
+            self._accuracy, reach,
         )  # fmt: skip
+        self._near.tally[shapes.HITS] = 0
+        self._soon = loop.SOON * reach
         self.counters.steps += 1
         self.counters.orders += self._order
         return float(h)
+
+    @property
+    def _order(self) -> int:
+        return int(self._motion.order[0])
 
     def _sliding_inverse(self) -> Array:
         """Pseudo-inverse of ∂ż_k/∂λ_l = (m_l/N) u_{r_l} ∇z_k·∇z_l (pinned surfaces may depend on one another)."""
         normals = self._normals(self.pin_point, self.pin_row)
         u = self.b + self.R @ self.data.y_tilde
         jump = self.data.multiplicity[self.pin_point] / self.data.total * u[self.pin_row]
-        return np.linalg.pinv(normals @ normals.T * jump[None, :], rcond=1e-11)
+        gram = normals @ normals.T * jump[None, :]
+        return np.asarray(np.linalg.pinv(gram, rcond=1e-11), dtype=np.float64)
 
     def _stay_on_surfaces(self) -> None:
         """Move the state back onto the pinned surfaces (rounding and the last bits of the series drift off them)."""
@@ -184,20 +168,21 @@ class LayerFlow:
 
     def next_change(self, h: float) -> Change | None:
         """See ``PiecewiseFlow.next_change``; ``what`` is ("surface", i, r) or ("weight", k)."""
-        data = self.data
-        self._look_around(h)
         work = np.zeros(2, np.int64)
-        t, k = kernels.first_crossing(
-            data.x, data.length, self.pattern, self._Rs, self._bs, self._order, h, data.n_own,
-            self._near[0], self._near[1], self._turn, self._shift, self.z, NOISE, work,
-        )  # fmt: skip
+        while True:
+            t, k = crossings.first_crossing(self._points, self._motion, h, self._soon, self._near, work)
+            if k != -2:
+                break
+            self._make_room()
         self.counters.candidates += int(work[0])
         self.counters.roots += int(work[1])
+        self.counters.refreshes = int(self._near.tally[shapes.REFRESHES])
         what: tuple[str, int, int] | None = None
         if k >= 0:
-            what = ("surface", int(self._near[0][k]), int(self._near[1][k]))
+            entry = self._near.hit[k]
+            what = ("surface", *self._near.pool[entry].tolist())
         for pin in range(self.pin_row.size):
-            c = self._lams[: self._order, pin].copy()
+            c = self._pins.lam[: self._order, pin].copy()
             upper = -c
             upper[0] += 1.0
             for bound in (c, upper):
@@ -206,29 +191,11 @@ class LayerFlow:
                     t, what = exit_, ("weight", pin, 0)
         return None if what is None else Change(float(t), what)
 
-    def _look_around(self, h: float) -> None:
-        """Bound the displacement over [0, h] since the near list was made; make a new list if it does not suffice."""
-        data = self.data
-        args = (self._Rs, self._bs, self._order, h)
-        kernels.displacement(*args, self._R_ref, self._b_ref, self._turn, self._shift)
-        turn, shift = float(self._turn.max()), float(self._shift.max())
-        suffices = turn <= self._skin[0] and shift <= self._skin[1]
-        too_long = self._near[0].size > 256 and turn < 0.02 * self._skin[0] and shift < 0.02 * self._skin[1]
-        if suffices and not too_long:
-            return
-        self._R_ref, self._b_ref = self.R.copy(), self.b.copy()
-        kernels.coordinates(data.x, self.R, self.b, self.z)
-        kernels.displacement(*args, self._R_ref, self._b_ref, self._turn, self._shift)
-        floor = NOISE * float(np.abs(self.b).max() + 1.0)
-        self._skin = (SKIN * self._turn.max() + 4 * NOISE, SKIN * self._shift.max() + 4 * floor)
-        point, row = np.empty(256, np.int64), np.empty(256, np.int64)
-        reach = (np.full(data.dim, self._skin[0]), np.full(data.dim, self._skin[1]))
-        found = kernels.near_list(self.z, data.length, *reach, point, row)
-        if found > point.size:
-            point, row = np.empty(found, np.int64), np.empty(found, np.int64)
-            kernels.near_list(self.z, data.length, *reach, point, row)
-        self._near = (point[:found], row[:found])
-        self.counters.refreshes += 1
+    def _make_room(self) -> None:
+        """Get longer near lists."""
+        needs, made = (int(self._near.tally[k]) for k in (shapes.NEEDS, shapes.REFRESHES))
+        self._near = shapes.near_lists(self.data.dim, nearby.LEVELS, needs + needs // 4)
+        self._near.tally[shapes.REFRESHES] = made
 
     def observe(self, t: float) -> list[tuple[float, EventRow]]:
         """See ``PiecewiseFlow.observe``: separation lost and regained by the other clusters' points."""
@@ -237,59 +204,107 @@ class LayerFlow:
             return []
         size = 64
         while True:
-            times, which = np.empty(size), np.empty(size, np.int64)
-            found = kernels.passive_crossings(
-                data.x, data.length, self.pattern, self._Rs, self._bs, self._order, t, data.n_own,
-                self._near[0], self._near[1], self._turn, self._shift, self.z, NOISE, times, which,
-            )  # fmt: skip
+            times, entries = np.empty(size), np.empty(size, np.int64)
+            found = crossings.foreign_crossings(self._points, self._motion, t, self._near, times, entries)
             if found <= size:
                 break
             size = found
-        result = []
-        for k in np.argsort(times[:found], kind="stable"):
-            i, r = int(self._near[0][which[k]]), int(self._near[1][which[k]])
+        result: list[tuple[float, EventRow]] = []
+        for time, entry in zip(times[:found].tolist(), entries[:found], strict=True):
+            i, r = self._near.pool[entry].tolist()
             up = self.pattern[i, r] == TRUNCATED
             self.pattern[i, r] = UNTRUNCATED if up else TRUNCATED
-            result.extend((float(times[k]), row) for row in self.log.foreign(i, r, released=up))
+            result.extend((time, row) for row in self.log.foreign(i, r, released=up))
         return result
 
     def series(self) -> LayerSeries:
         """See ``PiecewiseFlow.series``."""
+        return self._series(self._moments.m[:, -1])
+
+    def _series(self, count: Array) -> LayerSeries:
+        """Return the current series, along which ``count`` (Q,) own points are untruncated."""
         n = self._order + 1
-        fraction = 1.0 - self._count / self.data.total
+        motion = self._motion
+        fraction = 1.0 - count / self.data.total
         return LayerSeries(
-            self.data, self._Rs[:n].copy(), self._bs[:n].copy(), self._energies[:n].copy(), fraction
+            self.data, motion.R[:n].copy(), motion.b[:n].copy(), motion.energy[:n].copy(), fraction
         )
 
     def advance(self, t: float) -> None:
         """See ``PiecewiseFlow.advance``."""
-        self.energy, _ = kernels.evaluate_state(
-            self._Rs, self._bs, self._energies, self._order, t, self.R, self.b
+        motion = self._motion
+        self.energy = kernels.evaluate_state(
+            motion.R, motion.b, motion.energy, self._order, t, self.R, self.b
         )
         for pin in range(self.pin_row.size):
-            self.pin_weight[pin] = np.polynomial.polynomial.polyval(t, self._lams[: self._order, pin])
+            self.pin_weight[pin] = np.polynomial.polynomial.polyval(t, self._pins.lam[: self._order, pin])
+
+    def run_ahead(self, pace: Pace, s_end: float, until: float) -> Ahead | None:
+        """See ``RunsAhead.run_ahead``."""
+        if self.pin_row.size:
+            return None
+        clock = np.array([pace.s, pace.lost, pace.reach, self.energy, pace.s])
+        counts = np.zeros(6, np.int64)
+        steps = loop.run_ahead(
+            self._state, clock, self._points, self._moments, self._motion, self._work, self._pins, self._near,
+            self._accuracy, s_end, until, self._passed, counts,
+        )  # fmt: skip
+        if steps == 0:
+            return None
+        self.energy = float(clock[loop.ENERGY])
+        self.counters.add(*counts[:4].tolist())
+        self.counters.refreshes = int(self._near.tally[shapes.REFRESHES])
+        reached = Pace(float(clock[loop.S]), float(clock[loop.LOST]), float(clock[loop.REACH]))
+        if counts[loop.UNUSUAL] == 0:
+            start, series = float(clock[loop.BEFORE]), self._series(self._state.untruncated)
+        else:
+            start, series = reached.s, self._standing()
+        return Ahead(reached, start, series, self._passed_events(int(counts[loop.EVENTS])))
+
+    def _standing(self) -> LayerSeries:
+        """Return the present state as a series of order 0."""
+        fraction = 1.0 - self._moments.m[:, -1] / self.data.total
+        return LayerSeries(
+            self.data, self.R[None].copy(), self.b[None].copy(), np.array([self.energy]), fraction
+        )
+
+    def _passed_events(self, count: int) -> list[tuple[float, EventRow]]:
+        """Return the events of the coordinates that ``run_ahead`` has let pass."""
+        events: list[tuple[float, EventRow]] = []
+        log, own = self.log, self.data.n_own
+        passed = (part[:count].tolist() for part in self._passed)
+        for s, i, r, side in zip(*passed, strict=True):
+            if i >= own:
+                rows = log.foreign(i, r, released=side == UNTRUNCATED)
+            else:
+                rows = log.own(i, r, UNTRUNCATED + TRUNCATED - side, side) + log.collapse(i, r)
+            events += [(s, row) for row in rows]
+        return events
 
     # -- events ------------------------------------------------------------------------------------------------
 
     def conditions_at_start(self) -> list[EventRow]:
         """See ``PiecewiseFlow.conditions_at_start``."""
-        return self.log.at_start(self.z)
+        return self.log.at_start(self._coordinates())
 
     def surfaces(self, change: Change | None) -> Surfaces:
         """See ``PiecewiseFlow.surfaces``: the pinned ones, the one that left, and all others at zero to rounding."""
         data = self.data
         own = data.n_own
         if change is None:
-            point, row = np.nonzero(
-                np.abs(self.z[:own]) <= NOISE * (data.length[:own] + np.abs(self.b).max())[:, None]
+            zero = (
+                np.abs(self._coordinates()[:own])
+                <= NOISE * (data.length[:own] + np.abs(self.b).max())[:, None]
             )
-            near = list(zip(point.tolist(), row.tolist(), strict=True))
+            point, row = np.nonzero(zero)
         else:
-            keep = self._near[0] < own
-            point, row = self._near[0][keep], self._near[1][keep]
+            hit = self._near.hit[: self._near.tally[shapes.HITS]]
+            point, row = self._near.pool[hit].T.astype(np.int64)
+            point, row = point[point < own], row[point < own]
             z = np.einsum("ka,ka->k", self.R[row], data.x[point]) + self.b[row]
             zero = np.abs(z) <= 2 * NOISE * (data.length[point] + np.abs(self.b[row]))
-            near = list(zip(point[zero].tolist(), row[zero].tolist(), strict=True))
+            point, row = point[zero], row[zero]
+        near = list(zip(point.tolist(), row.tolist(), strict=True))
         pinned = list(zip(self.pin_point.tolist(), self.pin_row.tolist(), strict=True))
         leaving: set[tuple[int, int]] = set()
         if change is not None:
@@ -305,7 +320,7 @@ class LayerFlow:
         )
         for i, r, s in zip(points, rows, side, strict=True):
             if s == UNTRUNCATED:
-                self._count_point(i, r, -1.0)
+                kernels.count_point(self._points, i, r, -1.0, self._moments)
         self._on_surface = (points, rows)
         Ju, Om = self._velocity()
         u = self.b + self.R @ data.y_tilde
@@ -333,7 +348,7 @@ class LayerFlow:
             before = int(self.pattern[i, r])
             self.pattern[i, r] = s
             if s == UNTRUNCATED:
-                self._count_point(i, r, 1.0)
+                kernels.count_point(self._points, i, r, 1.0, self._moments)
             changed = self.log.own(i, r, before, s)
             if changed:
                 last = (i, r)
@@ -341,13 +356,13 @@ class LayerFlow:
         if events:
             events.extend(self.log.collapse(*last))
         pinned = side == PINNED
-        self.pin_point, self.pin_row, self.pin_weight = points[pinned], rows[pinned], weight[pinned].copy()
+        self._hold(points[pinned], rows[pinned], weight[pinned])
         return events
 
     def at_rest(self) -> list[EventRow]:
         """See ``PiecewiseFlow.at_rest``."""
         data = self.data
-        moment = (1.0 - self._count / data.total) * (self.b + self.R @ data.y_tilde)
+        moment = (1.0 - self._moments.m[:, -1] / data.total) * (self.b + self.R @ data.y_tilde)
         if self.pin_row.size == 0 and np.abs(moment).max() > 1e-12 * (np.abs(self.b).max() + data.spread):
             return []  # the usual case, at the price of a few flops
         Ju, Om = self._velocity()

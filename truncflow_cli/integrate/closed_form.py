@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from truncflow_cli.flows.base import Counters
 from truncflow_cli.flows.frozen import FrozenLayer
 from truncflow_cli.integrate.solver import Piece
@@ -23,7 +25,7 @@ class ClosedForm:
         self.finished = self._s_end <= 0.0
         return Piece(0.0, 0.0, self._layer, [event for event in self._events if event[0] <= 0.0])
 
-    def advance(self) -> Piece:
+    def advance(self, until: float = -np.inf) -> Piece:
         """Return the piece [0, s_end]."""
         self.s, self.finished = self._s_end, True
         self.counters.steps += 1

@@ -33,9 +33,10 @@ class Lane:
         self._next = 0
         self._take(self.piece)
 
-    def step(self) -> None:
-        """Advance by one piece."""
-        self._take(self.solver.advance())
+    def step(self, *, together: bool) -> None:
+        """Advance by one piece; to the next saved time in one go, unless the lanes have to stay ``together``."""
+        until = -np.inf if together or self._next >= self._s_save.size else float(self._s_save[self._next])
+        self._take(self.solver.advance(until))
 
     def _take(self, piece: Piece) -> None:
         self.piece = piece
@@ -125,7 +126,7 @@ class Merger:
             (lane for lane in self.lanes if not lane.solver.finished and lane.solver.s < self.stop_at),
             key=lambda lane: lane.solver.s,
         )
-        lane.step()
+        lane.step(together=self.problem.settings.on_separation_lost != "record")
         self._note_stop()
 
     def _note_stop(self) -> None:

@@ -16,6 +16,7 @@ the multilinear λ has; the two are found by linearising about the weights until
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 from scipy.optimize import lsq_linear
@@ -24,6 +25,8 @@ from truncflow_cli.flows.base import Change, EventRow, LocalField, PiecewiseFlow
 from truncflow_cli.integrate.dependent import spread
 from truncflow_cli.model.problem import Array, BoolArray, IntArray
 
+#: Up to this many surfaces all sides are tried to begin with, where several continuations may be consistent.
+ALL_SIDES = 3
 #: Rounds of settling and linearising anew, for points that lie on surfaces of several layers at once.
 MAX_LINEARISATIONS = 25
 #: Speed of a coordinate, in units of its rounding error's scale, below which it stays where it is.
@@ -74,7 +77,10 @@ def settle(surfaces: Surfaces) -> tuple[IntArray, Array] | None:
         fields = [(prior, _settle_affine(prior, weight, many))]
     else:
         about, beyond = surfaces.field(weight), surfaces.field(passed)
-        starts = ((prior, weight, many), (about, weight, many), (beyond, passed, many), (about, weight, 1))
+        starts = [(prior, weight, many), (about, weight, many), (beyond, passed, many), (about, weight, 1)]
+        if weight.size <= ALL_SIDES:
+            for sides in product((0.0, 1.0), repeat=weight.size):
+                starts.append((surfaces.field(np.array(sides)), np.array(sides), 1))
         found = [_settle(surfaces, *start) for start in starts]
         fields = [(surfaces.field(chosen), chosen) for chosen in found if chosen is not None]
     if not fields:

@@ -7,26 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from truncflow_cli.errors import RunFailed
-from truncflow_cli.flows.base import EventRow, PiecewiseFlow, Series
+from truncflow_cli.flows.base import EventRow, PiecewiseFlow, RunsAhead, Series
+from truncflow_cli.flows.kernels.pace import Pace, later, next_reach, step_length
 from truncflow_cli.integrate.pinning import settle_flow
 from truncflow_cli.model.problem import Array
 
 #: Changes at one and the same instant after which the flow is given up.
 STUCK = 1_000
-#: How much further than the last spacing of events the next series is made to reach.
-REACH_AFTER_EVENT = 2.0
-#: How much further the next series reaches when the last one met no event.
-REACH_AFTER_QUIET = 8.0
-
-#: A step much longer than where the next event is expected would only have more candidates to look at.
-LONGEST = 4.0
 
 TimedRow = tuple[float, EventRow]
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A smooth stretch [s0, s1] of the trajectory, and the events in (s0, s1], in order."""
+    """A smooth stretch [s0, s1] of the trajectory, and the events since the last piece, in order."""
 
     s0: float
     s1: float
@@ -68,23 +62,26 @@ class Solver:
         self.finished = self._s_end <= 0.0
         return Piece(0.0, 0.0, self.flow.series(), [(0.0, row) for row in rows])
 
-    def advance(self) -> Piece:
+    def advance(self, until: float = -np.inf) -> Piece:
         """Go on to the next event, or as far as the series carries; return what was passed.
+
+        A flow that can run ahead goes on beyond that, up to the first event or end of a series at or after
+        ``until``: the piece returned covers whatever lies between ``until`` and its end.
 
         Raises:
             RunFailed: the state is no longer finite, the step has shrunk to rounding level, or events pile up
                 at one instant.
         """
+        ahead = self._run_ahead(until)
+        if ahead is not None:
+            return ahead
         flow = self.flow
         left = self._s_end - self.s
         h = flow.expand(min(self._reach, left, self._step_limit))
         if not h > 0.0:
             raise RunFailed(f"the state is no longer finite at s = {self.s:.17g}", self.s)
-        if self._resting:
-            h = left
-        elif np.isfinite(self._reach):
-            h = min(h, LONGEST * self._reach)
-        h = min(h, left, self._step_limit)
+        h = left if self._resting else step_length(h, self._reach, left)
+        h = min(h, self._step_limit)
         change = None if self._resting else flow.next_change(h)
         t = h if change is None else change.t
         if change is None and h < left and self.s + h <= self.s + 4 * np.spacing(self.s):
@@ -106,24 +103,29 @@ class Solver:
         self._plan(t, change is not None)
         return Piece(s0, self.s, series, events)
 
+    def _run_ahead(self, until: float) -> Piece | None:
+        """Let the flow take the usual steps by itself; None if the next step is not one."""
+        flow = self.flow
+        if self._resting or np.isfinite(self._step_limit) or not isinstance(flow, RunsAhead):
+            return None
+        ahead = flow.run_ahead(Pace(self.s, self._lost, self._reach), self._s_end, until)
+        if ahead is None:
+            return None
+        self.s, self._lost, self._reach = ahead.pace.s, ahead.pace.lost, ahead.pace.reach
+        self.finished = self.s >= self._s_end
+        self._at_instant = 0
+        return Piece(ahead.start, self.s, ahead.series, ahead.events)
+
     def _move_on(self, t: float, *, last: bool) -> None:
-        """Add t to s with the rounding error of the sum carried along (Kahan)."""
         if last:
             self.s, self.finished = self._s_end, True
             return
-        step = t - self._lost
-        s = self.s + step
-        self._lost = (s - self.s) - step
+        s, self._lost = later(self.s, self._lost, t)
         self.s = min(s, self._s_end)
         self.finished = self.s >= self._s_end
 
     def _plan(self, t: float, met_event: bool) -> None:
-        if not met_event:
-            self._reach *= REACH_AFTER_QUIET
-        elif np.isinf(self._reach):
-            self._reach = REACH_AFTER_EVENT * t if t > 0.0 else self._reach
-        else:
-            self._reach = max(0.5 * (self._reach + REACH_AFTER_EVENT * t), 1e-14 * self._s_end)
+        self._reach = next_reach(self._reach, t, met_event, self._s_end)
 
     def _watch_instant(self, t: float) -> None:
         self._at_instant = self._at_instant + 1 if t <= 2 * np.spacing(self.s) else 0

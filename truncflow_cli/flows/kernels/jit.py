@@ -40,10 +40,19 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     Where no folder for the compiled code can be written (numba then refuses to cache), it is compiled anew
     in each process.
     """
-    dispatcher = numba.njit(nogil=True, error_model="numpy")(function)
+    dispatcher = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
     with contextlib.suppress(RuntimeError):
         dispatcher._cache = KernelCache(function)
     return dispatcher  # type: ignore[no-any-return]
+
+
+def part(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile ``function`` as part of the kernels that call it; Python cannot call it.
+
+    Taking bundles of arrays from Python would be most of what there is to compile in a short function.
+    """
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return numba.njit(nogil=True, error_model="numpy", **options)(function)  # type: ignore[no-any-return]
 
 
 @cache

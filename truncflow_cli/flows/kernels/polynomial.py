@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from truncflow_cli.flows.kernels.jit import kernel
+from truncflow_cli.flows.kernels.jit import kernel, part
 
 #: Halvings of the step after which a crossing is located to the last bit.
 MAX_DEPTH = 60
 
 
-@kernel
+@part
 def evaluate(c, t):
     """Return Σ c_n tⁿ (Horner)."""
     value = c[c.size - 1]
@@ -24,7 +24,7 @@ def evaluate(c, t):
     return value
 
 
-@kernel
+@part
 def derivative(c, t):
     """Return Σ n c_n t^(n-1)."""
     value = 0.0
@@ -33,7 +33,7 @@ def derivative(c, t):
     return value
 
 
-@kernel
+@part
 def reach_below(c, h):
     """Return a lower bound of Σ c_n tⁿ on [0, h] that costs one pass: c_0 + Σ min(c_n, 0) hⁿ."""
     bound = c[0]
@@ -45,16 +45,15 @@ def reach_below(c, h):
     return bound
 
 
-@kernel
-def _bernstein(c, h):
-    """Coefficients of the polynomial in the Bernstein basis of [0, h]: B_i = Σ_k C(i,k)/C(p,k) c_k h^k."""
+@part
+def _bernstein(c, h, result):
+    """Fill ``result`` with the coefficients in the Bernstein basis of [0, h]: B_i = Σ_k C(i,k)/C(p,k) c_k h^k."""
     p = c.size - 1
     scaled = np.empty(p + 1)
     factor = 1.0
     for k in range(p + 1):
         scaled[k] = c[k] * factor
         factor *= h * (k + 1) / (p - k) if k < p else 1.0  # h^k / C(p, k)
-    result = np.empty(p + 1)
     for i in range(p + 1):
         binomial = 1.0
         total = 0.0
@@ -62,10 +61,9 @@ def _bernstein(c, h):
             total += binomial * scaled[k]
             binomial *= (i - k) / (k + 1)
         result[i] = total
-    return result
 
 
-@kernel
+@part
 def _halve(left, right):
     """De Casteljau: ``left`` holds the coefficients on an interval; split them into its two halves."""
     p = left.size - 1
@@ -79,7 +77,7 @@ def _halve(left, right):
     # The last entries of the levels, bottom to top, are what is left standing in ``right``.
 
 
-@kernel
+@part
 def first_below(c, h, level):
     """Return the first t in [0, h] at which Σ c_n tⁿ falls below ``level``, or -1.0 where it never does.
 
@@ -92,7 +90,7 @@ def first_below(c, h, level):
     stack = np.empty((MAX_DEPTH + 2, p + 1))
     starts = np.empty(MAX_DEPTH + 2)
     widths = np.empty(MAX_DEPTH + 2)
-    stack[0] = _bernstein(c, h)
+    _bernstein(c, h, stack[0])
     starts[0] = 0.0
     widths[0] = h
     top = 0
@@ -124,7 +122,7 @@ def first_below(c, h, level):
     return -1.0
 
 
-@kernel
+@part
 def _bisect(c, low, high, level):
     """Return where a polynomial that falls through ``level`` between ``low`` and ``high`` does so (Newton, guarded)."""
     if evaluate(c, high) >= level:

@@ -1,0 +1,56 @@
+"""How the event loop moves on in s, and how far the next series is made to reach.
+
+Plain functions of floats: ``integrate.solver`` calls them as they are, ``ahead`` compiles them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+#: How much further than the last spacing of events the next series is made to reach.
+REACH_AFTER_EVENT = 2.0
+#: How much further the next series reaches when the last one met no event.
+REACH_AFTER_QUIET = 8.0
+#: A step much longer than where the next event is expected would only have more candidates to look at.
+LONGEST = 4.0
+#: The shortest reach, in units of the whole run.
+SHORTEST = 1e-14
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Where the loop is.
+
+    Attributes:
+        s: time reached.
+        lost: rounding error of s so far (Kahan).
+        reach: how far the next series is made to reach.
+    """
+
+    s: float
+    lost: float
+    reach: float
+
+
+def later(s: float, lost: float, t: float) -> tuple[float, float]:
+    """Return s + t, and the rounding error of the sum to be carried along (Kahan)."""
+    step = t - lost
+    total = s + step
+    return total, (total - s) - step
+
+
+def next_reach(reach: float, t: float, met_event: bool, s_end: float) -> float:
+    """Return how far the next series is made to reach after a step t that ended at an event, or did not."""
+    if not met_event:
+        return reach * REACH_AFTER_QUIET
+    if math.isinf(reach):
+        return REACH_AFTER_EVENT * t if t > 0.0 else reach
+    return max(0.5 * (reach + REACH_AFTER_EVENT * t), SHORTEST * s_end)
+
+
+def step_length(accurate: float, reach: float, left: float) -> float:
+    """Return how much of a series that is accurate over ``accurate`` is used, with ``left`` to the end of the run."""
+    if not math.isinf(reach):
+        accurate = min(accurate, LONGEST * reach)
+    return min(accurate, left)
