@@ -93,6 +93,18 @@ class Surfaces:
     descend: Callable[[], IntArray] | None = None
 
 
+@runtime_checkable
+class Creeps(Protocol):
+    """A flow that can take its first steps away from an instant at which nothing settles."""
+
+    def creep(self) -> tuple[float, list[EventRow], Surfaces]:
+        """Move on by plain descent, by a millionth of the data; return the time taken, events, and what is to settle.
+
+        For instants at which surfaces have no speed and no kink to first order, so that their pattern does not settle.
+        """
+        ...
+
+
 class PiecewiseFlow(Protocol):
     """A gradient flow whose field is smooth between events."""
 

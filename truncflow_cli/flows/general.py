@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -33,6 +34,18 @@ STEP_SHARE = 0.1
 SERIES = 1e-14
 NOISE = 128 * np.finfo(np.float64).eps
 LAMBDA_NOISE = 1e-12
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Where plain descent has come: R, b, the energy dissipated, the time, and z and side (m,) of the surfaces."""
+
+    R: Array
+    b: Array
+    energy: float
+    elapsed: float
+    z: Array
+    sides: IntArray
 
 
 class GeneralFlow:
@@ -276,13 +289,17 @@ class GeneralFlow:
 
     def _descend(self, chosen: list[Group]) -> IntArray:
         """See ``Surfaces.descend``."""
+        return self._plain_descent(chosen).sides
+
+    def _plain_descent(self, chosen: list[Group]) -> Descent:
+        """Take short explicit steps, the ``chosen`` surfaces on the side where z is and the others where they are."""
         data, R, b = self.data, self.R.copy(), self.b.copy()
         on = np.zeros(self.pattern.shape, dtype=bool)
         for key in [key for members in chosen for key in members]:
             on[key] = True
-        travelled = 0.0
+        travelled = elapsed = 0.0
+        path = np.zeros(b.shape[0] * b.shape[1] * (b.shape[1] + 1) // 2)
         for step in range(DESCENT_STEPS + 1):
-            # Away from the surfaces the pattern stays; on them z itself decides, once it is more than rounding.
             h = (self.pattern == UNTRUNCATED).astype(np.float64)
 
             def activation(layer: int, z: Array, h: Array = h, start: bool = step == 0) -> Array:
@@ -294,15 +311,43 @@ class GeneralFlow:
             if step == DESCENT_STEPS:
                 break
             _, c, Om = velocity(state, h, R, b, data.y_tilde[data.label], data.weight)
-            speed = float(np.linalg.norm(tangent(c, Om)))
+            moving = tangent(c, Om)
+            speed = float(np.linalg.norm(moving))
             if speed == 0.0:
                 break
             length = DESCENT_STEP * float(np.abs(b).max() + data.spread) / speed
             b += length * (c + np.einsum("lij,lj->li", Om, b))
             R += length * np.einsum("lij,lja->lia", Om, R)
             travelled += length * speed
+            elapsed += length
+            path += length * moving
         z = np.array([state.z[members[0]] for members in chosen])
-        return np.where(np.abs(z) <= 3.0 * travelled / DESCENT_STEPS, 2, (z > 0.0).astype(np.int64))
+        sides = np.where(np.abs(z) <= 3.0 * travelled / DESCENT_STEPS, 2, (z > 0.0).astype(np.int64))
+        # The steps zigzag about the flow, which goes straight: its energy is that of the path from end to end.
+        energy = float(path @ path) / elapsed if elapsed > 0.0 else 0.0
+        return Descent(R, b, energy, elapsed, z, sides)
+
+    def creep(self) -> tuple[float, list[EventRow], Surfaces]:
+        """See ``flows.base.Creeps``."""
+        h = self._weights(self.pins, self.pin_weight)
+        z = forward_pass(self.data.x, self.R, self.b, lambda layer, _: h[:, layer]).z
+        near = zip(
+            *(index.tolist() for index in np.nonzero(np.abs(z) <= 2 * self.noise[:, None, None])), strict=True
+        )
+        pinned = [key for members in self.pins for key in members]
+        chosen = self._groups({*near, *pinned}, self.pattern)
+        end = self._plain_descent(chosen)
+        self.R, self.b = end.R, end.b
+        self.energy += end.energy
+        for layer in self.R:
+            orthonormalise(layer)
+        # What has come clear of its surface goes to that side; what is still close to it is settled anew.
+        self._chosen = chosen
+        rows = self.apply(
+            np.where(end.sides == 2, (end.z > 0.0).astype(np.int64), end.sides), np.zeros(len(chosen))
+        )
+        close = [key for members, side in zip(chosen, end.sides, strict=True) if side == 2 for key in members]
+        return end.elapsed, rows, self._describe(self._groups(close, self.pattern), {}, self.pattern, set())
 
     def regroup(self, side: IntArray, weight: Array) -> Surfaces | None:
         """See ``PiecewiseFlow.regroup``: points come to coincide, or part, as an earlier layer's surface is settled."""

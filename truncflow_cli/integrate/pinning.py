@@ -44,9 +44,14 @@ LAMBDA_EDGE_LEAVING = 1e-7
 def settle_flow(flow: PiecewiseFlow, change: Change | None) -> list[EventRow]:
     """Settle the surfaces that ``flow`` lies on after ``change`` (None: at the start); return the events."""
     surfaces = flow.surfaces(change)
+    return settle_surfaces(flow, surfaces, at_start=change is None)
+
+
+def settle_surfaces(flow: PiecewiseFlow, surfaces: Surfaces, *, at_start: bool) -> list[EventRow]:
+    """Settle ``surfaces`` and what becomes of them; return the events."""
     if surfaces.side.size == 0:
         return []
-    settled = None if change is None and surfaces.descend is not None else settle(surfaces)
+    settled = None if at_start and surfaces.descend is not None else settle(surfaces)
     descended = settled is None and surfaces.descend is not None
     if settled is None:
         # Many surfaces of several layers at once: plain descent shows the sides, which then only have to be held.

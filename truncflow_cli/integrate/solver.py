@@ -7,13 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from truncflow_cli.errors import RunFailed
-from truncflow_cli.flows.base import EventRow, PiecewiseFlow, RunsAhead, Series
+from truncflow_cli.flows.base import Creeps, EventRow, PiecewiseFlow, RunsAhead, Series
 from truncflow_cli.flows.kernels.pace import Pace, later, next_reach, step_length
-from truncflow_cli.integrate.pinning import settle_flow
+from truncflow_cli.integrate.pinning import settle_flow, settle_surfaces
+from truncflow_cli.model.events import Kind
 from truncflow_cli.model.problem import Array
 
 #: Changes at one and the same instant after which the flow is given up.
 STUCK = 1_000
+
+SURFACE_EVENTS = (Kind.TRUNCATE, Kind.RELEASE, Kind.PIN, Kind.UNPIN)
 
 TimedRow = tuple[float, EventRow]
 
@@ -51,6 +54,7 @@ class Solver:
         self._reach = np.inf
         self._resting = False
         self._at_instant = 0
+        self._changed: set[tuple[int, int, int]] = set()
         self._lost = 0.0
 
     def start(self) -> Piece:
@@ -97,7 +101,10 @@ class Solver:
         self._move_on(t, last=change is None and h >= left)
         if change is not None:
             rows = settle_flow(flow, change)
-            self._watch_instant(t)
+            if self._unsettled(t, rows) and isinstance(flow, Creeps):
+                taken, more, surfaces = flow.creep()
+                self._move_on(taken, last=False)
+                rows += more + settle_surfaces(flow, surfaces, at_start=False)
             self._resting = self._look_for_rest(rows)
             events += [(self.s, row) for row in rows]
         self._plan(t, change is not None)
@@ -127,10 +134,17 @@ class Solver:
     def _plan(self, t: float, met_event: bool) -> None:
         self._reach = next_reach(self._reach, t, met_event, self._s_end)
 
-    def _watch_instant(self, t: float) -> None:
-        self._at_instant = self._at_instant + 1 if t <= 2 * np.spacing(self.s) else 0
+    def _unsettled(self, t: float, rows: list[EventRow]) -> bool:
+        """Return whether a surface has changed for the second time at this instant."""
+        if t > 2 * np.spacing(self.s):
+            self._at_instant, self._changed = 0, set()
+        self._at_instant += 1
         if self._at_instant > STUCK:
             raise RunFailed(f"events pile up at s = {self.s:.17g} without end", self.s)
+        surfaces = {row[1:4] for row in rows if row[0] in SURFACE_EVENTS}
+        again = not surfaces.isdisjoint(self._changed)
+        self._changed |= surfaces
+        return again
 
     def _look_for_rest(self, rows: list[EventRow]) -> bool:
         if self._resting:
