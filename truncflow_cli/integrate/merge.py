@@ -73,15 +73,16 @@ def drive(merger: Merger) -> Iterator[Chunk]:
         except RunFailed as failure:
             yield merger.chunk(merger.front)
             raise RunFailed(str(failure), merger.front) from None
-        if merger.ready:
-            yield merger.chunk(merger.front)
-        if merger.too_many_events:
-            yield merger.chunk(merger.front)
+        full = merger.last_allowed_event
+        if full is not None:
+            yield merger.chunk(full)
             limit = merger.problem.settings.max_events
             raise RunFailed(
-                f"more than {limit} events by s = {merger.front:.6g}; raise integrator.max_events to go on",
-                merger.front,
+                f"more than {limit} events, the last allowed at s = {full:.6g}; raise integrator.max_events to go on",
+                full,
             )
+        if merger.ready:
+            yield merger.chunk(merger.front)
     yield merger.chunk(merger.front)
 
 
@@ -94,6 +95,7 @@ class Merger:
         self.stop_at = np.inf
         self._sampled = 0
         self.events_out = 0
+        self._last_event = 0.0
         self._loss_start: float | None = None
         self._note_stop()
 
@@ -115,10 +117,16 @@ class Merger:
         return samples >= CHUNK or sum(len(lane.events) for lane in self.lanes) >= CHUNK
 
     @property
-    def too_many_events(self) -> bool:
-        """Whether the run has met more events than it may."""
-        waiting = sum(len(lane.events) for lane in self.lanes)
-        return self.events_out + waiting > self.problem.settings.max_events
+    def last_allowed_event(self) -> float | None:
+        """When the last event that the run may have takes place; None as long as there are no more than that."""
+        allowed = self.problem.settings.max_events - self.events_out
+        if sum(len(lane.events) for lane in self.lanes) <= allowed:
+            return None
+        front = self.front
+        times = sorted(s for lane in self.lanes for s, _ in lane.events if s <= front)
+        if len(times) <= allowed:
+            return None
+        return times[allowed - 1] if allowed > 0 else self._last_event
 
     def step(self) -> None:
         """Advance the lane that is furthest behind."""
@@ -181,6 +189,8 @@ class Merger:
             rows += [(s, *row) for s, row in passed]
         rows.sort(key=lambda row: row[0])
         self.events_out += len(rows)
+        if rows:
+            self._last_event = rows[-1][0]
         return event_log(rows)
 
     def counters(self) -> dict[str, int]:
