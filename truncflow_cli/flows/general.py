@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
 from truncflow_cli.flows.base import Change, Counters, EventRow, LocalField, Surfaces
 from truncflow_cli.flows.general_data import GeneralData
+from truncflow_cli.flows.general_descent import Descent, plain_descent
 from truncflow_cli.flows.general_events import NetworkLog
 from truncflow_cli.flows.general_series import GeneralSeries
 from truncflow_cli.flows.kernels import general as kernels
@@ -24,9 +24,6 @@ Group = tuple[Key, ...]
 #: Newton steps to hold pinned coordinates still, and the speed (relative to the field) at which they do.
 MAX_HOLD = 8
 HOLD = 1e-14
-#: Steps of gradient descent that show where a state on many surfaces goes, and their length (relative to the data).
-DESCENT_STEPS = 1500
-DESCENT_STEP = 1e-9
 MAX_ORDER = 20
 STEP_SHARE = 0.1
 #: Accuracy to which the series are summed in any case. Surfaces of several points and layers meet at one instant
@@ -34,18 +31,6 @@ STEP_SHARE = 0.1
 SERIES = 1e-14
 NOISE = 128 * np.finfo(np.float64).eps
 LAMBDA_NOISE = 1e-12
-
-
-@dataclass(frozen=True)
-class Descent:
-    """Where plain descent has come: R, b, the energy dissipated, the time, and z and side (m,) of the surfaces."""
-
-    R: Array
-    b: Array
-    energy: float
-    elapsed: float
-    z: Array
-    sides: IntArray
 
 
 class GeneralFlow:
@@ -292,40 +277,11 @@ class GeneralFlow:
         return self._plain_descent(chosen).sides
 
     def _plain_descent(self, chosen: list[Group]) -> Descent:
-        """Take short explicit steps, the ``chosen`` surfaces on the side where z is and the others where they are."""
-        data, R, b = self.data, self.R.copy(), self.b.copy()
         on = np.zeros(self.pattern.shape, dtype=bool)
         for key in [key for members in chosen for key in members]:
             on[key] = True
-        travelled = elapsed = 0.0
-        path = np.zeros(b.shape[0] * b.shape[1] * (b.shape[1] + 1) // 2)
-        for step in range(DESCENT_STEPS + 1):
-            h = (self.pattern == UNTRUNCATED).astype(np.float64)
-
-            def activation(layer: int, z: Array, h: Array = h, start: bool = step == 0) -> Array:
-                own = on[:, layer]
-                h[:, layer][own] = 0.0 if start else (z > self.noise[:, None])[own]
-                return h[:, layer]
-
-            state = forward_pass(data.x, R, b, activation)
-            if step == DESCENT_STEPS:
-                break
-            _, c, Om = velocity(state, h, R, b, data.y_tilde[data.label], data.weight)
-            moving = tangent(c, Om)
-            speed = float(np.linalg.norm(moving))
-            if speed == 0.0:
-                break
-            length = DESCENT_STEP * float(np.abs(b).max() + data.spread) / speed
-            b += length * (c + np.einsum("lij,lj->li", Om, b))
-            R += length * np.einsum("lij,lja->lia", Om, R)
-            travelled += length * speed
-            elapsed += length
-            path += length * moving
-        z = np.array([state.z[members[0]] for members in chosen])
-        sides = np.where(np.abs(z) <= 3.0 * travelled / DESCENT_STEPS, 2, (z > 0.0).astype(np.int64))
-        # The steps zigzag about the flow, which goes straight: its energy is that of the path from end to end.
-        energy = float(path @ path) / elapsed if elapsed > 0.0 else 0.0
-        return Descent(R, b, energy, elapsed, z, sides)
+        surfaces = [members[0] for members in chosen]
+        return plain_descent(self.data, self.R, self.b, self.pattern == UNTRUNCATED, on, surfaces, self.noise)
 
     def creep(self) -> tuple[float, list[EventRow], Surfaces]:
         """See ``flows.base.Creeps``."""

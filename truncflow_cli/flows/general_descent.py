@@ -1,0 +1,74 @@
+"""Where the `general` flow goes from an instant at which many surfaces meet: short steps of plain gradient descent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from truncflow_cli.flows.general_data import GeneralData
+from truncflow_cli.model.network import forward_pass, tangent, velocity
+from truncflow_cli.model.problem import Array, BoolArray, IntArray
+
+#: Steps of gradient descent that show where a state on many surfaces goes, and their length (relative to the data).
+DESCENT_STEPS = 1500
+DESCENT_STEP = 1e-9
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Where plain descent has come: R, b, the energy dissipated, the time, and z and side (m,) of the surfaces."""
+
+    R: Array
+    b: Array
+    energy: float
+    elapsed: float
+    z: Array
+    sides: IntArray
+
+
+def plain_descent(
+    data: GeneralData,
+    R: Array,
+    b: Array,
+    untruncated: BoolArray,
+    on: BoolArray,
+    surfaces: Sequence[tuple[int, int, int]],
+    noise: Array,
+) -> Descent:
+    """Take short explicit steps from R (L, Q, Q), b (L, Q), with h(0) = 0; the arguments are left as they are.
+
+    Coordinates marked in ``on`` (M, L, Q) are on the side where z is, beyond its ``noise`` (M,); the others stay as
+    ``untruncated`` (M, L, Q) says. ``surfaces`` are those whose z and side are wanted.
+    """
+    R, b = R.copy(), b.copy()
+    travelled = elapsed = 0.0
+    path = np.zeros(b.shape[0] * b.shape[1] * (b.shape[1] + 1) // 2)
+    for step in range(DESCENT_STEPS + 1):
+        h = untruncated.astype(np.float64)
+
+        def activation(layer: int, z: Array, h: Array = h, start: bool = step == 0) -> Array:
+            own = on[:, layer]
+            h[:, layer][own] = 0.0 if start else (z > noise[:, None])[own]
+            return h[:, layer]
+
+        state = forward_pass(data.x, R, b, activation)
+        if step == DESCENT_STEPS:
+            break
+        _, c, Om = velocity(state, h, R, b, data.y_tilde[data.label], data.weight)
+        moving = tangent(c, Om)
+        speed = float(np.linalg.norm(moving))
+        if speed == 0.0:
+            break
+        length = DESCENT_STEP * float(np.abs(b).max() + data.spread) / speed
+        b += length * (c + np.einsum("lij,lj->li", Om, b))
+        R += length * np.einsum("lij,lja->lia", Om, R)
+        travelled += length * speed
+        elapsed += length
+        path += length * moving
+    z = np.array([state.z[key] for key in surfaces])
+    sides = np.where(np.abs(z) <= 3.0 * travelled / DESCENT_STEPS, 2, (z > 0.0).astype(np.int64))
+    # The steps zigzag about the flow, which goes straight: its energy is that of the path from end to end.
+    energy = float(path @ path) / elapsed if elapsed > 0.0 else 0.0
+    return Descent(R, b, energy, elapsed, z, sides)
