@@ -2,45 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import tempfile
 from pathlib import Path
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
 
 import truncflow_cli as truncflow
-from truncflow_cli.model.events import Kind
 from truncflow_cli.model.problem import Array
+from truncflow_cli.report.figures.geometry import Window, draw_view
+from truncflow_cli.report.figures.loss import draw_curves, draw_ticks
+from truncflow_cli.report.figures.scene import Stage, View, time_text
+from truncflow_cli.report.figures.style import applied, color, new_figure
+from truncflow_cli.report.figures.subject import Subject
 from truncflow_cli.store import RunFile
-
-#: Blue and vermilion of Okabe and Ito's palette, which colour-blind readers can tell apart.
-COLORS = ("#0072B2", "#D55E00")
 
 #: Times shown: the start, while points are being truncated, and the end.
 TIMES = (0.0, 0.2, 10.0)
 
-#: Where the axis of the loss begins: just before the first event.
+#: First saved time after 0: just before the first event.
 FIRST = 5e-4
 
-#: The part of the plane that is shown: x and y limits.
-WINDOW = ((-3.5, 3.0), (-2.9, 3.4))
-
-#: Longer than the diagonal of the window, so that an orthant drawn with such edges does not seem to end.
-EDGE = 20.0
+#: The part of the plane that is shown.
+WINDOW = Window(np.array([-0.5, 0.25]), np.array([3.5, 3.3]), 3.3 / 3.5)
 
 #: Where the name of each layer's apex stands beside it, in typographic points.
-APEX_NOTES = ((5.0, -11.0), (-31.0, -15.0))
-
-STYLE = {
-    "font.size": 9.0,
-    "mathtext.fontset": "cm",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "svg.hashsalt": "truncflow",  # the same file each time
-}
+APEX_NOTES = ((11.0, 2.0), (-42.0, 0.0))
 
 
 def draw(config: Path, target: Path) -> None:
@@ -48,66 +39,42 @@ def draw(config: Path, target: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         times = sorted({*np.geomspace(FIRST, TIMES[-1], 301).tolist(), *TIMES})
         saved = ["save.count=null", f"save.at={times}"]
-        run = truncflow.run(config, out=Path(folder) / "run.h5", overrides=saved)
-        with run, mpl.rc_context(STYLE):
-            figure, axes = plt.subplot_mosaic(
-                "012;333", figsize=(9.0, 4.7), height_ratios=(2.8, 1.0), layout="constrained"
-            )
-            for panel, s in enumerate(TIMES):
-                draw_geometry(axes[str(panel)], run, int(np.argmin(np.abs(run.s - s))))
-            draw_loss(axes["3"], run)
-            figure.savefig(target, metadata={"Date": None} if target.suffix == ".svg" else None, dpi=150)
-            plt.close(figure)
+        with truncflow.run(config, out=Path(folder) / "run.h5", overrides=saved) as run, applied():
+            FigureCanvasSVG(_figure(run)).print_svg(str(target), metadata={"Date": None})
 
 
-def draw_geometry(axes: Axes, run: RunFile, t: int) -> None:
-    """Draw points, labels, orthants S_l^+ and what each layer maps its own cluster to, at saved time t."""
-    assert run.R is not None and run.beta is not None, "a separated run has R and beta"
-    for layer, color in enumerate(COLORS):
-        draw_orthant(axes, run.R[t, layer], run.beta[t, layer], layer, color)
-    for layer, color in enumerate(COLORS):
-        x = run.x[run.cluster == layer]
-        z = (x + run.beta[t, layer]) @ run.R[t, layer].T
-        image = np.maximum(z, 0.0) @ run.R[t, layer] - run.beta[t, layer]
-        cut = np.any(z <= 0.0, axis=1)
-        moves = np.stack([x[cut], image[cut], np.full_like(x[cut], np.nan)], axis=1)
-        axes.plot(*moves.reshape(-1, 2).T, color=color, linewidth=0.4, alpha=0.5)
-        axes.scatter(*x[cut].T, s=9, facecolors="white", edgecolors=color, linewidths=0.6)
-        axes.scatter(*image.T, s=5, color=color, linewidths=0)
-        label = run.y_tilde[layer]
-        axes.scatter(*label, s=70, marker="*", color=color, edgecolors="black", linewidths=0.5, zorder=3)
-        note(axes, rf"$\tilde y_{layer + 1}$", label, (-13, -12), color)
-    axes.set(xlim=WINDOW[0], ylim=WINDOW[1], aspect="equal", xticks=range(-3, 4), yticks=range(-2, 4))
-    axes.set_title(f"$s = {run.s[t]:g}$")
+def _figure(run: RunFile) -> Figure:
+    subject = Subject(run)
+    shown = np.array([int(np.argmin(np.abs(run.s - s))) for s in TIMES])
+    stage = Stage(subject, shown)
+    figure = new_figure(4.9, 9.0)
+    axes = figure.subplot_mosaic("012;333;444", height_ratios=(2.8, 0.85, 0.14))
+    for panel, t in enumerate(shown):
+        axes[str(panel)].set_title(time_text(subject, int(t)))
+        for layer, view in enumerate(stage.views(int(t))):
+            _draw_layer(axes[str(panel)], view, stage, layer)
+    draw_curves(axes["3"], subject)
+    draw_ticks(axes["4"], subject, {"events": run.events})
+    subject.timeline.apply(axes["3"], label=False)
+    subject.timeline.apply(axes["4"])
+    axes["3"].set(ylabel="loss", ylim=(0.0, None))
+    axes["3"].legend(labels=[r"$\mathcal{C}$", "cluster 1", "cluster 2"])
+    return figure
 
 
-def draw_orthant(axes: Axes, R: Array, beta: Array, layer: int, color: str) -> None:
-    """Draw {x : R (x + beta) > 0}, with apex -beta and edges along the rows of R (2, 2)."""
-    first, second = -beta + EDGE * R
-    corners = np.array([first, -beta, second, second + EDGE * R[0]])
-    axes.fill(*corners.T, color=color, alpha=0.08, linewidth=0)
-    axes.plot(*corners[:3].T, color=color, linewidth=1.2)
-    axes.plot(*-beta, marker="o", markersize=4, color=color)
-    note(axes, rf"$-\beta^{{({layer + 1})}}$", -beta, APEX_NOTES[layer], color)
+def _draw_layer(axes: Axes, view: View, stage: Stage, layer: int) -> None:
+    """Draw one layer, its cluster and its label over the other, and name its apex and the label."""
+    none = dataclasses.replace(view, others=view.others[:0], others_cluster=view.others_cluster[:0])
+    draw_view(axes, none, stage, WINDOW)
+    axes.set(xticks=range(-4, 4), yticks=range(-3, 4))
+    assert view.orthant is not None, "a separated run has layers"
+    _note(axes, rf"$\tilde y_{layer + 1}$", view.labels[0], (-13.0, -12.0), color(layer))
+    _note(axes, rf"$-\beta^{{({layer + 1})}}$", -view.orthant.beta, APEX_NOTES[layer], color(layer))
 
 
-def note(axes: Axes, text: str, point: Array, offset: tuple[float, float], color: str) -> None:
+def _note(axes: Axes, text: str, point: Array, offset: tuple[float, float], tint: str) -> None:
     """Write ``text`` beside a point (2,), ``offset`` in typographic points away from it."""
-    axes.annotate(text, point, offset, textcoords="offset points", color=color)
-
-
-def draw_loss(axes: Axes, run: RunFile) -> None:
-    """Draw the loss of each cluster along s, and a tick for each of its truncations."""
-    shown = run.s > 0.0
-    for cluster, color in enumerate(COLORS):
-        axes.plot(run.s[shown], run.loss_cluster[shown, cluster], color=color, label=f"cluster {cluster + 1}")
-        log = run.events[(run.events["kind"] == Kind.TRUNCATE) & (run.events["cluster"] == cluster)]
-        axes.eventplot(
-            log["s"], colors=color, lineoffsets=0.06 + 0.12 * cluster, linelengths=0.1, linewidths=0.8,
-            transform=axes.get_xaxis_transform(),
-        )  # fmt: skip
-    axes.set(xscale="log", xlim=(FIRST, run.s[-1]), ylim=(-0.15, None), xlabel="$s$", ylabel="loss")
-    axes.legend(frameon=False)
+    axes.annotate(text, point, offset, textcoords="offset points", color=tint)
 
 
 if __name__ == "__main__":

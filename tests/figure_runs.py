@@ -1,0 +1,132 @@
+"""Small run files of every flow for tests of pictures, solved once and kept for the session."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from pathlib import Path
+
+import truncflow_cli as truncflow
+from truncflow_cli import config, runner
+from truncflow_cli.store import RunFile
+
+_FOLDER = tempfile.TemporaryDirectory(prefix="truncflow-figures-")
+
+TEXTS = {
+    "separated": """\
+flow: separated
+seed: 0
+clusters:
+  - {name: right, center: [2.0, 0.0], shape: ball, radius: 0.6, size: 12}
+  - {name: top, center: [0.0, 2.0], shape: ball, radius: 0.6, size: 9}
+initial: {construct: separated}
+integrator: {s_end: 1.0}
+save: {count: 201}
+""",
+    "pins": """\
+flow: separated
+seed: 12
+clusters: [{center: [0.0, 0.0, 0.0], shape: gaussian, std: 1.0, size: 12}]
+initial: {rotation: random, bias: {normal: 1.0}}
+integrator: {s_end: 6.0}
+save: {count: 61}
+""",
+    "general": """\
+flow: general
+seed: 7
+clusters:
+  - {center: [1.5, 0.0], shape: ball, radius: 0.6, size: 8}
+  - {center: [-0.5, 1.4], shape: ball, radius: 0.6, size: 7}
+  - {center: [-0.9, -1.1], shape: ball, radius: 0.6, size: 6}
+labels: [[1.5, -0.5], [0.2, 1.6], [-1.2, -0.6]]
+layers: 2
+initial: {rotation: random, bias: {normal: 0.7}}
+integrator: {s_end: 5.0}
+save: {count: 41}
+""",
+    "switched": """\
+flow: separated
+seed: 3
+clusters:
+  - {center: [1.0, 0.0], shape: ball, radius: 0.6, size: 20}
+  - {center: [-0.2, 1.2], shape: ball, radius: 0.6, size: 20}
+labels: [[-4.0, 1.0], [1.0, -4.0]]
+initial: {construct: separated}
+integrator: {s_end: 2, on_separation_lost: switch}
+save: {count: 41}
+""",
+    "collapsed": """\
+flow: collapsed
+labels: [[1.0, 0.0], [0.0, 1.0]]
+initial: {bias: [[0.3, -0.2], [0.1, 0.4]], output_weight: {scale: 2.0}}
+integrator: {s_end: 2.0}
+save: {count: 41}
+""",
+    "clustered": """\
+flow: clustered
+seed: 1
+clusters:
+  - {center: [2.0, 0.0], shape: ball, radius: 0.5, size: 5}
+  - {center: [0.0, 2.0], shape: ball, radius: 0.5, size: 6}
+initial: {construct: clustered}
+integrator: {s_end: 3.0}
+save: {count: 31}
+""",
+    "space": """\
+flow: separated
+seed: 2
+clusters:
+  - {center: [2.0, 0.0, 0.0, 0.0, 0.0], shape: ball, radius: 0.5, size: 6}
+  - {center: [0.0, 2.0, 0.0, 0.0, 0.0], shape: ball, radius: 0.5, size: 6}
+initial: {construct: separated}
+integrator: {s_end: 0.5, freeze_rotation: true}
+save: {count: 5}
+""",
+    "many": """\
+flow: separated
+seed: 1
+clusters: [{center: [0.0, 0.0], shape: gaussian, std: 1.0, size: 10000}]
+labels: [[-2.0, -2.0]]
+initial: {rotation: identity, bias: [[0.5, 0.5]]}
+integrator: {s_end: 1.0, freeze_rotation: true}
+save: {count: 3}
+""",
+    "line": """\
+flow: separated
+clusters: [{points: [[0.5]]}]
+labels: [[1.0]]
+initial: {rotation: identity, bias: [[-0.4]]}
+integrator: {s_end: 1.0}
+save: {count: 3}
+""",
+    "rest": """\
+flow: separated
+clusters: [{points: [[1.0, 2.0]]}]
+labels: [[1.0, 2.0]]
+initial: {rotation: identity, bias: [[1.0, 1.0]]}
+integrator: {s_end: 2.0}
+save: {count: 2}
+""",
+}
+
+
+@functools.cache
+def run_of(name: str) -> RunFile:
+    """Return the run of one of the texts above."""
+    return truncflow.run(
+        config.load_text(TEXTS[name], Path.cwd(), name), out=Path(_FOLDER.name) / f"{name}.h5"
+    )
+
+
+@functools.cache
+def interrupted() -> RunFile:
+    """Return a run that was interrupted when it had its first saved time, and has no certificates."""
+
+    def stop(chunk: object) -> None:
+        raise KeyboardInterrupt
+
+    text = TEXTS["pins"].replace("count: 61", "count: 600001")
+    plan = runner.prepare(config.load_text(text, Path.cwd(), "stopped"), Path(_FOLDER.name) / "stopped.h5")
+    found = runner.execute(plan, watch=stop).run
+    assert found is not None
+    return found

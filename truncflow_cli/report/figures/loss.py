@@ -1,0 +1,99 @@
+"""The loss of each cluster along s, the bound that a theorem gives, and a tick for each event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from truncflow_cli.model.events import EventLog, Kind
+from truncflow_cli.model.problem import Array
+from truncflow_cli.report.figures.panels import curve, legend, remark, value_axis, zero_remark
+from truncflow_cli.report.figures.style import GREY, color, look, new_figure
+from truncflow_cli.report.figures.subject import Subject
+
+#: Ticks closer together than this share of the axis are one tick.
+FINEST = 1.0 / 1500.0
+#: More ticks in a lane than this are a picture inside a vector file.
+DENSE = 400
+#: With more clusters than this their ticks share a lane, in black.
+MOST_LANES = 6
+#: Height of a row of ticks, in inches.
+ROW = 0.24
+
+
+def figure(subject: Subject) -> Figure:
+    """Draw the loss; below it, a row for each kind of event that happened."""
+    kinds = _kinds(subject)
+    result = new_figure(2.9 + (ROW * len(kinds) + 0.25 if kinds else 0.0))
+    if kinds:
+        upper, lower = result.subplots(2, 1, sharex=True, height_ratios=(2.4, ROW * len(kinds)))
+        draw_ticks(lower, subject, kinds)
+        subject.timeline.apply(lower)
+    else:
+        upper = result.subplots()
+    shown = draw_curves(upper, subject)
+    logarithmic = value_axis(upper, shown)
+    subject.timeline.apply(upper, label=not kinds)
+    upper.set_ylabel(r"loss $\mathcal{C}$")
+    legend(upper)
+    remark(result, subject.remarks(zero_remark(logarithmic, *shown)))
+    return result
+
+
+def _kinds(subject: Subject) -> dict[str, EventLog]:
+    """Return the events of each kind that happened, by its name."""
+    events = subject.run.events
+    kinds = {kind.name.lower().replace("_", " "): events[events["kind"] == kind] for kind in Kind}
+    return {name: mine for name, mine in kinds.items() if mine.size}
+
+
+def draw_curves(axes: Axes, subject: Subject) -> list[Array]:
+    """Draw the sum, each cluster's part, and the bound (8.27); return what the axis has to show."""
+    run = subject.run
+    shown = [run.loss]
+    several = run.n_clusters > 1
+    label = r"$\mathcal{C}$, the sum" if several else r"$\mathcal{C}$"
+    curve(axes, run.s, run.loss, color="black", linewidth=1.7, label=label, zorder=1.9)
+    if several:
+        for k in range(run.n_clusters):
+            shown.append(run.loss_cluster[:, k])
+            curve(axes, run.s, shown[-1], label=subject.names[k], **look(k))
+    certificate = subject.certificates.get("loss_bound")
+    if certificate is not None and "bound" in certificate.series:
+        shown.append(certificate.series["bound"])
+        label = r"$e^{-2\lambda_0 s}\,\mathcal{C}(0)$, (8.27)"
+        curve(axes, run.s, shown[-1], color=GREY, linestyle=(0, (4, 2)), label=label)
+    return shown
+
+
+def draw_ticks(axes: Axes, subject: Subject, rows: Mapping[str, EventLog]) -> None:
+    """Draw a row of ticks for some events, under their name, and in it a lane for each cluster."""
+    clusters = subject.run.n_clusters
+    lanes = clusters if clusters <= MOST_LANES else 1
+    for row, mine in enumerate(rows.values()):
+        for k in np.unique(mine["cluster"]) if lanes > 1 else [-1]:
+            times = mine["s"][mine["cluster"] == k] if lanes > 1 else mine["s"]
+            place = np.unique(np.round(subject.timeline.positions(times) / FINEST)) * FINEST
+            top, height = (k / lanes, 1.0 / lanes) if k >= 0 else (0.0, 1.0)
+            ticks = np.empty((place.size, 2, 2))
+            ticks[:, :, 0] = place[:, None]
+            ticks[:, :, 1] = row + 0.12 + 0.76 * top, row + 0.12 + 0.76 * (top + height)
+            tint = color(int(k)) if k >= 0 else "black"
+            where = axes.get_yaxis_transform()
+            axes.add_collection(
+                LineCollection(
+                    list(ticks), colors=tint, linewidths=0.8, transform=where, rasterized=place.size > DENSE
+                ),
+                autolim=False,
+            )
+        axes.text(
+            1.01, row + 0.5, f"{mine.size:,}", transform=axes.get_yaxis_transform(), va="center", size=7.5
+        )
+    axes.set(ylim=(len(rows), 0.0), yticks=np.arange(len(rows)) + 0.5)
+    axes.set_yticklabels(list(rows))
+    axes.tick_params(axis="y", length=0.0)
+    axes.spines["left"].set_visible(False)

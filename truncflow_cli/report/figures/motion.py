@@ -1,0 +1,122 @@
+"""How the layers move: |β + ỹ| with the phases of Prop. 4.2, and how fast R turns; in `general`, both speeds."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from truncflow_cli.certify.concentration import Concentration, concentration
+from truncflow_cli.certify.full_truncation import truncated_from
+from truncflow_cli.model.problem import Array
+from truncflow_cli.report.figures.panels import curve, legend, remark, value_axis, zero_remark
+from truncflow_cli.report.figures.style import DASHES, GREY, color, look, new_figure
+from truncflow_cli.report.figures.subject import Subject
+
+#: ‖Ω‖ below this share of its largest value is rounding.
+ROUNDING = 1e-13
+
+
+def figure(subject: Subject) -> Figure | None:
+    """Draw both panels; nothing if the run has no layers that move."""
+    if not subject.layered or not subject.run.n_points:
+        return None
+    draw = _approach if subject.separated and subject.evidence.square else _speed
+    turns = bool((subject.turning > 0.0).any())
+    result = new_figure(4.6 if turns else 2.9)
+    panels = result.subplots(1 + turns, 1, sharex=True, squeeze=False)[:, 0]
+    said = [subject.sampling(), draw(panels[0], subject)]
+    if turns:
+        subject.timeline.apply(panels[0], label=False)
+        said.append(_turning(panels[1], subject))
+    else:
+        said.append("rotations are frozen" if subject.evidence.frozen else "no layer turns")
+    subject.timeline.apply(panels[-1])
+    remark(result, subject.remarks(*dict.fromkeys(said)))
+    return result
+
+
+def _approach(axes: Axes, subject: Subject) -> str:
+    """Draw |β + ỹ| of each layer, when its cluster is wholly truncated, and the bounds where they are proved."""
+    ev, shown, phases, bounds = subject.evidence, [], False, False
+    for k in range(ev.n_clusters):
+        distance = np.linalg.norm(ev.beta[:, k] + subject.run.y_tilde[k], axis=1)
+        curve(axes, ev.s, distance, label=f"layer {k}, {subject.names[k]}", **look(k))
+        shown.append(distance)
+        s1 = truncated_from(ev, k)
+        if np.isfinite(s1):
+            phases = True
+            axes.axvline(s1, color=color(k), linewidth=0.9, linestyle=(0, (1, 1)))
+        constants = _constants(subject, k)
+        if constants.met:
+            bounds = True
+            shown.append(_bound(axes, subject, constants, k))
+    logarithmic = value_axis(axes, shown)
+    axes.set_ylabel(r"$|\beta^{(\ell)} + \tilde{y}_\ell|$")
+    handles = axes.get_legend_handles_labels()[0]
+    if phases:
+        label = "$s_1$: wholly truncated,\n$R$ constant from there on"
+        handles.append(Line2D([], [], color=GREY, linewidth=0.9, linestyle=(0, (1, 1)), label=label))
+    if bounds:
+        handles.append(
+            Line2D([], [], color=GREY, linewidth=0.9, linestyle=(0, (4, 2)), label="bounds of Prop. 4.2")
+        )
+    legend(axes, handles)
+    return zero_remark(logarithmic, *shown)
+
+
+def _constants(subject: Subject, k: int) -> Concentration:
+    ev = subject.evidence
+    return concentration(ev.points(k), subject.run.y_tilde[k], ev.R[0, k], ev.beta[0, k], turns=not ev.frozen)
+
+
+def _bound(axes: Axes, subject: Subject, constants: Concentration, k: int) -> Array:
+    """Draw e^{−(1−η₀)s}|β + ỹ|(0), (4.28), and mark the bound of s₁ at which it has come to γ|β + ỹ|(0)."""
+    s = np.union1d(subject.evidence.s, subject.timeline.grid(200))
+    bound = np.exp(-(1.0 - constants.eta0) * s) * constants.distance
+    axes.plot(s, bound, color=color(k), linewidth=0.9, linestyle=(0, (4, 2)))
+    if 0.0 < constants.s1 <= subject.timeline.end:
+        axes.plot(
+            constants.s1, constants.gamma * constants.distance, marker="|", markersize=12, color=color(k)
+        )
+        axes.annotate(
+            r"$s_1 \leq$", (constants.s1, constants.gamma * constants.distance), (3, 5),
+            textcoords="offset points", color=color(k),
+        )  # fmt: skip
+    return np.asarray(bound)
+
+
+def _speed(axes: Axes, subject: Subject) -> str:
+    """Draw |∂_s β| of each layer."""
+    ev = subject.evidence
+    speeds = np.sqrt(np.maximum(-subject.descent.beta_part, 0.0))
+    for layer in range(ev.n_layers):
+        curve(axes, ev.s, speeds[:, layer], label=f"layer {layer}", **_layer_look(subject, layer))
+    logarithmic = value_axis(axes, [speeds])
+    axes.set_ylabel(r"$|\partial_s \beta^{(\ell)}|$")
+    legend(axes)
+    return zero_remark(logarithmic, speeds[np.isfinite(speeds)])
+
+
+def _layer_look(subject: Subject, layer: int) -> dict[str, object]:
+    """Return the look of a layer's line: that of its cluster if it has one, else black with its own dashes."""
+    if subject.separated:
+        return look(layer)
+    return {
+        "color": "black",
+        "linestyle": DASHES[layer % len(DASHES)],
+        "alpha": 1.0 if layer < len(DASHES) else 0.5,
+    }
+
+
+def _turning(axes: Axes, subject: Subject) -> str:
+    """Draw ‖Ω_ℓ‖ of each layer."""
+    ev, turning = subject.evidence, subject.turning.copy()
+    largest = float(np.nanmax(turning, initial=0.0))
+    turning[turning <= ROUNDING * largest] = 0.0
+    for layer in range(ev.n_layers):
+        curve(axes, ev.s, turning[:, layer], label=f"layer {layer}", **_layer_look(subject, layer))
+    axes.set_ylabel(r"$\Vert\Omega_\ell\Vert_F$")
+    logarithmic = value_axis(axes, [turning])
+    return zero_remark(logarithmic, turning[np.isfinite(turning)])

@@ -1,0 +1,131 @@
+"""How many coordinates of a point a layer truncates in the course of a run, from the event log, exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from truncflow_cli.certify.passes import blocks
+from truncflow_cli.model.events import Kind
+from truncflow_cli.model.problem import Array, BoolArray, IntArray
+from truncflow_cli.report.history import CROSSINGS
+from truncflow_cli.store import RunFile
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The truncations of a layer: how they stand at s = 0, and by how much each event changes them.
+
+    Attributes:
+        members: (n,) the points, as rows of ``run.x``.
+        start: (n,) how many coordinates of each are truncated at s = 0, before any event.
+        s: (E',) time of each event of these points under this layer.
+        member: (E',) whose it is, counted within ``members``.
+        step: (E',) change of the number of truncated coordinates: -1, 0 or 1.
+        pin_step: (E',) change of the number of pinned coordinates.
+    """
+
+    members: IntArray
+    start: IntArray
+    s: Array
+    member: IntArray
+    step: IntArray
+    pin_step: IntArray
+
+    def first_truncated(self) -> Array:
+        """Return when each point is first truncated in some coordinate, (n,): 0 at the start, infinite never."""
+        first = np.full(self.members.size, np.inf)
+        down = self.step > 0
+        np.minimum.at(first, self.member[down], self.s[down])
+        first[self.start > 0] = 0.0
+        return first
+
+    def amount(self, end: float) -> Array:
+        """Return the integral of the number of truncated coordinates up to ``end``, (n,)."""
+        total = self.start * end
+        np.add.at(total, self.member, self.step * (end - self.s))
+        return np.asarray(total)
+
+    def at(self, times: Array, rows: IntArray) -> tuple[IntArray, BoolArray]:
+        """Return the number of truncated coordinates of members ``rows`` (m,) at ascending times (K,).
+
+        Also whether some coordinate is pinned; both (m, K). An event counts from its own time on.
+        """
+        place = np.full(self.members.size, -1)
+        place[rows] = np.arange(rows.size)
+        column = np.searchsorted(times, self.s, "left")
+        here = (place[self.member] >= 0) & (column < times.size)
+        counts = np.zeros((2, rows.size, times.size), dtype=np.int32)
+        counts[0, :, 0] = self.start[rows]
+        np.add.at(counts[0], (place[self.member[here]], column[here]), self.step[here])
+        np.add.at(counts[1], (place[self.member[here]], column[here]), self.pin_step[here])
+        summed = counts.cumsum(axis=2)
+        return summed[0], summed[1] > 0
+
+
+def changes(run: RunFile, layer: int, members: IntArray, foreign_from: float = np.inf) -> Changes:
+    """Return the truncations of ``members`` (n,) by a layer.
+
+    Which coordinates are truncated at first follows from the first event of each, and for those without any
+    from a plain pass. Where a run has switched from `separated` to `general` at ``foreign_from``, the points of
+    other clusters reach a layer only then, through the layers before it.
+    """
+    events = run.events
+    events = events[(events["layer"] == layer) & np.isin(events["kind"], CROSSINGS)]
+    place = np.full(run.n_points, -1)
+    place[members] = np.arange(members.size)
+    events = events[place[events["point"]] >= 0]
+    member, dim = place[events["point"]], run.dim
+    key = member * dim + events["coordinate"]
+    down = (events["kind"] == Kind.TRUNCATE) | (events["kind"] == Kind.PIN)
+    down |= (events["kind"] == Kind.UNPIN) & (events["side"] != 1)
+    base = _at_start(run, layer, members, foreign_from).ravel()
+    order = np.argsort(key, kind="stable")
+    first = np.ones(order.size, dtype=bool)
+    first[1:] = np.diff(key[order]) != 0
+    opening = order[first]
+    known = np.isin(events["kind"][opening], (Kind.TRUNCATE, Kind.RELEASE))
+    base[key[opening][known]] = events["kind"][opening][known] == Kind.RELEASE
+    before = np.empty(order.size, dtype=bool)
+    before[order[1:]] = down[order[:-1]]
+    before[opening] = base[key[opening]]
+    pin_step = (events["kind"] == Kind.PIN).astype(np.int64) - (events["kind"] == Kind.UNPIN)
+    return Changes(
+        members=members,
+        start=base.reshape(-1, dim).sum(axis=1),
+        s=np.asarray(events["s"]),
+        member=member,
+        step=down.astype(np.int64) - before,
+        pin_step=pin_step,
+    )
+
+
+def _at_start(run: RunFile, layer: int, members: IntArray, foreign_from: float) -> BoolArray:
+    """Return which coordinates of each point a pass truncates when the layer first sees it, (n, Q)."""
+    assert run.beta is not None and run.R is not None
+    alone = run.flow == "separated"
+    truncated = np.empty((members.size, run.dim), dtype=bool)
+    for _, part in blocks(1, members.size, run.dim):
+        points = members[part]
+        own = layered_pass(run, points, 0, [layer] if alone else range(layer + 1))[0]
+        truncated[part] = own <= 0.0
+        foreign = (run.cluster[points] != layer) & alone
+        if foreign.any() and np.isfinite(foreign_from):
+            later = layered_pass(run, points[foreign], -1, range(layer + 1))[0]
+            truncated[part][foreign] = later <= 0.0
+    return truncated
+
+
+def layered_pass(
+    run: RunFile, points: IntArray, t: int, layers: range | list[int]
+) -> tuple[Array, Array, Array]:
+    """Send points (n,) through layers at saved time t; return z (n, Q) in the last, what reaches it, its output."""
+    assert run.beta is not None and run.R is not None
+    image = arriving = run.x[points]
+    z = image
+    for layer in layers:
+        arriving, R, beta = image, run.R[t, layer], run.beta[t, layer]
+        z = (arriving + beta) @ R.T
+        image = np.maximum(z, 0.0) @ R - beta
+    return z, arriving, image

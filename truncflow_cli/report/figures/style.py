@@ -1,0 +1,125 @@
+"""How all figures look: colours, sizes and letters, the same whatever the user's matplotlib is set to.
+
+Colours are those of Okabe and Ito, which colour-blind readers can tell apart; where there are more things than
+colours, dashes tell them apart too. Black is for sums and totals, grey for what a panel is not about.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
+
+from truncflow_cli.certify.run_like import RunLike
+from truncflow_cli.report.content import cluster_names
+
+#: Okabe and Ito: blue, vermilion, bluish green, orange, reddish purple, sky blue (without yellow, too pale a line).
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9")
+#: What tells apart lines of the same colour.
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
+#: What is there for orientation only.
+GREY = "#767676"
+PALE = "#c4c4c4"
+#: Width of a figure in inches: the text of a page.
+WIDTH = 7.0
+#: Pixels an inch of PNG files, and of dense parts inside vector files.
+DPI = 160
+#: A curve of more points than this is a picture inside a vector file.
+DENSE = 4000
+#: Letters of a name that a legend has room for.
+LONGEST_NAME = 26
+
+_STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8.5,
+    "mathtext.fontset": "cm",
+    "axes.titlesize": 8.5,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 4.0,
+    "axes.labelsize": 9.0,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "lines.linewidth": 1.4,
+    "legend.fontsize": 8.0,
+    "legend.frameon": False,
+    "legend.handlelength": 2.2,
+    "figure.titlesize": 7.5,
+    "agg.path.chunksize": 20_000,
+    "pdf.fonttype": 42,  # TrueType, which journals take
+    "svg.hashsalt": "truncflow",  # the same file each time
+}
+
+_ONE_AT_A_TIME = threading.RLock()
+
+
+@contextmanager
+def applied() -> Iterator[None]:
+    """Draw in this style inside the block, and leave matplotlib's settings as they were.
+
+    matplotlib knows one set of settings for the whole process, so that one thread at a time draws.
+    """
+    with _ONE_AT_A_TIME, mpl.rc_context(), _without_chatter():
+        mpl.rcParams.update({k: v for k, v in mpl.rcParamsDefault.items() if not k.startswith("backend")})
+        mpl.rcParams.update(_STYLE)
+        yield
+
+
+@contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Keep the library that cuts out the letters of a PDF from reporting on the age of matplotlib's own fonts."""
+    logger = logging.getLogger("fontTools")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def new_figure(height: float, width: float = WIDTH) -> Figure:
+    """Return an empty figure of a size in inches, without window or global state, laid out as it is drawn."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.get_layout_engine().set(w_pad=0.05, h_pad=0.05, hspace=0.03, wspace=0.03)
+    return figure
+
+
+def look(index: int) -> dict[str, Any]:
+    """Return colour and dashes of the line of a cluster, or of what belongs to it."""
+    return {"color": color(index), "linestyle": DASHES[index // len(PALETTE) % len(DASHES)]}
+
+
+def color(index: int) -> str:
+    """Return the colour of a cluster; grey for index -1, none at all."""
+    return GREY if index < 0 else PALETTE[index % len(PALETTE)]
+
+
+def shades(count: int) -> list[Any]:
+    """Return colours of things in an order (coordinates, modes), from dark blue to ochre."""
+    return list(mpl.colormaps["cividis"](np.linspace(0.0, 0.82, max(count, 1))))
+
+
+def names_of(run: RunLike) -> list[str]:
+    """Return what the figures call each cluster: its name if it can be drawn, else its index."""
+    font = get_font(findfont("DejaVu Sans"))
+    names = []
+    for k, name in enumerate(cluster_names(run)):
+        drawable = name.isprintable() and all(font.get_char_index(ord(letter)) for letter in name)
+        if not drawable or not name.strip() or name == str(k):
+            names.append(f"cluster {k}")
+            continue
+        short = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+        # A class that is called 1 is not cluster 1.
+        names.append(f"class “{short}”" if short.isdecimal() else short.replace("$", r"\$"))
+    return names

@@ -1,0 +1,123 @@
+"""A run as the figures see it: the run file, and what is worked out from it once for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+import numpy as np
+
+from truncflow_cli.certify.descent import Descent, descent
+from truncflow_cli.certify.evidence import Evidence
+from truncflow_cli.certify.passes import separated_velocity
+from truncflow_cli.model.certificate import Certificate
+from truncflow_cli.model.problem import Array, IntArray
+from truncflow_cli.report.figures.style import names_of
+from truncflow_cli.report.figures.timeline import Timeline
+from truncflow_cli.report.numbers import count, short
+from truncflow_cli.store import RunFile
+
+
+class Subject:
+    """A run and what its figures share.
+
+    Attributes:
+        run: the run file.
+        names: what each cluster is called.
+        timeline: the axis of s.
+    """
+
+    def __init__(self, run: RunFile) -> None:
+        self.run = run
+        self.names = names_of(run)
+        self.timeline = Timeline.of(run)
+
+    @property
+    def layered(self) -> bool:
+        """Whether the state is (β, R) of layers."""
+        return self.run.beta is not None and self.run.R is not None and self.run.n_layers > 0
+
+    @property
+    def separated(self) -> bool:
+        """Whether layer ℓ acts on cluster ℓ alone, from the start at least."""
+        return self.run.flow == "separated"
+
+    @property
+    def switched_at(self) -> float:
+        """When the `general` flow took over (infinite: never)."""
+        return self.evidence.switched_at
+
+    @property
+    def certificates(self) -> Mapping[str, Certificate]:
+        """Those in the file; it may have none."""
+        return self.run.certificates
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """Passes of the data through the saved states, without the solvers."""
+        return Evidence(self.run)
+
+    @cached_property
+    def descent(self) -> Descent:
+        """Speeds of β and R, layer by layer, at the evaluated times."""
+        return descent(self.evidence)
+
+    @cached_property
+    def turning(self) -> Array:
+        """‖Ω_ℓ‖ (Frobenius) at the evaluated times, (M, L)."""
+        ev = self.evidence
+        norms = np.sqrt(np.maximum(-self.descent.R_part, 0.0))
+        if ev.printed and not ev.frozen:
+            for k in range(ev.n_clusters):
+                _, Omega = separated_velocity(
+                    ev.points(k),
+                    self.run.y_tilde[k],
+                    ev.R[:, k],
+                    ev.beta[:, k],
+                    ev.pinned_in(k, k),
+                    printed=True,
+                )
+                norms[:, k] = np.linalg.norm(Omega, axis=(1, 2))
+        return np.asarray(norms)
+
+    def event_times(self, kind: int | None = None) -> Array:
+        """Return the times of all events, or of those of a kind, (E',)."""
+        events = self.run.events
+        return np.asarray(events["s"] if kind is None else events["s"][events["kind"] == kind])
+
+    def busiest_layers(self, most: int) -> IntArray:
+        """Return at most so many layers, in order: all, or those with the most events."""
+        layers = self.run.n_layers
+        if layers <= most:
+            return np.arange(layers)
+        seen = self.run.events["layer"]
+        counts = np.bincount(seen[seen >= 0], minlength=layers)
+        return np.sort(np.argsort(-counts, kind="stable")[:most])
+
+    def remarks(self, *more: str) -> list[str]:
+        """Return what has to be said above a figure: how the run ended, which equations, and ``more``."""
+        said = []
+        if self.run.status != "complete":
+            state = "still going on" if self.run.status == "running" else self.run.status
+            said.append(f"run {state} at $s$ = {short(float(self.run.s[-1]))}")
+        if self.run.attrs.get("equations") == "printed":
+            said.append("equations as printed, not the gradient flow")
+        if np.isfinite(self.switched_at):
+            said.append(f"general flow from $s$ = {short(self.switched_at)}")
+        if self.run.s.size == 1:
+            said.append("a single saved time")
+        return [*said, *(text for text in more if text)]
+
+    def of_layers(self, shown: IntArray) -> str:
+        """Say which layers are shown, nothing if all are."""
+        total = self.run.n_layers
+        return (
+            "" if shown.size == total else f"{shown.size} of {count(total, 'layer')}, those with most events"
+        )
+
+    def sampling(self) -> str:
+        """Say how many saved times were evaluated, nothing if all were."""
+        ev = self.evidence
+        if ev.times.size == self.run.s.size:
+            return ""
+        return f"evaluated at {ev.times.size:,} of {self.run.s.size:,} saved times"
