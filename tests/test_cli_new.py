@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -85,6 +86,34 @@ def test_the_alternatives_in_its_comments_are_valid(flow: str, overrides: list[s
         key = override.partition("=")[0].partition(".")[2].rpartition(".")[2] or override.partition("=")[0]
         assert not key.isidentifier() or f"{key}:" in text
     config.build(config.load_text(text, Path.cwd(), "study", overrides))
+
+
+#: Keys that a flow has no use for, by flow; every other key of the schema stands in its starter.
+FOREIGN = {
+    "separated": {"point_weights", "layers", "output_weight"},
+    "general": {"equations", "point_weights", "freeze_rotation", "output_weight", "on_separation_lost"},
+    "collapsed": {"equations", "point_weights", "layers", "freeze_rotation", "start", "random"},
+    "clustered": {"equations", "layers", "freeze_rotation", "on_separation_lost", "start", "random"},
+}
+
+
+def keys_of(schema: dict[str, Any]) -> set[str]:
+    return {key for part in (schema, *schema["$defs"].values()) for key in part["properties"]}
+
+
+@pytest.mark.parametrize("flow", starters.FLOWS)
+def test_every_key_that_the_flow_knows_is_there_with_a_comment(flow: str) -> None:
+    lines = starters.text(flow).splitlines()
+    for key in keys_of(config.json_schema()) - FOREIGN[flow]:
+        where = [index for index, line in enumerate(lines) if re.search(rf"\b{key}:( |$)", line)]
+        assert where, f"{key} is not in the starter of {flow}"
+        near = [lines[index] for index in where] + [lines[index - 1] for index in where]
+        near += [lines[index + 1] for index in where if index + 1 < len(lines)]
+        assert any(re.search(r"# \S", line) for line in near), (
+            f"{key} has no comment in the starter of {flow}"
+        )
+    for key in FOREIGN[flow]:
+        assert not re.search(rf"^\s*#?\s*{key}: ", starters.text(flow), re.MULTILINE)
 
 
 def test_a_file_that_exists_is_left_alone(here: Path) -> None:

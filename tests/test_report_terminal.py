@@ -205,7 +205,7 @@ SENTENCES = {
     "clustered": "from the least-squares minimiser",
     "clustered, singular": "XXᵀ is singular: W tends to the least-squares minimiser nearest to its start.",
     "one saved time": "There is one saved time, with loss 1.142.",
-    "interrupted": "The run was interrupted; it had come to s = 2.9.",
+    "interrupted": "The run was interrupted at s = 2.9; `truncflow run --resume` goes on with it.",
 }
 
 

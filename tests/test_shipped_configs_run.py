@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from typer.testing import CliRunner, Result
 from truncflow_cli import config, store
 from truncflow_cli.cli.app import app
 from truncflow_cli.config.schema import FlowName
+from truncflow_cli.docs import pages
 from truncflow_cli.errors import UserError
 from truncflow_cli.model.events import Kind
 from truncflow_cli.store import RunFile
@@ -252,3 +254,17 @@ integrator: {{s_end: 1.0}}
         assert np.abs(run.energy_balance).max() <= BALANCE * 1e-9 * run.loss[0]
         assert events(run, Kind.TRUNCATE) > 20
         assert verdicts(run)["dissipation"] == "holds"
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_gallery_says_what_it_gives(run_of: Callable[..., RunFile], name: str) -> None:
+    run = run_of(name)
+    section = pages.text("gallery").partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+    first, last, happened = re.search(
+        r"^- loss (\S+) → (\S+)(?: to rounding)?; (.*)$", section, re.MULTILINE
+    ).groups()
+    assert float(first) == pytest.approx(run.loss[0], rel=1e-3)
+    assert float(last) == pytest.approx(run.loss[-1], rel=1e-3, abs=1e-20)
+    said = {kind: int(number) for kind, number in re.findall(r"(\w+) (\d+)", happened)}
+    for kind in Kind:
+        assert said.get(kind.name.lower(), 0) == pytest.approx(events(run, kind), rel=0.03)

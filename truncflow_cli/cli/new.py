@@ -15,14 +15,26 @@ from truncflow_cli.cli.options import Debug
 _LONGEST = 200
 
 
+def _flows() -> list[str]:
+    from truncflow_cli import starters
+
+    return list(starters.FLOWS)
+
+
 def new(
     name: Annotated[str, typer.Argument(help="Name of the config, and of its runs.", metavar="NAME")],
     flow: Annotated[
-        str, typer.Option("--flow", help="separated, general, collapsed or clustered.", metavar="FLOW")
+        str,
+        typer.Option(
+            "--flow",
+            help="separated, general, collapsed or clustered.",
+            metavar="FLOW",
+            autocompletion=_flows,
+        ),
     ] = "separated",
     debug: Debug = False,
 ) -> None:
-    """Write a commented config that is ready to run.
+    """Write a commented config that is ready to run, with every key that its flow knows.
 
     NAME.yaml in the current folder, whose path is printed; a file that exists is left alone.
     """

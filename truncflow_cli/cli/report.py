@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Annotated
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +14,9 @@ from truncflow_cli.cli.guard import ExitCode, say
 from truncflow_cli.cli.options import Debug, RunPaths
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from truncflow_cli.cli.drawing import Wanted
     from truncflow_cli.store import RunFile
 
 
@@ -21,52 +26,127 @@ def report(
         bool, typer.Option("--json", help="Print JSON: an object for one run, an array for several.")
     ] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print a CSV table, a row a run.")] = False,
+    figures: Annotated[
+        Path | None,
+        typer.Option(
+            "--figures",
+            help="Draw figures, vector and raster, into this folder; for several runs into a folder each, "
+            "and how they compare.",
+            metavar="DIR",
+        ),
+    ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option("--html", help="Write one page that needs nothing else (one run).", metavar="FILE"),
+    ] = None,
+    animation: Annotated[
+        Path | None,
+        typer.Option("--animate", help="Animate the geometry, .gif or .mp4 (one run).", metavar="FILE"),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 4 if a certificate is violated.")
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Show what happened in a run, or in several."""
+    """Show what happened in a run, or how several runs compare with the first of them.
+
+    Of several runs: what differs in their configs, their losses over one another, how far their states part,
+    which events they share and where they part. In an array of JSON, each run but the first has this as
+    "comparison".
+
+    With --figures, --html or --animate the paths of the files that were written are printed instead, one a
+    line; if a table or JSON is asked for as well, they are said on stderr.
+    """
+    from truncflow_cli.cli.drawing import Wanted
     from truncflow_cli.errors import UserError
-    from truncflow_cli.store import open_run
 
     if as_json and as_csv:
         raise UserError("--json and --csv exclude each other")
-    with ExitStack() as stack:
-        files = [stack.enter_context(open_run(path)) for path in runs]
-        if as_json:
-            _print_json(files)
-        elif as_csv:
-            _print_csv(files)
-        else:
-            _print_text(files)
-        violated = [f"{file.path}: {name}" for file in files for name in _violated(file)]
+    wanted = Wanted(figures, page, animation)
+    wanted.check(len(runs))
+    violated: list[str] = []
+    if as_json:
+        _print_json(_opened(runs, violated), runs[0])
+    elif as_csv:
+        _print_csv(_opened(runs, violated))
+    elif not wanted:
+        _print_text(_opened(runs, violated), runs)
+    if wanted:
+        for path in _draw(wanted, _opened(runs, violated), runs):
+            if as_json or as_csv:
+                say(f"wrote {os.fsencode(path).decode(errors='replace')}")
+            else:
+                typer.echo(os.fsencode(path))  # the bytes of its name, whatever their encoding
     if strict and violated:
-        say("violated: " + ", ".join(violated))
+        say("violated: " + ", ".join(dict.fromkeys(violated)))
         raise typer.Exit(ExitCode.VIOLATED)
 
 
-def _print_json(files: Sequence[RunFile]) -> None:
-    from truncflow_cli.cli.output import print_json
-    from truncflow_cli.report.tables import run_json
+def _opened(paths: Sequence[Path], violated: list[str]) -> Iterator[RunFile]:
+    """Open one run after the other, and note what is violated in it: any number of files can be looked at."""
+    from truncflow_cli.store import open_run
 
-    objects = [run_json(file) for file in files]
+    for path in paths:
+        with open_run(path) as run:
+            yield run
+            violated += [
+                f"{run.path}: {name}"
+                for name, certificate in run.certificates.items()
+                if certificate.verdict == "violated"
+            ]
+
+
+def _print_json(runs: Iterator[RunFile], first_path: Path) -> None:
+    from truncflow_cli.cli.output import print_json
+    from truncflow_cli.report.comparison import compare
+    from truncflow_cli.report.comparison.tables import comparison_json
+    from truncflow_cli.report.tables import run_json
+    from truncflow_cli.store import open_run
+
+    with open_run(first_path) as first:
+        objects: list[dict[str, Any]] = []
+        for index, run in enumerate(runs):
+            found = run_json(run)
+            if index:
+                found["comparison"] = comparison_json(compare(first, run))
+            objects.append(found)
     print_json(objects[0] if len(objects) == 1 else objects)
 
 
-def _print_csv(files: Sequence[RunFile]) -> None:
+def _print_csv(runs: Iterator[RunFile]) -> None:
     from truncflow_cli.cli.output import print_csv
     from truncflow_cli.report.tables import run_rows
 
-    rows = run_rows(files)
+    rows = run_rows(runs)
     header = list(dict.fromkeys(name for row in rows for name in row))
     print_csv(header, ([row.get(name, "") for name in header] for row in rows))
 
 
-def _print_text(files: Sequence[RunFile]) -> None:
-    from rich.console import Console
+def _print_text(runs: Iterator[RunFile], paths: Sequence[Path]) -> None:
+    console = _console()
+    if len(paths) == 1:
+        from truncflow_cli.report.terminal import render
 
-    from truncflow_cli.report.terminal import render
+        for run in runs:
+            with console.capture() as whole:  # damage can be met anywhere in a file; half a report is none
+                render(run, console)
+            sys.stdout.write(whole.get())
+        return
+    from truncflow_cli.report.comparison import compare, member
+    from truncflow_cli.report.comparison.terminal import MOST_PAIRS, render_comparison
+    from truncflow_cli.store import open_run
+
+    members, comparisons = [], []
+    with open_run(paths[0]) as first:
+        for index, run in enumerate(runs):
+            members.append(member(run))
+            if 0 < index <= MOST_PAIRS:
+                comparisons.append(compare(first, run))
+    render_comparison(members, comparisons, console)
+
+
+def _console() -> Console:
+    from rich.console import Console
 
     class Output(Console):
         """Leaves a reader that has seen enough, as ``| head`` does, to the guard; rich would exit with 1."""
@@ -74,10 +154,29 @@ def _print_text(files: Sequence[RunFile]) -> None:
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError
 
-    console = Output()
-    for file in files:
-        render(file, console)
+    return Output()
 
 
-def _violated(file: RunFile) -> list[str]:
-    return [name for name, certificate in file.certificates.items() if certificate.verdict == "violated"]
+def _draw(wanted: Wanted, runs: Iterator[RunFile], paths: Sequence[Path]) -> Iterator[Path]:
+    from truncflow_cli.cli.drawing import draw, folder_names
+    from truncflow_cli.report.comparison import Comparison, Member, compare, member
+    from truncflow_cli.report.comparison.figures import MOST_COMPARED, draw_comparison
+    from truncflow_cli.store import open_run
+
+    for path in paths:  # nothing is drawn of some runs if another one is damaged
+        with open_run(path) as run:
+            run.verify()
+    folder, several = wanted.figures, len(paths) > 1
+    names = folder_names(paths)
+    members: list[Member] = []
+    comparisons: list[Comparison] = []
+    with open_run(paths[0]) as first:
+        for index, run in enumerate(runs):
+            own = folder / names[index] if folder is not None and several else folder
+            yield from draw(wanted, run, own)
+            if several:
+                members.append(member(run))
+            if 0 < index <= MOST_COMPARED:
+                comparisons.append(compare(first, run))
+    if folder is not None and several:
+        yield from draw_comparison(members, comparisons, names, folder)

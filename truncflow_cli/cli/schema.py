@@ -6,10 +6,11 @@ from truncflow_cli.cli.options import Debug
 
 
 def schema(debug: Debug = False) -> None:
-    """Print the JSON Schema of the config, for editors.
+    """Print the JSON Schema of the config, by which editors complete and explain every key.
 
-    With the YAML language server, this as the first line of a config gives completion and help on every key:
-    # yaml-language-server: $schema=truncflow.schema.json
+    Keep it in a file, truncflow.schema.json, beside the configs; a config that begins with the line
+    "# yaml-language-server: $schema=truncflow.schema.json" is then known to editors that speak to the YAML
+    language server. `truncflow docs editors` says more.
     """
     from truncflow_cli.cli.output import print_json
     from truncflow_cli.config.schema import json_schema

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from truncflow_cli.cli.options import Debug, RunPath
 
 if TYPE_CHECKING:
     from truncflow_cli.model.problem import Array
-    from truncflow_cli.store import RunFile
+
+#: The columns, in this order: name in the file, and what an entry of it is called.
+_COLUMNS = {
+    "s": "s",
+    "loss": "loss",
+    "loss_cluster": "loss",
+    "energy_balance": "energy_balance",
+    "beta": "beta",
+    "R": "R",
+    "B": "B",
+    "W": "W",
+    "truncated_fraction": "truncated_fraction",
+}
 
 
 def trajectory(run: RunPath, debug: Debug = False) -> None:
@@ -17,34 +29,34 @@ def trajectory(run: RunPath, debug: Debug = False) -> None:
 
     Columns: s, loss, loss_J of each cluster J, energy_balance, every entry of the state with its indices (as
     beta_L_Q and R_L_R_Q for layer L, or B_Q_J and W_R_Q), and truncated_fraction_L_R. Indices count from 0.
+    A file of any length is printed as it is read.
     """
-    import numpy as np
-
     from truncflow_cli.cli.output import print_csv
     from truncflow_cli.store import open_run
 
     with open_run(run) as file:
-        columns = dict(_columns(file))
-    print_csv(list(columns), (row.tolist() for row in np.column_stack(list(columns.values()))))
+        blocks = file.sample_blocks()
+        first = next(blocks)
+        print_csv(_header(first), _rows(first, blocks))
 
 
-def _columns(run: RunFile) -> Iterator[tuple[str, Array]]:
-    """Yield a name and a column (T,) for every entry of every dataset along s."""
+def _header(samples: Mapping[str, Array]) -> list[str]:
+    """Return the name of every entry of every dataset along s, (m, ...) each."""
     import numpy as np
 
-    named = {
-        "s": run.s,
-        "loss": run.loss,
-        "loss_cluster": run.loss_cluster,
-        "energy_balance": run.energy_balance,
-        "beta": run.beta,
-        "R": run.R,
-        "B": run.B,
-        "W": run.W,
-        "truncated_fraction": run.truncated_fraction,
-    }
-    for name, values in named.items():
-        if values is not None:
-            prefix = "loss" if name == "loss_cluster" else name
-            for index in np.ndindex(values.shape[1:]):
-                yield "_".join([prefix, *map(str, index)]), values[(slice(None), *index)]
+    return [
+        "_".join([called, *map(str, index)])
+        for name, called in _COLUMNS.items()
+        if name in samples
+        for index in np.ndindex(samples[name].shape[1:])
+    ]
+
+
+def _rows(first: Mapping[str, Array], blocks: Iterator[dict[str, Array]]) -> Iterator[list[float]]:
+    import itertools
+
+    import numpy as np
+
+    for samples in itertools.chain([first], blocks):
+        parts = [samples[name].reshape(len(samples["s"]), -1) for name in _COLUMNS if name in samples]
+        yield from np.hstack(parts).tolist()

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
-import yaml
 
 from truncflow_cli.certify import NAMES, certify
 from truncflow_cli.certify.collapsed import spectral_gap
 from truncflow_cli.certify.run_like import RunLike
+from truncflow_cli.config.recorded import recorded_settings
 from truncflow_cli.model.certificate import Certificate
 from truncflow_cli.model.problem import Array, IntArray
 
@@ -31,9 +31,12 @@ def certificates_of(run: RunLike) -> dict[str, Certificate]:
 
 
 def settings_of(run: RunLike) -> Mapping[str, Any]:
-    """Return the resolved config as a mapping, empty if it is not one."""
-    loaded = yaml.safe_load(run.config) if run.config else None
-    return cast("Mapping[str, Any]", loaded) if isinstance(loaded, dict) else {}
+    """Return the resolved config as a mapping, empty if there is none.
+
+    Raises:
+        UserError: it is not a configuration.
+    """
+    return recorded_settings(run.config, f"{run.path}: config")
 
 
 def section_of(run: RunLike, name: str) -> Mapping[str, Any]:

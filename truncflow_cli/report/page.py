@@ -54,9 +54,9 @@ class Page:
         """Write an empty line."""
         self._write(Text(""))
 
-    def picture(self, text: str, style: str = "") -> None:
+    def picture(self, text: str, style: str = "", indent: int = INDENT) -> None:
         """Write a line that must not be wrapped."""
-        self._write(Text(" " * INDENT + self.shown(text).rstrip(), style=style))
+        self._write(Text(" " * indent + self.shown(text).rstrip(), style=style))
 
     def table(
         self,

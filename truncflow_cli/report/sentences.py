@@ -18,6 +18,7 @@ from truncflow_cli.report.history import (
     truncations,
 )
 from truncflow_cli.report.numbers import count, listing, share, short
+from truncflow_cli.store.lock import writer_of
 
 #: A loss that changes by less than this share of itself does not change.
 UNCHANGED = 1e-12
@@ -45,14 +46,26 @@ def _ending(run: RunLike) -> Iterator[str]:
         why = f": {message}" if message else ""
         yield f"The run failed at s = {reached}{why}. What follows is up to there."
     elif status == "interrupted":
-        yield f"The run was interrupted; it had come to s = {reached}."
+        yield f"The run was interrupted at s = {reached}; `truncflow run --resume` goes on with it."
     elif status == "running":
-        yield f"The run is still going on, or was killed; this is its last checkpoint, s = {reached}."
+        yield _going_on(writer_of(run.path), reached)
     if run.attrs.get("equations") == "printed":
         yield (
             "It solves the equations as the paper prints them, without the term −½zzᵀ of Ω: "
             "they are not the gradient flow of the loss."
         )
+
+
+def _going_on(writer: str | None, reached: str) -> str:
+    """Say whether a run is still being written, given the process that does it ("": none, None: unknown)."""
+    if writer is None:
+        return f"The run is still going on, or was killed; this is its last checkpoint, s = {reached}."
+    if writer:
+        return f"The run is still going on (process {writer}); this is its last checkpoint, s = {reached}."
+    return (
+        f"The run was killed; this is its last checkpoint, s = {reached}. "
+        "`truncflow run --resume` goes on from there."
+    )
 
 
 def _loss(run: RunLike) -> str:

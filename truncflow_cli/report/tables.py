@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,26 +54,40 @@ def run_row(run: RunLike) -> dict[str, Any]:
     }
 
 
-def run_rows(runs: Sequence[RunLike]) -> list[dict[str, Any]]:
-    """Return a row for each run, with what differs between their configs: the table of a sweep."""
-    different = differing_keys(runs)
+def run_rows(runs: Iterable[RunLike]) -> list[dict[str, Any]]:
+    """Return a row for each run, with what differs between their configs: the table of a sweep.
+
+    Each run is looked at once, in turn, so that ``runs`` can open them one after the other.
+    """
+    made = [(run_row(run), flat_settings(run)) for run in runs]
+    different = differing([settings for _, settings in made])
     rows = []
-    for index, run in enumerate(runs):
-        row = run_row(run)
+    for index, (row, _) in enumerate(made):
         keys = {key: values[index] for key, values in different.items() if key not in row}
         rows.append({"file": row.pop("file"), **keys, **row})
     return rows
 
 
 def differing_keys(runs: Sequence[RunLike]) -> dict[str, list[Any]]:
-    """Return the dotted config keys in which runs differ, each with its value in every run, in their order.
+    """Return the dotted config keys in which runs differ, each with its value in every run, in their order."""
+    return differing([flat_settings(run) for run in runs])
 
-    List entries are numbered, as in ``--set``, but arrays of numbers are one value each. ABSENT stands for a
-    key that a run's config does not have.
+
+def flat_settings(run: RunLike) -> dict[str, Any]:
+    """Return a run's config by dotted keys.
+
+    List entries are numbered, as in ``--set``, but arrays of numbers are one value each.
     """
-    flat = [dict(_flattened(settings_of(run))) for run in runs]
-    keys = dict.fromkeys(key for each in flat for key in each)
-    columns = {key: [each.get(key, ABSENT) for each in flat] for key in keys}
+    return dict(_flattened(settings_of(run)))
+
+
+def differing(settings: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return the keys of flat configs that do not have one value in all, with their values in each.
+
+    ABSENT stands for a key that a config does not have.
+    """
+    keys = dict.fromkeys(key for each in settings for key in each)
+    columns = {key: [each.get(key, ABSENT) for each in settings] for key in keys}
     return {
         key: values
         for key, values in columns.items()
@@ -157,9 +171,9 @@ def run_json(run: RunLike) -> dict[str, Any]:
         },
         "config": settings_of(run),
     }
-    plain = _plain(result)
-    assert isinstance(plain, dict)
-    return plain
+    made = plain(result)
+    assert isinstance(made, dict)
+    return made
 
 
 CERTIFICATE_FIELDS = ("statement", "source", "hypothesis", "verdict", "value", "bound", "margin")
@@ -175,14 +189,14 @@ def _balance(run: RunLike, certificates: Mapping[str, Certificate]) -> dict[str,
     }
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a value that every JSON writer takes."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
+        return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
+        return [plain(entry) for entry in value]
     if isinstance(value, np.generic):
-        return _plain(value.item())
+        return plain(value.item())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from truncflow_cli.certify.run_like import RunLike
 from truncflow_cli.model.certificate import Certificate
+from truncflow_cli.model.problem import Array
 from truncflow_cli.report.content import (
     THEOREM,
     certificates_of,
@@ -134,7 +135,7 @@ def _chart(page: Page, run: RunLike) -> None:
     for index, line in enumerate(lines):
         label = {0: short(scale.high), CHART_ROWS - 1: short(scale.low)}.get(index, "")
         page.picture(f"{label:>{LABEL}}{bar}{line}")
-    ticks = _event_ticks(run, width, page.ascii_only)
+    ticks = event_ticks(run.events["s"], run.s, width, page.ascii_only)
     if ticks.strip():
         page.picture(f"{'events':>{LABEL}}{bar}{ticks}")
     crowded = logarithmic_axis(run.s)
@@ -146,11 +147,11 @@ def _chart(page: Page, run: RunLike) -> None:
     page.picture(f"{'':>{LABEL}} {start}{middle:^{max(0, width - len(start) - len(end))}}{end}")
 
 
-def _event_ticks(run: RunLike, width: int, ascii_only: bool) -> str:
-    """Return a row of marks where events are, denser where there are more."""
-    if run.s[-1] <= 0.0 or not run.events.size:
+def event_ticks(times: Array, s: Array, width: int, ascii_only: bool) -> str:
+    """Return a row of marks where events (E,) are on the axis of saved times (T,), denser where there are more."""
+    if s[-1] <= 0.0 or not times.size:
         return ""
-    at = np.minimum((positions(run.events["s"], run.s) * width).astype(int), width - 1)
+    at = np.minimum((positions(times, s) * width).astype(int), width - 1)
     counts = np.bincount(at, minlength=width)
     marks = ".:#" if ascii_only else "·∶█"
     levels = (1, max(3, int(counts.max()) // 3))

@@ -1,0 +1,1 @@
+"""The documentation: pages for ``truncflow docs``, some of them generated, and the picture of the README."""
