@@ -1,0 +1,268 @@
+"""``truncflow sweep``."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+import time
+from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from truncflow_cli.cli.guard import ExitCode, Terminated, say
+from truncflow_cli.cli.options import ConfigFile, Debug, Settings
+
+if TYPE_CHECKING:
+    from truncflow_cli.cli.sweep_display import Display
+    from truncflow_cli.sweep.plan import Sweep
+    from truncflow_cli.sweep.table import Table
+
+#: Seconds between two versions of sweep.csv while the sweep goes on.
+_WRITE_EVERY = 5.0
+#: A long table is written less often: that costs no more than this share of the time.
+_WRITE_SHARE = 0.02
+#: At most so many failed runs are named one by one.
+_NAMED_FAILURES = 10
+#: A dry run lists at most so many members.
+_LISTED = 20
+
+_COMPILING = "compiling the solver, once for this machine (about twenty seconds)"
+_COMPILING_FOR_ONE = (
+    "compiling the solver (about twenty seconds), anew in each worker because no folder for the result can be "
+    "written; set NUMBA_CACHE_DIR to one that can"
+)
+
+
+def sweep(
+    config: ConfigFile,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--grid",
+            help="Sweep over a key: YAML values with commas between them, or ranges, a:b:n and log:a:b:n, of n "
+            "numbers from a to b. Several are crossed.",
+            metavar="KEY.PATH=VALUES",
+        ),
+    ] = None,
+    zipped: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--zip", help="Sweep over several keys side by side, value by value.", metavar="KEY.PATH=VALUES"
+        ),
+    ] = None,
+    settings: Settings = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The folder of the run files, in place of runs/{name}-sweep."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Number of processes; default: one a core.", metavar="N")
+    ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            "--dask", help="Run on the Dask cluster of this scheduler, or on a local one.", metavar="ADDRESS"
+        ),
+    ] = None,
+    summary: Annotated[
+        str | None,
+        typer.Option(
+            "--summary",
+            help="Draw a column of sweep.csv, such as loss_last, into sweep.pdf and sweep.png.",
+            metavar="QUANTITY",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, say what would be run, and write nothing.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, not the path.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Run a config for every combination of settings, a run file each, and print the path of the table.
+
+    Started again, it does what is missing; finished run files are left alone.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    from truncflow_cli.errors import UserError
+    from truncflow_cli.sweep import local
+    from truncflow_cli.sweep import summary as pictures
+    from truncflow_cli.sweep.plan import plan_sweep
+
+    if dask is None and not dry_run:
+        local.prepare_workers()  # they load the program while the members are validated here
+    command = shlex.join(["truncflow", *sys.argv[1:]]).encode(errors="backslashreplace").decode()
+    plan = plan_sweep(config, grid or (), zipped or (), settings or (), out, command)
+    quantity = pictures.quantity(summary, plan) if summary is not None else None
+    workers = min(len(plan.members), local.cores()) if workers is None else workers
+    if not 1 <= workers <= local.MOST_WORKERS:
+        raise UserError(f"--workers {workers}: must be from 1 to {local.MOST_WORKERS}")
+    where = f"Dask ({dask})" if dask is not None else f"{workers} processes" if workers > 1 else "1 process"
+    if dry_run:
+        _print_plan(plan, where, as_json)
+        return
+    began = time.monotonic()
+    table = _run(plan, workers, dask, where, quiet)
+    drawn = _draw(plan, table, quantity) if quantity is not None else []
+    _print_result(plan, table, drawn, as_json, time.monotonic() - began)
+    _print_notes(plan, table, quiet, time.monotonic() - began)
+    if code := _exit_code(table):
+        raise typer.Exit(code)
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    raise Terminated
+
+
+def _run(plan: Sweep, workers: int, dask: str | None, where: str, quiet: bool) -> Table:
+    """Run what is missing, and keep the table up to date meanwhile."""
+    from truncflow_cli.store.working import explained
+    from truncflow_cli.sweep import folder
+    from truncflow_cli.sweep.member import Compiling, Report, Result, Task
+    from truncflow_cli.sweep.table import Table
+
+    tasks = [Task(member.index, member.file_name, member.overrides) for member in plan.members]
+    with folder.locked(plan.folder), explained(plan.table_path):
+        table = Table(plan)
+        next_write = time.monotonic() + _WRITE_EVERY
+        with _display(plan, workers, where, quiet) as display:
+
+            def take(report: Report) -> None:
+                nonlocal next_write
+                if display is not None:
+                    display.take(report)
+                if isinstance(report, Result):
+                    table.take(report)
+                    if time.monotonic() >= next_write:
+                        began = time.monotonic()
+                        table.write()
+                        now = time.monotonic()
+                        next_write = now + max(_WRITE_EVERY, (now - began) / _WRITE_SHARE)
+                elif isinstance(report, Compiling) and not quiet:
+                    say(_COMPILING if report.kept else _COMPILING_FOR_ONE)
+
+            try:
+                if dask is not None:
+                    from truncflow_cli.sweep.dask import run_dask
+
+                    run_dask(plan.source, tasks, dask, workers, take)
+                else:
+                    from truncflow_cli.sweep.local import run_local
+
+                    run_local(plan.source, tasks, workers, take)
+            finally:
+                if table.results:
+                    table.write()
+    return table
+
+
+def _draw(plan: Sweep, table: Table, quantity: str) -> list[Path]:
+    """Draw the summary; that it cannot be drawn takes nothing from the runs."""
+    from truncflow_cli.errors import UserError
+    from truncflow_cli.sweep import summary
+
+    try:
+        return summary.draw(plan, table.rows(), quantity)
+    except UserError as error:
+        say(f"warning: no summary: {error}")
+        return []
+
+
+def _display(plan: Sweep, workers: int, where: str, quiet: bool) -> AbstractContextManager[Display | None]:
+    from truncflow_cli.cli import progress
+
+    if quiet or not progress.is_wanted():
+        return nullcontext()
+    from truncflow_cli.cli.sweep_display import Display
+
+    return Display(plan, workers, where)
+
+
+def _exit_code(table: Table) -> ExitCode:
+    """Return the gravest of the members' exit codes: a defect before a failed run before one that was refused."""
+    codes = {result.exit_code for result in table.results.values()}
+    for code in (ExitCode.DEFECT, ExitCode.FAILED, ExitCode.USAGE):
+        if code in codes:
+            return code
+    return ExitCode.DONE
+
+
+def _counts(table: Table) -> dict[str, int]:
+    results = table.results.values()
+    counts = Counter(result.status for result in results)
+    return {
+        "complete": counts["complete"],
+        "found_complete": sum(not result.fresh for result in results),
+        "failed": counts["failed"],
+        "refused": counts["refused"],
+    }
+
+
+def _print_result(plan: Sweep, table: Table, drawn: list[Path], as_json: bool, seconds: float) -> None:
+    if not as_json:
+        typer.echo(os.fsencode(plan.table_path))  # the bytes of its name, whatever their encoding
+        return
+    from truncflow_cli.cli.output import print_json
+
+    print_json(
+        {
+            "path": plan.table_path,
+            "folder": plan.folder,
+            "members": len(plan.members),
+            **_counts(table),
+            "exit_code": int(_exit_code(table)),
+            "elapsed_seconds": seconds,
+            "summary": drawn,
+            "runs": table.rows(),
+        }
+    )
+
+
+def _print_notes(plan: Sweep, table: Table, quiet: bool, seconds: float) -> None:
+    bad = [result for result in table.results.values() if result.exit_code]
+    for result in sorted(bad, key=lambda result: result.index)[:_NAMED_FAILURES]:
+        say(f"{result.status}: {plan.members[result.index].name}: {result.message}")
+    if len(bad) > _NAMED_FAILURES:
+        say(f"... and {len(bad) - _NAMED_FAILURES} more, in {plan.table_path}")
+    if quiet:
+        return
+    counts = _counts(table)
+    there = f" ({counts['found_complete']} already there)" if counts["found_complete"] else ""
+    rest = "".join(f", {counts[name]} {name}" for name in ("failed", "refused") if counts[name])
+    say(f"{counts['complete']} of {len(plan.members)} runs complete{there}{rest}, {seconds:.1f} s")
+
+
+def _print_plan(plan: Sweep, where: str, as_json: bool) -> None:
+    there = sum((plan.folder / member.file_name).exists() for member in plan.members)
+    facts: dict[str, Any] = {
+        "name": plan.name,
+        "config": plan.source.label,
+        "members": len(plan.members),
+        "axes": [{"keys": axis.keys, "values": len(axis)} for axis in plan.axes],
+        "folder": plan.folder,
+        "files_there": there,
+        "where": where,
+    }
+    if as_json:
+        from truncflow_cli.cli.output import print_json
+
+        print_json({**facts, "files": [plan.folder / member.file_name for member in plan.members]})
+        return
+    shape = " × ".join(f"{', '.join(axis.keys)} ({len(axis)})" for axis in plan.axes)
+    rows = {
+        "would run": f"{plan.name} ({plan.source.label}), {len(plan.members):,} runs",
+        "over": shape,
+        "on": where,
+        "into": f"{plan.folder} ({there:,} of the files are there)",
+    }
+    for name, text in rows.items():
+        typer.echo(f"{name:9}  {text}")
+    for member in plan.members[:_LISTED]:
+        typer.echo(f"  {member.file_name}")
+    if len(plan.members) > _LISTED:
+        typer.echo(f"  ... and {len(plan.members) - _LISTED:,} more")

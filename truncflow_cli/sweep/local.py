@@ -1,0 +1,226 @@
+"""A sweep on this machine: worker processes, each with the program loaded once, that outlive nobody."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerProcess
+
+from truncflow_cli.errors import UserError
+from truncflow_cli.store.shield import undisturbed
+from truncflow_cli.sweep.member import GRACE, Report, Result, Task, Underway
+from truncflow_cli.sweep.plan import Source
+
+#: More processes than this are a slip of the pen.
+MOST_WORKERS = 1024
+
+#: The module with which the process starts that all workers are forked from.
+_PRELOADED = ["truncflow_cli.sweep.worker"]
+
+#: One core a worker is what a sweep has to give: each library that would start threads of its own is told so.
+_ONE_THREAD = dict.fromkeys(
+    (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "BLIS_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+        "NUMBA_NUM_THREADS",
+    ),
+    "1",
+)
+
+#: Called with everything that a worker reports.
+Take = Callable[[Report], None]
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def prepare_workers() -> None:
+    """Begin to load the program for the workers, in a process that they are forked from, and do not wait for it."""
+    forkserver.set_forkserver_preload(_PRELOADED)
+    with _apart():
+        forkserver.ensure_running()
+
+
+def run_local(source: Source, tasks: Iterable[Task], workers: int, take: Take) -> None:
+    """Perform tasks in worker processes.
+
+    The first run is under way, its solver compiled or loaded, before the others start: nothing is compiled twice.
+    A worker that dies takes one member with it and is replaced. When this ends early, by Ctrl-C for instance, the
+    workers are told to stop, what they still report is taken, and none is left.
+
+    Args:
+        source: what all members share.
+        tasks: the members, in the order in which they are started.
+        workers: number of processes, from 1 to ``MOST_WORKERS``.
+        take: called with every report, in this thread.
+
+    Raises:
+        UserError: the number of workers is out of range, or they do not start.
+    """
+    if not 1 <= workers <= MOST_WORKERS:
+        raise UserError(f"--workers {workers}: must be from 1 to {MOST_WORKERS}")
+    pending = deque(tasks)
+    pool = _Pool(source, take)
+    try:
+        pool.grow(1)
+        pool.run(pending, until_warm=True)
+        pool.grow(min(workers - 1, len(pending)))
+        pool.run(pending)
+        pool.dismiss()
+    finally:
+        with undisturbed():
+            pool.stop()
+
+
+def _work(connection: Connection, source: Source) -> None:
+    """Be a worker; what it needs is not loaded into the leader."""
+    from truncflow_cli.sweep.worker import work
+
+    work(connection, source)
+
+
+@dataclass
+class _Worker:
+    """A process, the connection to it, and what it is doing."""
+
+    process: ForkServerProcess
+    connection: Connection
+    task: Task | None = None
+    is_warm: bool = False
+
+
+class _Pool:
+    """The workers of a sweep, as their leader sees them."""
+
+    def __init__(self, source: Source, take: Take) -> None:
+        self._source = source
+        self._take = take
+        self._workers: list[_Worker] = []
+        self._context = multiprocessing.get_context("forkserver")
+        prepare_workers()
+
+    def grow(self, count: int) -> None:
+        """Start so many more workers."""
+        for _ in range(count):
+            here, there = self._context.Pipe()
+            process = self._context.Process(target=_work, args=(there, self._source), daemon=True)
+            with undisturbed():
+                process.start()
+                there.close()
+                self._workers.append(_Worker(process, here))
+
+    def run(self, pending: deque[Task], until_warm: bool = False) -> None:
+        """Hand out tasks and take reports, until all is done or, if asked for, the first run is under way."""
+        while True:
+            for worker in self._workers:
+                if worker.task is None and pending:
+                    self._hand_out(worker, pending.popleft())
+            busy = [worker for worker in self._workers if worker.task is not None]
+            if not busy:
+                return
+            ready = wait([worker.connection for worker in busy])
+            with undisturbed():
+                for worker in busy:
+                    if worker.connection in ready:
+                        self._take_report(worker)
+            if until_warm and any(worker.is_warm for worker in self._workers):
+                return
+
+    def dismiss(self) -> None:
+        """Let the workers end, all being done."""
+        for worker in self._workers:
+            with contextlib.suppress(OSError):
+                worker.connection.send(None)
+        for worker in self._workers:
+            worker.process.join(GRACE)
+
+    def stop(self) -> None:
+        """End every worker that is left, taking what it still reports; for good if it takes too long."""
+        left = [worker for worker in self._workers if worker.process.is_alive()]
+        for worker in left:
+            worker.process.terminate()
+            with contextlib.suppress(OSError):
+                worker.connection.send(None)
+        limit = time.monotonic() + GRACE
+        for worker in left:
+            self._take_last_reports(worker, limit)
+            worker.process.join(max(0.0, limit - time.monotonic()))
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+            if worker.task is not None:
+                self._take(Result(worker.task.index, "interrupted", 130, "interrupted"))
+
+    def _hand_out(self, worker: _Worker, task: Task) -> None:
+        worker.task = task
+        with contextlib.suppress(OSError):  # it has died, which its connection is about to tell
+            worker.connection.send(task)
+        self._take(Underway(task.index, 0.0))
+
+    def _take_report(self, worker: _Worker) -> None:
+        try:
+            report = worker.connection.recv()
+        except (EOFError, OSError, pickle.UnpicklingError):
+            self._bury(worker)
+            return
+        worker.is_warm = worker.is_warm or isinstance(report, (Underway, Result))
+        if isinstance(report, Result):
+            worker.task = None
+        self._take(report)
+
+    def _bury(self, worker: _Worker) -> None:
+        """Record the member that a worker was busy with when it died, and start another worker."""
+        worker.process.join(GRACE)
+        task, worker.task = worker.task, None
+        self._workers.remove(worker)
+        code = worker.process.exitcode or 0
+        cause = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        if task is not None:
+            hint = "; perhaps for want of memory" if code == -signal.SIGKILL else ""
+            self._take(Result(task.index, "failed", 1, f"its process died ({cause}{hint})"))
+        self.grow(1)
+
+    def _take_last_reports(self, worker: _Worker, limit: float) -> None:
+        with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
+            while worker.task is not None and worker.connection.poll(max(0.0, limit - time.monotonic())):
+                report = worker.connection.recv()
+                if isinstance(report, Result):
+                    worker.task = None
+                    self._take(report)
+
+
+@contextmanager
+def _apart() -> Iterator[None]:
+    """Have what is started inside the block, and all that it forks, use one thread each and not hear Ctrl-C."""
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    interrupt = signal.getsignal(signal.SIGINT)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    os.environ.update(_ONE_THREAD)
+    if in_main_thread:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGINT, interrupt)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

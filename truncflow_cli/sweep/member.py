@@ -1,0 +1,210 @@
+"""One member of a sweep: run it unless it is there, and say how it ended. The same wherever it is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from truncflow_cli import runner, store
+from truncflow_cli.certify import Verdict
+from truncflow_cli.errors import RunFailed, UserError
+from truncflow_cli.model.chunk import Chunk
+from truncflow_cli.model.events import Kind
+from truncflow_cli.report.tables import run_row
+from truncflow_cli.runner import Plan, Resumption
+from truncflow_cli.store import RunFile
+from truncflow_cli.sweep.plan import Source
+
+#: complete, failed and interrupted are what the run file says; refused is a run that could not start.
+MemberStatus = Literal["complete", "failed", "interrupted", "refused"]
+
+#: Seconds that a run may take to end in good order once it has been told to stop.
+GRACE = 8.0
+
+#: Called with how far a run is, from 0 to 1; may raise KeyboardInterrupt to stop it.
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker needs to know of a member besides its ``Source``.
+
+    Attributes:
+        index: the member's place in the sweep.
+        file_name: the name of its run file.
+        overrides: its parameters as ``--set`` takes them.
+    """
+
+    index: int
+    file_name: str
+    overrides: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a member ended.
+
+    Attributes:
+        index: the member's place in the sweep.
+        status: complete, failed, interrupted or refused.
+        exit_code: what ``truncflow run`` of this member alone would have ended with.
+        message: why it is not complete; empty if it is.
+        row: columns of its run file, as ``report --csv`` has them; empty if there is no run file.
+        fresh: whether it was run now, not found complete.
+        seconds: wall time that all of it took here.
+    """
+
+    index: int
+    status: MemberStatus
+    exit_code: int
+    message: str = ""
+    row: dict[str, Any] | None = None
+    fresh: bool = True
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Underway:
+    """How far a member is.
+
+    Attributes:
+        index: the member's place in the sweep.
+        share: the part of its flow time that is behind it, from 0 to 1.
+    """
+
+    index: int
+    share: float
+
+
+@dataclass(frozen=True)
+class Compiling:
+    """A worker compiles the solver.
+
+    Attributes:
+        kept: whether the result is kept for other processes.
+    """
+
+    kept: bool
+
+
+#: What a worker has to say.
+Report = Underway | Compiling | Result
+
+
+def perform(source: Source, task: Task, progress: Progress = lambda share: None) -> Result:
+    """Run a member unless its finished run file is there; whatever goes wrong is in the result.
+
+    A file that an earlier sweep has left unfinished is gone on with, or, where that cannot be, run anew; a file of
+    another config or other data is left alone, and the member refused.
+    """
+    began = time.monotonic()
+
+    def result(status: MemberStatus, code: int, message: str = "", **more: Any) -> Result:
+        return Result(task.index, status, code, message, seconds=time.monotonic() - began, **more)
+
+    try:
+        plan = runner.prepare(source.experiment(task.overrides), source.folder / task.file_name)
+        unfinished = _is_unfinished(plan)
+        if not unfinished and (found := runner.finished_run(plan)) is not None:
+            with found:
+                return result("complete", 0, row=columns_of(found), fresh=False)
+        outcome = runner.execute(
+            plan,
+            force=unfinished,
+            command=source.command,
+            watch=_watch(plan, progress),
+            resume=_resumption(plan) if unfinished else None,
+        )
+        if outcome.run is None:
+            return result(*_ended(outcome.error))
+        with outcome.run as run:
+            return result(*_ended(outcome.error), row=columns_of(run))
+    except UserError as error:
+        return result("refused", 2, str(error).removeprefix("--set "))
+    except MemoryError:
+        return result("refused", 2, "out of memory")
+    except KeyboardInterrupt:
+        return result("interrupted", 130, "interrupted")
+    except Exception as defect:
+        text = f"{type(defect).__name__}: {defect}".partition("\n")[0]
+        return result("failed", 1, f"a defect of truncflow, {text}")
+
+
+def columns_of(run: RunFile) -> dict[str, Any]:
+    """Return the columns of one run: those of ``report --csv``, and what pictures of sweeps are made of.
+
+    These are the number of certificates of each verdict, and ``s_full_truncation``: the time from which every
+    cluster stays fully truncated by some layer, None if that is not so at the end.
+    """
+    row = run_row(run)
+    verdicts = [certificate.verdict for certificate in run.certificates.values()]
+    return {
+        **row,
+        **{name: verdicts.count(verdict) for name, verdict in VERDICT_COLUMNS.items()},
+        "s_full_truncation": _full_truncation(run),
+    }
+
+
+#: Columns that count certificates, and the verdict each counts.
+VERDICT_COLUMNS: dict[str, Verdict] = {
+    "verdicts_holds": "holds",
+    "verdicts_violated": "violated",
+    "verdicts_hypothesis_not_met": "hypothesis not met",
+    "verdicts_not_applicable": "not applicable",
+}
+
+
+def _ended(error: RunFailed | KeyboardInterrupt | None) -> tuple[MemberStatus, int, str]:
+    if error is None:
+        return "complete", 0, ""
+    if isinstance(error, RunFailed):
+        return "failed", 3, f"failed at s = {error.s:.6g}: {error}"
+    return "interrupted", 130, "interrupted"
+
+
+def _is_unfinished(plan: Plan) -> bool:
+    """Whether the target is a file of the same config that did not come to its end."""
+    if not plan.target.exists():
+        return False
+    try:
+        with store.open_run(plan.target) as found:
+            return found.config == plan.config and found.status != "complete"
+    except UserError:  # finished_run says what is wrong with it
+        return False
+
+
+def _resumption(plan: Plan) -> Resumption | None:
+    """Return how to go on with an unfinished file, None if it has to be run anew."""
+    try:
+        found = runner.resumption(plan)
+    except UserError:  # begun by another version, on another machine, from other data, ...
+        return None
+    return found if isinstance(found, Resumption) else None
+
+
+def _watch(plan: Plan, progress: Progress) -> Callable[[Chunk], None]:
+    s_end = plan.built.problem.settings.s_end
+
+    def watch(chunk: Chunk) -> None:
+        progress(min(1.0, chunk.s / s_end) if s_end else 1.0)
+
+    return watch
+
+
+def _full_truncation(run: RunFile) -> float | None:
+    """Return the time from which every cluster stays in S_ℓ⁻ of some layer ℓ, None if one does not at the end."""
+    since: dict[tuple[int, int], float] = {}
+    for event in run.events[np.isin(run.events["kind"], (Kind.COLLAPSE, Kind.UNCOLLAPSE))]:
+        place = int(event["cluster"]), int(event["layer"])
+        if event["kind"] == Kind.COLLAPSE:
+            since[place] = float(event["s"])
+        else:
+            since.pop(place, None)
+    first: dict[int, float] = {}
+    for (cluster, _), s in since.items():
+        first[cluster] = min(s, first.get(cluster, s))
+    return max(first.values()) if first and len(first) == run.n_clusters else None
