@@ -1,0 +1,75 @@
+// The event log: marks on axes, and the list with its filter and pages.
+
+const PAGE = 50;
+const SIDES = { 0: "to truncated", 1: "to untruncated" };
+
+/** Return where marks of events stand, crossings and the other kinds: of each one, or where there are any if not all are listed. */
+function eventPlaces(at) {
+  const { rows, total, counts, crossings } = data.events;
+  const places = [new Set(), new Set()];
+  if (rows.length === total) {
+    for (const [s, kind] of rows) places[crossings.includes(kind) ? 0 : 1].add(at(Number(s)));
+  } else {
+    counts.forEach((pair, frame) => pair.forEach((many, group) => { if (many) places[group].add(at(data.s[frame])); }));
+  }
+  return places.map((each) => [...each]);
+}
+
+/** Return how many events there were up to each shown time. */
+function eventsUpTo() {
+  let sum = 0;
+  return data.events.counts.map(([a, b]) => { sum += a + b; return sum; });
+}
+
+class EventLog {
+  constructor(root) {
+    this.rows = data.events.rows;
+    if (!this.rows.length) return;
+    this.first = 0;
+    this.kind = -1;
+    const controls = add(root, "div", "controls");
+    const label = add(controls, "label", "", "kind ");
+    this.select = add(label, "select");
+    add(this.select, "option", "", "all").value = "-1";
+    for (const kind of [...new Set(this.rows.map((row) => row[1]))].sort((a, b) => a - b)) {
+      add(this.select, "option", "", data.events.kinds[kind]).value = String(kind);
+    }
+    this.back = add(controls, "button", "", "‹ earlier");
+    this.forth = add(controls, "button", "", "later ›");
+    this.told = add(controls, "span", "range");
+    const wide = add(root, "div", "wide");
+    for (const [key, value] of [["tabindex", "0"], ["role", "region"], ["aria-label", "Events one by one"]]) wide.setAttribute(key, value);
+    const table = add(wide, "table");
+    add(table, "caption", "", "Events one by one");
+    const head = add(add(table, "thead"), "tr");
+    for (const title of ["s", "kind", "layer", "point", "coordinate", "cluster", "side"]) {
+      const cell = add(head, "th", ["kind", "cluster", "side"].includes(title) ? "" : "number", title);
+      cell.scope = "col";
+    }
+    this.body = add(table, "tbody");
+    this.select.addEventListener("change", () => { this.kind = Number(this.select.value); this.first = 0; this.show(); });
+    for (const [button, step] of [[this.back, -PAGE], [this.forth, PAGE]]) {
+      button.type = "button";
+      button.addEventListener("click", () => { this.first += step; this.show(); });
+    }
+    this.show();
+  }
+
+  show() {
+    const mine = this.kind < 0 ? this.rows : this.rows.filter((row) => row[1] === this.kind);
+    this.first = clamp(this.first, 0, Math.max(0, mine.length - 1));
+    const page = mine.slice(this.first, this.first + PAGE);
+    this.body.replaceChildren();
+    for (const [s, kind, layer, point, coordinate, cluster, side] of page) {
+      const row = add(this.body, "tr");
+      add(row, "th", "number", s.replaceAll("-", "−")).scope = "row";
+      add(row, "td", "", data.events.kinds[kind]);
+      for (const index of [layer, point, coordinate]) add(row, "td", "number", index < 0 ? "–" : String(index));
+      add(row, "td", "", cluster < 0 ? "–" : data.names[cluster]);
+      add(row, "td", "", SIDES[side] ?? "–");
+    }
+    this.back.disabled = this.first === 0;
+    this.forth.disabled = this.first + PAGE >= mine.length;
+    this.told.textContent = `${this.first + 1} to ${this.first + page.length} of ${mine.length}${mine.length < data.events.total ? ` (all kinds: ${data.events.total} in the run)` : ""}`;
+  }
+}

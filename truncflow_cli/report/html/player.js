@@ -1,0 +1,113 @@
+// The slider along s, its marks, and what moves it: play, jumps from event to event, keys.
+
+const WHOLE_RUN = 12000; // milliseconds that playing everything takes at speed 1, if no picture
+const LONGEST_LOOK = 400; // stands for longer than this
+const PACE = 40; // milliseconds between two pictures
+const CALM_STEPS = 12; // still pictures shown instead of motion, a second each, where motion is not wanted
+const THUMB = 10; // half of the slider's thumb, in pixels
+
+class Player {
+  constructor() {
+    for (const id of ["play", "previous", "next", "speed", "axis", "time", "slider", "track", "spoken", "printed"]) {
+      this[id] = document.getElementById(id);
+    }
+    this.upTo = eventsUpTo();
+    this.slider.max = String(lastFrame);
+    const alone = lastFrame === 0;
+    for (const control of [this.play, this.slider, this.speed]) control.disabled = alone;
+    this.slider.addEventListener("input", () => choose(Number(this.slider.value)));
+    this.play.addEventListener("click", () => (this.timer === undefined ? this.start() : this.stop()));
+    this.previous.addEventListener("click", () => choose(this.eventBefore()));
+    this.next.addEventListener("click", () => choose(this.eventAfter()));
+    for (const part of [this.previous, this.next, this.track, find(".key")]) part.toggleAttribute("hidden", !data.events.total);
+    this.axis.disabled = !canBeLogarithmic();
+    if (this.axis.disabled) chosen.logarithmic = false;
+    chosen.listeners.push(() => this.move());
+    this.move();
+  }
+
+  start() {
+    if (chosen.frame === lastFrame) choose(0);
+    this.rebase();
+    this.play.textContent = "Stop";
+    this.play.setAttribute("aria-pressed", "true");
+    this.calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    this.tick();
+  }
+
+  /** Go on from the chosen time, now. */
+  rebase() {
+    this.began = performance.now();
+    this.from = chosen.frame;
+    this.played = chosen.frame;
+  }
+
+  tick() {
+    if (chosen.frame !== this.played) this.rebase(); // the reader has moved the slider meanwhile
+    const pace = Number(this.speed.value) * Math.max(lastFrame / WHOLE_RUN, 1 / LONGEST_LOOK);
+    let frame = this.from + (performance.now() - this.began) * pace;
+    if (this.calm) {
+      const step = lastFrame / CALM_STEPS;
+      frame = this.from + Math.floor((performance.now() - this.began) / 1000) * step;
+    }
+    choose(frame);
+    this.played = chosen.frame;
+    if (frame >= lastFrame) this.stop();
+    else this.timer = setTimeout(() => this.tick(), this.calm ? 1000 : PACE);
+  }
+
+  stop() {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    this.play.textContent = "Play";
+    this.play.setAttribute("aria-pressed", "false");
+    this.spoken.textContent = `Stopped at ${this.sentence()}`;
+  }
+
+  sentence() {
+    const events = this.upTo[chosen.frame];
+    return `s = ${short(data.s[chosen.frame])}, ${events} of ${data.events.total} events so far`;
+  }
+
+  /** Return the first frame at or after the next event, the end if there is none. */
+  eventAfter() {
+    const now = this.upTo[chosen.frame];
+    const next = this.upTo.findIndex((many) => many > now);
+    return next < 0 ? lastFrame : next;
+  }
+
+  /** Return the frame of the last event before the chosen time, the start if there is none. */
+  eventBefore() {
+    for (let frame = chosen.frame - 1; frame > 0; frame -= 1) {
+      if (this.upTo[frame] > this.upTo[frame - 1]) return frame;
+    }
+    return 0;
+  }
+
+  move() {
+    this.slider.value = String(chosen.frame);
+    this.slider.setAttribute("aria-valuetext", this.sentence());
+    this.time.textContent = `s = ${short(data.s[chosen.frame])}`;
+    this.printed.textContent = `The pictures are those at ${this.sentence()}.`;
+    this.previous.disabled = chosen.frame === 0;
+    this.next.disabled = chosen.frame === lastFrame;
+  }
+
+  /** Put the marks of events under the slider, where its thumb stands at their time. */
+  layout() {
+    const width = Math.max(100, this.slider.clientWidth);
+    this.track.setAttribute("viewBox", `0 0 ${width} 12`);
+    this.track.replaceChildren();
+    this.axis.setAttribute("aria-pressed", String(chosen.logarithmic));
+    const x = (s) => {
+      const after = clamp(firstNotBelow(data.s, s), 0, lastFrame);
+      const before = Math.max(0, after - 1);
+      const gap = data.s[after] - data.s[before];
+      const frame = gap > 0 ? before + clamp((s - data.s[before]) / gap, 0, 1) : after;
+      return (THUMB + (lastFrame ? frame / lastFrame : 0.5) * (width - 2 * THUMB)).toFixed(1);
+    };
+    const [small, tall] = eventPlaces(x);
+    draw(this.track, "path", { class: "rug", d: small.map((at) => `M${at} 0v7`).join("") });
+    draw(this.track, "path", { class: "rug tall", d: tall.map((at) => `M${at} 0v12`).join("") });
+  }
+}
