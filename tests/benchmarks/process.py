@@ -1,0 +1,109 @@
+"""The process itself: how long one waits for the program when there is little to solve."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from tests.benchmarks import processes
+from tests.benchmarks.effort import Effort
+from tests.benchmarks.processes import MIB, Usage
+from tests.benchmarks.tables import Cell, Table
+from tests.benchmarks.timing import Spread
+
+TITLE = "The process: start-up, a small run, a report, the first run"
+
+#: Two clusters of 40 points; what is not said is the default.
+SMALL = {
+    "flow": "separated",
+    "clusters": [
+        {"center": [2.0, 0.0], "shape": "ball", "radius": 0.5, "size": 40},
+        {"center": [0.0, 2.0], "shape": "ball", "radius": 0.5, "size": 40},
+    ],
+    "initial": {"construct": "separated"},
+    "integrator": {"s_end": 10.0},
+    "output": "small.h5",
+}
+#: A line of ``python -X importtime``: own microseconds, with everything below it, depth, module.
+IMPORT = re.compile(r"import time:\s+(\d+) \|\s+(\d+) \|(\s*)(\S+)")
+#: Modules that the profile names.
+NAMED = 15
+
+
+def measure(effort: Effort) -> Iterator[Table]:
+    """Yield the tables."""
+    config = effort.folder / "small.yaml"
+    config.write_text(yaml.safe_dump(SMALL))
+    run = ["-m", "truncflow_cli", "run", "small.yaml", "--force", "--quiet"]
+    commands: dict[str, list[str | Path]] = {
+        "python -c pass": ["-c", "pass"],
+        "python -c 'import numpy'": ["-c", "import numpy"],
+        "python -c 'import numba'": ["-c", "import numba"],
+        "truncflow --version": ["-m", "truncflow_cli", "--version"],
+        "truncflow --help": ["-m", "truncflow_cli", "--help"],
+        "truncflow run (2 x 40 points)": [*run],
+        "truncflow report": ["-m", "truncflow_cli", "report", "small.h5"],
+        "truncflow check": ["-m", "truncflow_cli", "check", "small.yaml"],
+    }
+    for command in commands.values():  # fills the caches; report needs the run file
+        processes.python(command, effort.folder)
+    usages: dict[str, list[Usage]] = {name: [] for name in commands}
+    for _ in range(effort.runs):
+        for name, command in commands.items():
+            usages[name].append(processes.python(command, effort.folder))
+    yield Table("Warm, whole processes", [_row(name, taken) for name, taken in usages.items()])
+    yield _first_runs(run, effort)
+    yield _imports(run, effort)
+
+
+def _row(name: str, taken: list[Usage]) -> dict[str, Cell]:
+    return {
+        "command": name,
+        "seconds": Spread(tuple(one.wall for one in taken)),
+        "processor seconds": Spread(tuple(one.cpu for one in taken)),
+        "peak MiB": max(one.peak for one in taken) / MIB,
+    }
+
+
+def _first_runs(run: list[str], effort: Effort) -> Table:
+    """The small run where no compiled kernels are found, and where none can be kept."""
+    fresh = effort.folder / "kernels"
+    fresh.mkdir()
+    said = [part for part in run if part != "--quiet"]
+    taken = {
+        "first run": processes.python(said, effort.folder, variables={"NUMBA_CACHE_DIR": str(fresh)}),
+        "second run": processes.python(said, effort.folder, variables={"NUMBA_CACHE_DIR": str(fresh)}),
+    }
+    if not effort.quick:
+        (effort.folder / "file").touch()
+        nowhere = {"NUMBA_CACHE_DIR": str(effort.folder / "file" / "below")}
+        taken["no folder for the cache"] = processes.python(said, effort.folder, variables=nowhere)
+    rows = [
+        {**_row(name, [one]), "says that it compiles": "compiling" in one.errors}
+        for name, one in taken.items()
+    ]
+    size = sum(path.stat().st_size for path in fresh.rglob("*") if path.is_file()) / MIB
+    return Table("Empty cache of compiled kernels", rows, [f"The compiled kernels take {size:.1f} MiB."])
+
+
+def _imports(run: list[str], effort: Effort) -> Table:
+    """Where the time of the small run's imports goes: the packages, by their own time."""
+    errors = processes.python(["-X", "importtime", *run], effort.folder).errors
+    own: dict[str, float] = {}
+    count: dict[str, int] = {}
+    for line in errors.splitlines():
+        if match := IMPORT.match(line):
+            package = (
+                ".".join(match[4].split(".")[:2]) if match[4].startswith("scipy.") else match[4].split(".")[0]
+            )
+            own[package] = own.get(package, 0.0) + int(match[1]) / 1000
+            count[package] = count.get(package, 0) + 1
+    ranked = sorted(own, key=lambda package: -own[package])[:NAMED]
+    rows: list[dict[str, Cell]] = [
+        {"package": package, "milliseconds": own[package], "modules": count[package]} for package in ranked
+    ]
+    rows.append({"package": "all", "milliseconds": sum(own.values()), "modules": sum(count.values())})
+    return Table("Imports of the small run (python -X importtime, which slows them down)", rows)
