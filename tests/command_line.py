@@ -25,7 +25,7 @@ _ENDLESS = """\
 import sys, time
 import truncflow_cli.integrate
 from run_file_samples import endless_chunks
-def solve(problem):
+def solve(problem, *_):
     for chunk in endless_chunks(problem):
         yield chunk
         time.sleep(0.002)

@@ -114,13 +114,13 @@ def test_other_data_under_the_same_config_need_force(folder: Path, run) -> None:
     assert "made from other data (data/x differs)" in changed.err
 
 
-def test_an_unfinished_file_needs_force(folder: Path, run) -> None:
+def test_an_unfinished_file_needs_resume_or_force(folder: Path, run) -> None:
     run("run", "small.yaml")
     with h5py.File("runs/small.h5", "r+") as file:
         file.attrs["status"] = "interrupted"
     again = run("run", "small.yaml")
     assert again.code == 2
-    assert "exists with status interrupted, up to s = 2; --force replaces it" in again.err
+    assert "exists with status interrupted, up to s = 2; --resume goes on with it, --force replaces it" in again.err
 
 
 def test_the_config_in_a_run_file_gives_the_same_run(folder: Path, run) -> None:
@@ -192,7 +192,7 @@ def test_a_violated_certificate_is_said(folder: Path, run) -> None:
 
 
 def test_a_defect_is_owned_up_to(folder: Path, run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(problem: object) -> None:
+    def broken(*_: object) -> None:
         raise ZeroDivisionError("of all things")
 
     monkeypatch.setattr("truncflow_cli.integrate.solve", broken)

@@ -51,7 +51,7 @@ def test_failures_are_exceptions_and_keep_the_file(
 
     solve = integrate.solve
 
-    def failing(problem):
+    def failing(problem, *_):
         yield next(solve(problem))
         raise RunFailed("no further", 0.0)
 

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 
+def one_line(text: str) -> str:
+    """Return ``text`` with everything escaped that would not show as it is, line ends and terminal codes included."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )
+
+
 class UserError(Exception):
     """Bad usage, configuration or input file (exit code 2).
 
     The message says what is wrong, where (``file:line`` of the YAML key where there is one) and what is
-    allowed, in a sentence or two. It is printed as it stands, without a traceback.
+    allowed, in a sentence or two. It is printed as it stands, without a traceback. What it quotes may come from
+    anywhere: it is kept to one line of printable characters.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 class RunFailed(Exception):  # noqa: N818 - a run fails; it is the outcome, not a programming error

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from truncflow_cli import certify, config, integrate, store
+from truncflow_cli.blas import one_thread
 from truncflow_cli.config import Built, Experiment
 from truncflow_cli.errors import RunFailed, UserError
+from truncflow_cli.existing import Resumption, finished_run, resumption
 from truncflow_cli.model.chunk import Chunk
-from truncflow_cli.store import RunFile
+from truncflow_cli.model.state import StateError
+from truncflow_cli.needs import check_needs
+from truncflow_cli.stopping import StopRequests
+from truncflow_cli.store import RunFile, RunWriter
 
-#: How many differing keys a message names.
-_NAMED_KEYS = 3
+__all__ = [
+    "Outcome",
+    "Plan",
+    "Resumption",
+    "execute",
+    "finished_run",
+    "load",
+    "prepare",
+    "resumption",
+    "run",
+]
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,7 @@ def run(
     out: Path | str | None = None,
     force: bool = False,
     overrides: Sequence[str] = (),
+    resume: bool = False,
 ) -> RunFile:
     """Solve an experiment and return its run file; a finished file of the same run is returned as it is.
 
@@ -75,6 +87,7 @@ def run(
         out: the run file to write, instead of the config's ``output``.
         force: whether a file that exists may be replaced.
         overrides: settings that replace those of the config at that path.
+        resume: whether to go on with a file that has been begun; if nothing is there, the run starts at the beginning.
 
     Raises:
         UserError: the config is not valid, or the file exists and is of another run, or cannot be written.
@@ -85,16 +98,20 @@ def run(
         experiment = load(experiment, overrides)
     elif overrides:
         raise UserError("overrides go with the path of a config; an Experiment has been validated already")
+    if force and resume:
+        raise UserError("force starts again and resume goes on; give one of them")
     plan = prepare(experiment, Path(out) if out is not None else None)
-    if not force and (finished := finished_run(plan)) is not None:
-        return finished
-    outcome = execute(plan, force=force, command="truncflow_cli.run")
+    there = resumption(plan) if resume else None if force else finished_run(plan)
+    if isinstance(there, RunFile):
+        return there
+    outcome = execute(plan, force=force, command="truncflow_cli.run", resume=there)
     if outcome.error is not None:
         raise outcome.error
     assert outcome.run is not None, "a complete run has a sample"
     return outcome.run
 
 
+@one_thread()
 def prepare(experiment: Experiment, out: Path | None = None) -> Plan:
     """Build the problem and decide where its run file goes.
 
@@ -107,58 +124,54 @@ def prepare(experiment: Experiment, out: Path | None = None) -> Plan:
     return Plan(experiment, config.build(experiment), target, experiment.resolved())
 
 
-def finished_run(plan: Plan) -> RunFile | None:
-    """Return the finished run file of the same config and data that lies at the target, None if nothing does.
-
-    Raises:
-        UserError: something else lies there.
-    """
-    if not plan.target.exists():
-        return None
-    advice = "--force replaces it, -o chooses another name"
-    try:
-        found = store.open_run(plan.target)
-    except UserError as error:
-        raise UserError(f"{error}; {advice}") from error
-    difference = _difference(plan, found)
-    if not difference:
-        return found
-    found.close()
-    raise UserError(f"{plan.target} exists {difference}; {advice}")
-
-
+@one_thread()
 def execute(
-    plan: Plan, *, force: bool = False, command: str = "", watch: Callable[[Chunk], None] = lambda chunk: None
+    plan: Plan,
+    *,
+    force: bool = False,
+    command: str = "",
+    watch: Callable[[Chunk], None] = lambda chunk: None,
+    say: Callable[[str], None] = lambda message: None,
+    resume: Resumption | None = None,
 ) -> Outcome:
     """Solve a problem, streaming it into its run file.
 
     Args:
         plan: the run.
-        force: whether a file that exists may be replaced.
+        force: whether a file that exists may be replaced, and a run begun that may not fit the machine.
         command: the command, for the file.
         watch: called with each chunk once the file has it.
+        say: called with what somebody who has asked the run to stop should know.
+        resume: how to go on with the file that is there.
 
     Raises:
-        UserError: the file exists or cannot be written, or memory does not suffice.
+        UserError: the file exists or cannot be written or gone on with, or memory or disk do not suffice.
     """
     settings = plan.experiment.config
-    problem = plan.built.problem
+    problem = plan.built.problem if resume is None else resume.problem
+    if not force:
+        check_needs(problem, plan.target)
     with store.create(
         plan.target,
         problem,
         plan.config,
         command,
-        force,
+        force or (resume is not None and resume.replaces),
         seed=settings.seed,
         notes=plan.built.notes,
         warnings=plan.built.warnings,
         checkpoint_every=settings.save.checkpoint_every,
+        earlier=None if resume is None else resume.earlier,
     ) as writer:
         error: RunFailed | KeyboardInterrupt | None = None
         try:
-            for chunk in integrate.solve(problem):
-                writer.append(chunk)
-                watch(chunk)
+            with StopRequests(say) as stop:
+                for chunk in integrate.solve(problem, writer.state, lambda: stop.asked or writer.due):
+                    writer.append(chunk)
+                    watch(chunk)
+                    if stop.asked:
+                        break
+                writer.hold()
             writer.finish("complete", certify.certify)
         except RunFailed as failure:
             error = failure
@@ -166,43 +179,23 @@ def execute(
         except KeyboardInterrupt as interrupt:
             error = interrupt
             writer.finish("interrupted")
+        except StateError as misfit:
+            raise UserError(f"{plan.target}: {misfit}; --force starts again at the beginning") from misfit
         except UserError:
             raise
         except MemoryError as shortage:
+            shortage.__traceback__ = None  # it holds the solver, whose memory is needed now
             writer.finish("failed", message="out of memory")
-            raise UserError(f"{plan.target}: out of memory; the file has the run up to there") from shortage
+            raise UserError(f"{plan.target}: out of memory; {_left(writer)}") from shortage
         except Exception as defect:
             writer.finish("failed", message=f"defect of the program: {type(defect).__name__}: {defect}")
             raise
     return Outcome(store.open_run(plan.target) if writer.finished else None, error)
 
 
-def _difference(plan: Plan, found: RunFile) -> str:
-    """Say in what a run file is not the finished file of the plan; nothing if it is."""
-    if found.config != plan.config:
-        return f"and was made with another config{_named_difference(plan, found)}"
-    problem = plan.built.problem
-    for name in ("x", "cluster", "y", "y_tilde"):
-        if not np.array_equal(getattr(found, name), getattr(problem, name)):
-            return f"and was made from other data (data/{name} differs)"
-    if found.status != "complete":
-        return f"with status {found.status}, up to s = {found.s[-1]:.6g}"
-    return ""
-
-
-def _named_difference(plan: Plan, found: RunFile) -> str:
-    try:
-        there = config.load_text(found.config, found.path.parent, found.path.name).config.model_dump()
-    except UserError:  # a config of another version of the program
-        return ""
-    keys = list(_differing_keys(plan.experiment.config.model_dump(), there))
-    return f" ({', '.join(keys[:_NAMED_KEYS])}{', ...' if len(keys) > _NAMED_KEYS else ''})" if keys else ""
-
-
-def _differing_keys(here: Any, there: Any, path: str = "") -> Iterator[str]:
-    """Yield the dotted paths at which two configs differ."""
-    if isinstance(here, Mapping) and isinstance(there, Mapping):
-        for key in {**here, **there}:
-            yield from _differing_keys(here.get(key), there.get(key), f"{path}.{key}" if path else str(key))
-    elif here != there:
-        yield path
+def _left(writer: RunWriter) -> str:
+    return (
+        "the file has the run up to there, --resume goes on"
+        if writer.finished
+        else "there is nothing to keep"
+    )

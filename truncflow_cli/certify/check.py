@@ -9,6 +9,7 @@ import numpy as np
 
 from truncflow_cli.certify.collapsed import spectral_gap
 from truncflow_cli.certify.concentration import concentration
+from truncflow_cli.config.csvtable import as_number
 from truncflow_cli.model.problem import Array, IntArray, Problem
 
 #: ‖RᵀR − 1‖ that counts as orthogonal, and distances relative to the data that count as none.
@@ -58,10 +59,12 @@ def check(problem: Problem, notes: Mapping[str, str | float]) -> list[Finding]:
 
 
 def cluster_names(problem: Problem, notes: Mapping[str, str | float]) -> list[str]:
-    """Return what to call the clusters: by name where they have one, else "cluster 3"."""
+    """Return what to call the clusters: by name where they have one, else "cluster 3"; "cluster '3'" by such a name."""
     noted = [name.strip() for name in str(notes.get("clusters", "")).split(",")]
     n = problem.n_clusters
-    return noted if len(noted) == n and all(noted) else [f"cluster {k}" for k in range(n)]
+    if len(noted) != n or not all(noted):
+        return [f"cluster {k}" for k in range(n)]
+    return [name if as_number(name) is None else f"cluster '{name}'" for name in noted]
 
 
 def _members(problem: Problem, cluster: int) -> IntArray:
@@ -133,18 +136,17 @@ def _separation(problem: Problem, names: list[str], layer: int, *, needed: bool)
 def _images(problem: Problem, names: list[str]) -> Finding:
     """Check that later layers leave the truncated images in place: (3.4) uses it, (3.3) does not say it."""
     least, where = np.inf, "no layer comes after another"
-    for k in range(problem.n_clusters):
-        members = _members(problem, k)
+    images = _own_images(problem)
+    for layer in range(1, problem.n_layers):
+        members = np.flatnonzero(problem.cluster < layer)
         if not members.size:
             continue
-        R, beta = problem.R0[k], problem.beta0[k]
-        image = np.maximum(_coordinates(problem.x[members], R, beta), 0.0) @ R - beta
-        for layer in range(k + 1, problem.n_layers):
-            z = _coordinates(image, problem.R0[layer], problem.beta0[layer])
-            i, r = np.unravel_index(int(np.argmin(z)), z.shape)
-            if z[i, r] < least:
-                least = float(z[i, r])
-                where = f"image of point {members[i]} of {names[k]} under layer {layer}, coordinate {r}"
+        z = _coordinates(images[members], problem.R0[layer], problem.beta0[layer])
+        i, r = np.unravel_index(int(np.argmin(z)), z.shape)
+        if z[i, r] < least:
+            least = float(z[i, r])
+            own = names[problem.cluster[members[i]]]
+            where = f"image of point {members[i]} of {own} under layer {layer}, coordinate {r}"
     return Finding(
         "images in place",
         "what its own layer makes of a cluster is left in place by the later layers, so that (3.5) holds",
@@ -155,6 +157,16 @@ def _images(problem: Problem, names: list[str]) -> Finding:
         "" if least > 0.0 else "another order of the clusters, or the flow general",
         needed=False,
     )
+
+
+def _own_images(problem: Problem) -> Array:
+    """Return what its own layer alone makes of every point, (N, Q)."""
+    images = np.empty_like(problem.x)
+    for k in range(problem.n_clusters):
+        members = _members(problem, k)
+        R, beta = problem.R0[k], problem.beta0[k]
+        images[members] = np.maximum(_coordinates(problem.x[members], R, beta), 0.0) @ R - beta
+    return images
 
 
 def _moves(problem: Problem, names: list[str], k: int) -> Finding:
@@ -236,20 +248,13 @@ def _scale_for_gap(B: Array, W: Array) -> float | None:
 
 def _collapsed_data(problem: Problem, names: list[str]) -> Finding:
     size = float(np.abs(problem.x).max() + np.abs(problem.beta0).max()) * problem.dim
-    worst, where = 0.0, ""
-    for k in range(problem.n_clusters):
-        members = _members(problem, k)
-        t = problem.x[members]
-        for layer in range(problem.n_layers):
-            R, beta = problem.R0[layer], problem.beta0[layer]
-            t = np.maximum(_coordinates(t, R, beta), 0.0) @ R - beta
-        distance = np.linalg.norm(t + problem.beta0[k], axis=1)
-        i = int(np.argmax(distance))
-        if distance[i] >= worst:
-            worst, where = (
-                float(distance[i]),
-                f"point {members[i]} of {names[k]}: image {distance[i]:.4g} from −β^({k})",
-            )
+    t = problem.x
+    for R, beta in zip(problem.R0, problem.beta0, strict=True):
+        t = np.maximum(_coordinates(t, R, beta), 0.0) @ R - beta
+    distance = np.linalg.norm(t + problem.beta0[problem.cluster], axis=1)
+    i = int(np.argmax(distance))
+    worst, k = float(distance[i]), int(problem.cluster[i])
+    where = f"point {i} of {names[k]}: image {worst:.4g} from −β^({k})"
     holds = worst <= THERE * size
     return Finding(
         "collapsed data",
@@ -264,16 +269,12 @@ def _collapsed_data(problem: Problem, names: list[str]) -> Finding:
 
 def _depth(problem: Problem) -> float:
     """Return how deep each cluster lies in S⁻ of its layer, and its image in S⁺ of later ones: (8.1)."""
-    depth = np.inf
-    for k in range(problem.n_clusters):
-        t = problem.x[_members(problem, k)]
-        for layer in range(problem.n_layers):
-            z = _coordinates(t, problem.R0[layer], problem.beta0[layer])
-            if layer == k:
-                depth = min(depth, float(-z.max()))
-            elif layer > k:
-                depth = min(depth, float(z.min()))
-            t = np.maximum(z, 0.0) @ problem.R0[layer] - problem.beta0[layer]
+    depth, t = np.inf, problem.x
+    for layer in range(problem.n_layers):
+        z = _coordinates(t, problem.R0[layer], problem.beta0[layer])
+        own, earlier = problem.cluster == layer, problem.cluster < layer
+        depth = min(depth, -float(z[own].max(initial=-np.inf)), float(z[earlier].min(initial=np.inf)))
+        t = np.maximum(z, 0.0) @ problem.R0[layer] - problem.beta0[layer]
     return depth
 
 

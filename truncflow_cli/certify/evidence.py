@@ -7,11 +7,11 @@ from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from truncflow_cli.certify.passes import ClusterPass, Pinned, blocks, cluster_pass
 from truncflow_cli.certify.run_like import RunLike
+from truncflow_cli.config.recorded import recorded_settings
 from truncflow_cli.model.events import EventLog, Kind
 from truncflow_cli.model.problem import Array, IntArray
 
@@ -70,8 +70,7 @@ class Evidence:
     @cached_property
     def config(self) -> Mapping[str, Any]:
         """The resolved config as a mapping."""
-        loaded = yaml.safe_load(self.run.config) if self.run.config else None
-        return cast("Mapping[str, Any]", loaded) if isinstance(loaded, dict) else {}
+        return recorded_settings(self.run.config, f"{self.run.path}: config")
 
     @cached_property
     def integrator(self) -> Mapping[str, Any]:

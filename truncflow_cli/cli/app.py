@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import truncflow_cli
-from truncflow_cli.cli import check, events, new, report, run, schema, trajectory
+from truncflow_cli.cli import check, docs, events, new, report, run, schema, sweep, trajectory
 from truncflow_cli.cli.guard import guarded
 
 app = typer.Typer(
@@ -39,7 +39,7 @@ def truncflow(
 
     Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 a defect of the program, 2 bad
     usage, config or input file, 3 the run failed numerically, 4 a certificate is violated (--strict), 130
-    interrupted.
+    interrupted, 143 terminated.
     """
 
 
@@ -51,6 +51,8 @@ for command in (
     schema.schema,
     events.events,
     trajectory.trajectory,
+    sweep.sweep,
+    docs.docs,
 ):
     app.command()(guarded(command))
 

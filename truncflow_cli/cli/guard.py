@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import IntEnum
 from typing import Any
 
@@ -27,8 +28,22 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
 
+#: What the dynamic linker and the system say when there is no memory for a library.
+_SHORTAGES = ("failed to map segment", "cannot allocate memory", "Cannot allocate memory")
+
+
 class Terminated(KeyboardInterrupt):
     """The process was asked to end (SIGTERM)."""
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """Let Ctrl-C and termination wait for the end of the block: interrupted imports end in errors of many kinds."""
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
@@ -66,7 +81,7 @@ def explain(error: BaseException) -> ExitCode:
     if isinstance(error, KeyboardInterrupt):
         say("interrupted")
         return ExitCode.INTERRUPTED
-    if isinstance(error, MemoryError):
+    if _is_shortage(error):
         say("error: out of memory")
         return ExitCode.USAGE
     if isinstance(error, OSError) and error.strerror:
@@ -75,6 +90,15 @@ def explain(error: BaseException) -> ExitCode:
     defect = f"{type(error).__name__}: {error}".partition("\n")[0]
     say(f"error: a defect of truncflow, {defect} (the same command with --debug shows where)")
     return ExitCode.DEFECT
+
+
+def _is_shortage(error: BaseException | None) -> bool:
+    """Whether memory has run out, also while a library was loaded, which the libraries say in their own ways."""
+    while error is not None:
+        if isinstance(error, MemoryError) or any(words in str(error) for words in _SHORTAGES):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def say(message: str) -> None:

@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,15 @@ def print_json(value: Any) -> None:
 
 
 def print_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table with a header; floats with as many digits as give them back exactly."""
+    """Print a table with a header; floats with as many digits as give them back exactly.
+
+    Nothing is printed if already the first row cannot be had.
+    """
+    rows = iter(rows)
+    first = list(islice(rows, 1))
     table = csv.writer(sys.stdout, lineterminator="\n")
     table.writerow(header)
+    table.writerows(first)
     table.writerows(rows)
 
 

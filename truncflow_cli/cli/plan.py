@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from truncflow_cli.errors import UserError
-from truncflow_cli.runner import Plan, finished_run
-from truncflow_cli.store import estimate_bytes
+from truncflow_cli.needs import check_needs, in_units, needs_of
+from truncflow_cli.runner import Plan, Resumption, finished_run, resumption
 
 #: What an event takes in the run file.
 _EVENT_BYTES = 30
 
 
-def plan_json(plan: Plan, force: bool) -> dict[str, Any]:
+def plan_json(plan: Plan, force: bool, resume: bool = False) -> dict[str, Any]:
     """Return the plan as what --json prints."""
     problem = plan.built.problem
+    needs = needs_of(problem)
     return {
         "name": plan.experiment.name,
         "config": plan.experiment.path,
@@ -31,16 +32,18 @@ def plan_json(plan: Plan, force: bool) -> dict[str, Any]:
         "atol": problem.settings.atol,
         "saved": len(problem.s_save),
         "output": plan.target,
-        "output_state": _output_state(plan, force),
-        "bytes": estimate_bytes(problem),
+        "output_state": _output_state(plan, force, resume),
+        "bytes": needs.file,
+        "memory_bytes": needs.memory,
+        "refused": _refusal(plan),
         "notes": plan.built.notes,
         "warnings": list(plan.built.warnings),
     }
 
 
-def plan_lines(plan: Plan, force: bool) -> Iterator[str]:
+def plan_lines(plan: Plan, force: bool, resume: bool = False) -> Iterator[str]:
     """Yield the plan as lines of text."""
-    facts = plan_json(plan, force)
+    facts = plan_json(plan, force, resume)
     frozen = ", rotation frozen" if facts["rotation_frozen"] else ""
     rows = {
         "would run": f"{facts['name']} ({facts['config']})",
@@ -50,7 +53,9 @@ def plan_lines(plan: Plan, force: bool) -> Iterator[str]:
         "time": f"s = 0 to {facts['s_end']:g}, {facts['saved']} saved times",
         "tolerance": f"rtol {facts['rtol']:g}, atol {facts['atol']:g}",
         "output": f"{facts['output']} ({facts['output_state']})",
-        "size": f"about {facts['bytes'] / 1e6:.2g} MB, and {_EVENT_BYTES} bytes an event",
+        "size": f"about {in_units(facts['bytes'])}, and {_EVENT_BYTES} bytes an event",
+        "memory": f"about {in_units(facts['memory_bytes'])}",
+        **({"refused": facts["refused"]} if facts["refused"] else {}),
         **{name: f"{note:.6g}" if isinstance(note, float) else note for name, note in facts["notes"].items()},
     }
     width = max(map(len, rows))
@@ -58,14 +63,25 @@ def plan_lines(plan: Plan, force: bool) -> Iterator[str]:
         yield f"{name:{width}}  {text}"
 
 
-def _output_state(plan: Plan, force: bool) -> str:
+def _refusal(plan: Plan) -> str:
+    """Say why the run would not be begun; nothing if it fits the machine."""
+    try:
+        check_needs(plan.built.problem, plan.target)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def _output_state(plan: Plan, force: bool, resume: bool) -> str:
     if force and plan.target.exists():
         return "exists and would be replaced"
     try:
-        finished = finished_run(plan)
+        there = resumption(plan) if resume else finished_run(plan)
     except UserError as error:
         return f"would be refused: {error}"
-    if finished is None:
+    if there is None:
         return "new"
-    finished.close()
+    if isinstance(there, Resumption):
+        return there.note
+    there.close()
     return "complete already, would be left alone"

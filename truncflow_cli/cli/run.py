@@ -6,17 +6,18 @@ import os
 import shlex
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from truncflow_cli.cli.guard import Terminated, explain, say
+from truncflow_cli.cli.guard import Terminated, explain, say, signals_held
 from truncflow_cli.cli.options import ConfigFile, Debug, Settings
 from truncflow_cli.errors import UserError
 
 if TYPE_CHECKING:
-    from truncflow_cli.runner import Outcome, Plan
+    from truncflow_cli.runner import Outcome, Plan, Resumption
     from truncflow_cli.store import RunFile
 
 
@@ -32,6 +33,14 @@ def run(
         typer.Option("--out", "-o", help="The run file to write, in place of the config's output."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with a file that has been begun, bit for bit; with a larger integrator.s_end, extend one that "
+            "is complete.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, say what would be run, and write nothing.")
     ] = False,
@@ -41,25 +50,31 @@ def run(
 ) -> None:
     """Solve a config and write its run file, whose path is printed.
 
-    A finished run file of the same config is left alone; any other file needs --force.
+    A finished run file of the same config is left alone; one that is not finished needs --resume, any other --force.
     """
     signal.signal(signal.SIGTERM, _terminate)
-    from truncflow_cli import runner
+    with signals_held():
+        from truncflow_cli import runner, store
 
+    if force and resume:
+        raise UserError("--force starts again and --resume goes on; give one of them")
     if out is not None and (out.is_dir() or out.name == ""):
         raise UserError(f"{out}: a folder; --out takes the name of a file, such as {out / 'run.h5'}")
     plan = runner.prepare(runner.load(config, settings or ()), out)
     for warning in plan.built.warnings:
         say(f"warning: {warning}")
     if dry_run:
-        _print_plan(plan, force, as_json)
+        _print_plan(plan, force, resume, as_json)
         return
-    if not force and (finished := runner.finished_run(plan)) is not None:
+    there = runner.resumption(plan) if resume else None if force else runner.finished_run(plan)
+    if isinstance(there, store.RunFile):
         if not quiet:
             say("already there, complete and of this config; --force runs it again")
-        _print_result(finished, as_json)
+        _print_result(there, as_json)
         return
-    outcome = _execute(plan, force, quiet)
+    if there is not None and not quiet:
+        say(f"{plan.target}: {there.note}")
+    outcome = _execute(plan, force, there, quiet)
     if outcome.run is not None:
         _print_result(outcome.run, as_json)
         _print_notes(outcome.run, quiet)
@@ -71,18 +86,19 @@ def _terminate(number: int, frame: object) -> NoReturn:
     raise Terminated
 
 
-def _execute(plan: Plan, force: bool, quiet: bool) -> Outcome:
+def _execute(plan: Plan, force: bool, resume: Resumption | None, quiet: bool) -> Outcome:
     from truncflow_cli import runner
     from truncflow_cli.cli import compiling, progress
 
     command = shlex.join(["truncflow", *sys.argv[1:]]).encode(errors="backslashreplace").decode()
+    execute = partial(runner.execute, plan, force=force, command=command, say=say, resume=resume)
     if quiet:
-        return runner.execute(plan, force=force, command=command)
+        return execute()
     if not progress.is_wanted():
         with compiling.announced():
-            return runner.execute(plan, force=force, command=command)
+            return execute()
     with progress.ProgressBar(plan.built.problem.settings.s_end) as bar, compiling.announced():
-        return runner.execute(plan, force=force, command=command, watch=bar.watch)
+        return execute(watch=bar.watch)
 
 
 def _print_result(run: RunFile, as_json: bool) -> None:
@@ -132,11 +148,11 @@ def _print_notes(run: RunFile, quiet: bool) -> None:
         )
 
 
-def _print_plan(plan: Plan, force: bool, as_json: bool) -> None:
+def _print_plan(plan: Plan, force: bool, resume: bool, as_json: bool) -> None:
     from truncflow_cli.cli.output import print_json
     from truncflow_cli.cli.plan import plan_json, plan_lines
 
     if as_json:
-        print_json(plan_json(plan, force))
+        print_json(plan_json(plan, force, resume))
     else:
-        typer.echo("\n".join(plan_lines(plan, force)))
+        typer.echo("\n".join(plan_lines(plan, force, resume)))

@@ -1,7 +1,32 @@
-"""Configurations: read, checked, and turned into problems."""
+"""Configurations: read, checked, and turned into problems.
 
-from truncflow_cli.config.build import Built, build
-from truncflow_cli.config.load import Experiment, load, load_text
-from truncflow_cli.config.schema import json_schema
+What is offered here is imported when it is first used: reports read configurations too, without the schema.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from truncflow_cli.config.built import Built, build
+    from truncflow_cli.config.experiment import Experiment, load, load_text
+    from truncflow_cli.config.schema import json_schema
 
 __all__ = ["Built", "Experiment", "build", "json_schema", "load", "load_text"]
+
+#: Where each name is defined.
+_MODULES = {
+    "Built": "built",
+    "build": "built",
+    "Experiment": "experiment",
+    "load": "experiment",
+    "load_text": "experiment",
+    "json_schema": "schema",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -9,8 +9,8 @@ import numpy as np
 
 from truncflow_cli.config.clusterschema import FileCluster, LabelledTable, ListedCluster, ShapedCluster
 from truncflow_cli.config.datafile import LARGEST, check_size, read_array
+from truncflow_cli.config.experiment import Experiment
 from truncflow_cli.config.faults import Fault
-from truncflow_cli.config.load import Experiment
 from truncflow_cli.config.streams import stream
 from truncflow_cli.config.table import read_table
 from truncflow_cli.model.problem import Array
@@ -55,8 +55,7 @@ def make_clusters(experiment: Experiment) -> Clusters | None:
     if isinstance(setting, LabelledTable):
         with experiment.at("clusters"):
             table = read_table(setting, experiment.base_dir)
-            for points in table.points:
-                _check_points(points)
+            _check_points(np.concatenate(table.points))
         return Clusters(table.points, table.names, table.notes, table.warnings)
     names: list[str] = []
     points_of: list[Array] = []

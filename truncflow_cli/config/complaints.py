@@ -16,15 +16,17 @@ from truncflow_cli.errors import UserError
 
 #: What is told first when several things are wrong: a misspelt key is why another one is missing.
 _ORDER = ("unknown_key", "form")
+#: Of a set of points that is wrong all through, so many mistakes are looked at.
+_LOOKED_AT = 1000
 
 
 def explain(error: ValidationError, document: Document) -> UserError:
     """Return the first and most telling of the schema's errors, at its place."""
-    details = error.errors(include_url=False)
+    details = error.errors(include_url=False)[:_LOOKED_AT]
     details.sort(key=lambda detail: (_rank(detail["type"]), document.line(_path(detail))))
     path, message = _sentence(details[0])
     others = len({_path(detail) for detail in details}) - 1
-    more = f" (and {others} more after this)" if others else ""
+    more = f" (and {others}{' or' if error.error_count() > _LOOKED_AT else ''} more after this)" if others else ""
     return document.error(path, f"{message}{more}")
 
 

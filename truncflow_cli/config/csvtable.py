@@ -15,6 +15,7 @@ from truncflow_cli.model.problem import Array
 
 #: What is read within seconds; a larger set of points is better off as .npy.
 MAX_BYTES = 64 * 2**20
+MAX_CELLS = 4_000_000
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-"})
 
 
@@ -47,14 +48,21 @@ class Table:
         Raises:
             Fault: a value is missing or not a finite number; the message has its line.
         """
-        values = np.empty(len(self.rows))
-        for index, row in enumerate(self.rows):
-            number = as_number(row[column])
-            if number is None or not math.isfinite(number):
-                where = f"{file} line {self.lines[index]}, {self.column_name(column)}"
-                raise Fault(f"{where}: {_what_is_wrong(row[column])}")
-            values[index] = number
-        return values
+        cells = [row[column] for row in self.rows]
+        try:
+            values = np.array([float(cell) for cell in cells])
+        except ValueError:
+            values = None
+        if values is not None and np.isfinite(values).all() and not any("_" in cell for cell in cells):
+            return values
+        raise self._fault(cells, column, file)
+
+    def _fault(self, cells: list[str], column: int, file: str) -> Fault:
+        """Return what is wrong with the first cell of a column that is not a finite number."""
+        numbers = map(as_number, cells)
+        index = next(i for i, number in enumerate(numbers) if number is None or not math.isfinite(number))
+        where = f"{file} line {self.lines[index]}, {self.column_name(column)}"
+        return Fault(f"{where}: {_what_is_wrong(cells[index])}")
 
     def matrix(self, file: str) -> Array:
         """Return all columns as numbers, (rows, columns)."""
@@ -102,7 +110,7 @@ def read_csv(path: Path, header: bool | None = None) -> Table:
         header: whether the first row names the columns; None: it does if one of its cells is not a number.
 
     Raises:
-        Fault: no rows, rows of different length, or not a text.
+        Fault: no rows, rows of different length, too many, or not a text.
     """
     text = _text(path)
     rows, lines = _rows(text, path.name)
@@ -118,12 +126,21 @@ def read_csv(path: Path, header: bool | None = None) -> Table:
     names = rows.pop(0) if header else None
     if names is not None:
         lines.pop(0)
-        for index, name in enumerate(names):
-            if name and name in names[:index]:
-                raise Fault(f"{path.name}: two columns are called {shown(name)}")
+        if (name := _doubled(names)) is not None:
+            raise Fault(f"{path.name}: two columns are called {shown(name)}")
     if not rows:
         raise Fault(f"{path.name}: has a header and no rows")
     return Table(names, rows, lines)
+
+
+def _doubled(names: list[str]) -> str | None:
+    """Return the first name, apart from none at all, that stands a second time."""
+    seen: set[str] = set()
+    for name in names:
+        if name and name in seen:
+            return name
+        seen.add(name)
+    return None
 
 
 def _text(path: Path) -> str:
@@ -150,9 +167,12 @@ def _rows(text: str, name: str) -> tuple[list[list[str]], list[int]]:
     )
     rows: list[list[str]] = []
     lines: list[int] = []
-    line = 1
+    line, n_cells = 1, 0
     try:
         for cells in reader:
+            n_cells += len(cells) + 1  # a line without any takes time too
+            if n_cells > MAX_CELLS:
+                raise Fault(f"{name}: more than {MAX_CELLS:,} values; give points in this number as .npy")
             row = [cell.strip() for cell in cells]
             is_comment = not rows and bool(row) and row[0].startswith("#")
             if row not in ([], [""]) and not is_comment:

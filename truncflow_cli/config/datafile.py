@@ -22,6 +22,9 @@ _CONTAINER = re.compile(r"(?P<path>.*?\.(?:npz|h5|hdf5|hdf))(?::(?P<key>.*))?\Z"
 _CSV = (".csv", ".tsv", ".txt", ".dat", ".data")
 #: Beyond this, squares and products of the equations overflow or lose all meaning.
 LARGEST = 1e100
+#: A file may unpack to this many bytes, or to so many times its own size if that is more.
+UNPACKED_BYTES = 1 << 26
+UNPACKED_RATIO = 100
 
 
 def check_size(shape: tuple[int, ...], what: str, *inside: str | int) -> None:
@@ -81,6 +84,20 @@ def read_array(file: str, base_dir: Path) -> Array:
                 f"{path.name}: no known kind of data file; allowed: .npy, .npz:key, .csv, .h5:dataset"
             )
         return _finite(readers[suffix](path, key), path.name)
+
+
+def _check_unpacked(path: Path, size: int) -> None:
+    """Refuse what is small on disk only because next to nothing is in it.
+
+    Raises:
+        Fault: the array has ``size`` bytes, far more than the file.
+    """
+    allowed = max(UNPACKED_BYTES, UNPACKED_RATIO * path.stat().st_size)
+    if size > allowed:
+        raise Fault(
+            f"{path.name}: unpacks to {_bytes(size)}, {_bytes(allowed)} are allowed for a file of its size; give "
+            f"such an array as .npy"
+        )
 
 
 @contextmanager
@@ -166,7 +183,8 @@ def _read_npz(path: Path, key: str | None) -> np.ndarray[Any, Any]:
         with archive.open(member) as file:
             shape, dtype = _npy_header(file)
             _plain_numbers(dtype, path.name)
-            check_size(shape, f"{path.name}:{key or ''}")
+            check_size(shape, path.name)
+            _check_unpacked(path, dtype.itemsize * math.prod(shape))
         with archive.open(member) as file:
             array: np.ndarray[Any, Any] = np.lib.format.read_array(file, allow_pickle=False)
     return array
@@ -192,7 +210,9 @@ def _read_h5(path: Path, key: str | None) -> np.ndarray[Any, Any]:
         names = [name for name in _h5_datasets(file) if not file[name].is_virtual and not file[name].external]
         dataset = file[_chosen(key.strip("/") if key else None, names, path.name, "dataset")]
         _plain_numbers(dataset.dtype, path.name)
-        check_size(dataset.shape, f"{path.name}:{key or ''}")
+        check_size(dataset.shape, path.name)
+        piece = math.prod(dataset.chunks or (0,))
+        _check_unpacked(path, dataset.dtype.itemsize * max(dataset.size, piece))
         array: np.ndarray[Any, Any] = dataset[()]
     return np.asarray(array)
 

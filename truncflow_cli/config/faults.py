@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from itertools import islice
+
+from truncflow_cli.errors import one_line as one_line
+
+#: The word that was meant is looked for among so many.
+_LOOKED_THROUGH = 1000
 
 
 class Fault(Exception):  # noqa: N818 - becomes a UserError once its place is known
@@ -27,16 +33,9 @@ def shown(value: object, limit: int = 40) -> str:
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
-def one_line(text: str) -> str:
-    """Return ``text`` with everything escaped that would not show as it is."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
-    )
-
-
 def nearest(word: str, allowed: Iterable[str]) -> str | None:
     """Return the allowed word that ``word`` was probably meant to be, or None."""
-    by_lower_case = {name.lower(): name for name in allowed}
+    by_lower_case = {name[:100].lower(): name for name in islice(allowed, _LOOKED_THROUGH)}
     close = difflib.get_close_matches(word[:100].lower(), by_lower_case, n=1, cutoff=0.6)
     return by_lower_case[close[0]] if close else None
 

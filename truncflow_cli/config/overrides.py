@@ -40,6 +40,8 @@ def _override(root: Node, option: str) -> Node:
     keys = dotted.strip().split(".")
     if not equals or not all(keys) or len(keys) > MAX_DEPTH:
         raise UserError(f"--set {shown(option, 80)}: write it as key.path=value, such as integrator.s_end=20")
+    if not text.strip():
+        raise UserError(f"{place}: no value; write null for the default, '' for an empty text")
     value = parse_value(text, place)
     return _put(root, keys, 0, Node(value.value, place), place)
 

@@ -84,13 +84,13 @@ class Construction(Model):
     """Rotations and biases made so that the hypotheses hold."""
 
     method: Method = Field(
-        description="separated: layer l cuts cluster l and leaves the others alone (3.3); "
-        "collapsed: every cluster is mapped to -beta^(l) (8.1); clustered: no point is truncated (9.2)."
+        description="separated: layer l cuts cluster l and leaves the others in S_l^+ (3.3); collapsed: every "
+        "cluster is mapped to the point -beta^(l) (8.1); clustered: no point is truncated in any layer (9.2)."
     )
     start: Literal["mixed", "full"] | None = Field(
         None,
-        description="separated only. mixed (default): some points of cluster l are truncated; full: all "
-        "are in S_l^-.",
+        description="method: separated only. mixed (default): some points of cluster l are truncated by layer l; "
+        "full: all are in S_l^-, mapped to -beta^(l) (Definition 2.1).",
     )
     margin: NotNegative | None = Field(
         None,
@@ -121,10 +121,14 @@ class Initial(Model):
     """The state at s = 0."""
 
     rotation: Rotation | None = Field(
-        None, description="R_l(0), orthogonal; default: identity. random: Haar on SO(Q), a stream a layer."
+        None,
+        description="R_l(0), the orthogonal cumulative weight of each layer (1.8); default: identity. random: Haar "
+        "measure on SO(Q), each layer from a random stream of its own.",
     )
     bias: Bias | None = Field(
-        None, description="Cumulative biases beta^(l)(0), a row a layer; default: zero."
+        None,
+        description="Cumulative biases beta^(l)(0) of (1.8), a row of Q numbers a layer; default: zero. For the flow "
+        "collapsed they are the columns of B (8.6), a row a cluster.",
     )
     construction: (
         Annotated[Construction, BeforeValidator(_method_alone, json_schema_input_type=Method | Construction)]
@@ -132,11 +136,13 @@ class Initial(Model):
     ) = Field(
         None,
         alias="construct",
-        description="Construct rotation and bias: separated, collapsed, clustered, or "
-        "{method, start, margin}.",
+        description="Make rotation and bias so that the hypotheses hold, or say why that cannot be: separated (3.3), "
+        "collapsed (8.1), clustered (9.2), or {method, start, margin}.",
     )
     output_weight: OutputWeight | None = Field(
-        None, description="W_{Q+1}(0) of sections 8 and 9 (flows collapsed and clustered); default: identity."
+        None,
+        description="W_{Q+1}(0) of (8.7) and (9.7), for the flows collapsed and clustered; default: identity. A large "
+        "one makes -I(0) > 0 in (8.21), and Theorem 8.4 gives a rate.",
     )
 
     @model_validator(mode="after")
@@ -156,7 +162,9 @@ class Integrator(Model):
         10.0, description="End of the run in flow time s (dimensionless); it starts at s = 0."
     )
     rtol: Annotated[Number, Field(ge=1e-14, le=0.1)] = Field(
-        1e-9, description="Relative tolerance of the state."
+        1e-9,
+        description="Relative tolerance of the state. What was reached is seen in the energy balance D(s), zero if "
+        "exact (3.27)-(3.29).",
     )
     atol: Annotated[Positive, Field(le=1.0)] = Field(1e-12, description="Absolute tolerance of the state.")
     freeze_rotation: bool = Field(
@@ -164,14 +172,19 @@ class Integrator(Model):
     )
     events: Literal["exact", "batched", "auto"] = Field(
         "exact",
-        description="exact: stop at every crossing; batched: step over them and locate them afterwards; "
-        "auto.",
+        description="exact: stop at every crossing of a surface z_r = 0 and go on from there; batched: step over many "
+        "under error control and locate them afterwards, for very many points; auto: whichever suits.",
     )
     on_separation_lost: Literal["record", "stop", "switch"] = Field(
         "record",
-        description="When (3.3) fails: record it, stop there, or switch to the flow general from there on.",
+        description="When a layer comes to truncate a foreign cluster, so that (3.3) fails: record it and go on, stop "
+        "there, or switch to the flow general (Theorem 5.1). For collapsed: when (8.1) fails, record or stop.",
     )
-    max_events: Count = Field(1_000_000, description="A run that meets more events than this fails.")
+    max_events: Count = Field(
+        1_000_000,
+        description="A run that meets more events than this fails, and keeps what it has. The default becomes ten for "
+        "each coordinate of a point and layer where that is more.",
+    )
 
 
 class Save(Model):
@@ -234,11 +247,14 @@ class Config(Model):
     )
     flow: FlowName = Field(
         "separated",
-        description="separated: Theorem 3.2; general: Theorem 5.1; collapsed: section 8; clustered: "
-        "section 9.",
+        description="separated: Theorem 3.2, (3.22) and (3.25), cluster l is seen by layer l only; general: Theorem "
+        "5.1, (5.4) and (5.6), every layer sees every cluster; collapsed: section 8, (8.6) and (8.7), every cluster "
+        "is a point; clustered: section 9, (9.7), nothing is truncated.",
     )
     equations: Literal["exact", "printed"] = Field(
-        "exact", description="printed: the paper's (3.25) as printed, without -1/2 z z^T (separated only)."
+        "exact",
+        description="exact: the gradient flow of the loss (2.26). printed: (3.25) as it stands in print, without the "
+        "term -1/2 z z^T, which is not a gradient flow (separated only).",
     )
     seed: Annotated[int, BeforeValidator(whole), Field(ge=0, lt=2**63)] = Field(
         0, description="Every random choice derives from it, each from its own named stream."
@@ -246,13 +262,18 @@ class Config(Model):
     clusters: Clusters | None = Field(
         None, description="The training inputs x_{j,i} in R^Q: a list of clusters, or one labelled table."
     )
-    labels: Labels = Field("identity", description="y_j in R^Q; identity: y_j = e_j.")
+    labels: Labels = Field(
+        "identity", description="y_j in R^Q, one a cluster, of the loss (2.26); identity: y_j = e_j."
+    )
     output_map: OutputMap = Field(
-        "identity", description="W^(Q+1) of (1.15), invertible; the flow uses W^-1 y_j."
+        "identity",
+        description="W^(Q+1) of (1.15), invertible and fixed; separated and general see the pulled-back labels "
+        "W^-1 y_j.",
     )
     point_weights: Literal["1/N", "1/N_j"] | None = Field(
         None,
-        description="clustered only: the loss weighs every point by 1/N (9.3) unless told 1/N_j (2.22).",
+        description="clustered only. 1/N (default): the loss weighs all points alike (9.3); 1/N_j: all clusters "
+        "(2.22).",
     )
     layers: Annotated[Count, Field(le=MOST_LAYERS)] | None = Field(
         None, description="general only: number of layers L; default: the number of clusters."
@@ -299,8 +320,14 @@ def _check_flow(config: Config) -> None:
             raise mistake(f"belongs to flow {' or '.join(flows)}; this is flow {config.flow}", *path)
     if config.integrator.on_separation_lost == "switch" and config.flow != "separated":
         raise mistake("switch belongs to flow separated", "integrator", "on_separation_lost")
-    if config.integrator.events == "batched":
-        raise mistake("batched is not available yet; allowed: exact, auto", "integrator", "events")
+    if config.integrator.events == "batched" and (
+        config.flow != "separated" or config.integrator.freeze_rotation
+    ):
+        raise mistake(
+            "batched belongs to flow separated with moving rotations; allowed here: exact, auto",
+            "integrator",
+            "events",
+        )
     construct = config.initial.construction
     if construct is not None and construct.method not in _CONSTRUCTIONS[config.flow]:
         allowed = ", ".join(_CONSTRUCTIONS[config.flow])
@@ -344,8 +371,17 @@ def completed(config: Config) -> Config:
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a configuration, for editors."""
+    """Return the JSON Schema of a configuration, for editors.
+
+    Titles are those of whole objects only (an editor shows a key's name anyway), and a default is one that can be
+    written: null, which unsets a key, is not offered.
+    """
     schema = Config.model_json_schema()
+    for part in (schema, *schema["$defs"].values()):
+        for key in part.get("properties", {}).values():
+            key.pop("title", None)
+            if key.get("default", ...) is None:
+                del key["default"]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,

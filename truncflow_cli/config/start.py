@@ -6,28 +6,69 @@ import numpy as np
 
 from truncflow_cli.config.clusters import Clusters
 from truncflow_cli.config.construct.sectors import composed, foreign_points, outside
-from truncflow_cli.config.load import Experiment
+from truncflow_cli.config.experiment import Experiment
 from truncflow_cli.model.problem import Problem
 
 #: As many violations are spelt out in a warning.
 _SPELT_OUT = 3
 #: Relative to the data: images this near to −β^(ℓ) are there.
 _THERE = 1e-9
+#: About how far a step goes, times the rate of the fastest motion, as measured.
+_STEP = 15.0
+#: As many steps take minutes.
+_MANY_STEPS = {"separated": 3e6, "general": 1e5}
+#: A longer run takes years.
+_LONGEST = 1e12
 
 
 def start_warnings(experiment: Experiment, problem: Problem, clusters: Clusters) -> tuple[str, ...]:
-    """Return a sentence on each hypothesis of the flow that the start does not meet.
+    """Return a sentence on each hypothesis of the flow that the start does not meet, and on what will take very long.
 
     Raises:
-        UserError: `separated` that is not cluster separated, with ``on_separation_lost: stop``.
+        UserError: `separated` that is not cluster separated, with ``on_separation_lost: stop``; an ``s_end`` beyond all
+            reach.
     """
     if problem.flow == "separated":
-        return _separated(experiment, problem, clusters)
+        return _separated(experiment, problem, clusters) + _fast(experiment, problem)
+    if problem.flow == "general":
+        return _fast(experiment, problem)
     if problem.flow == "collapsed":
         return _collapsed(problem, clusters)
     if problem.flow == "clustered":
         return _clustered(problem)
     return ()
+
+
+def _fast(experiment: Experiment, problem: Problem) -> tuple[str, ...]:
+    """Warn of a run of very many steps, because the data are large or ``s_end`` is.
+
+    Biases follow at a rate of 1 whatever the size of the data, rotations at a rate of its square: with v = x + β and
+    u = β + ỹ it is at most the mean of |v|² + |v||u|, and the steps go by it.
+
+    Raises:
+        UserError: ``s_end`` is so large that it would take years.
+    """
+    s_end = problem.settings.s_end
+    if problem.settings.freeze_rotation:
+        return ()
+    if s_end > _LONGEST:
+        raise experiment.error(
+            ("integrator", "s_end"),
+            f"at most {_LONGEST:.0g} for flow {problem.flow}, whose steps are of order 1",
+        )
+    u = problem.y_tilde[problem.cluster]
+    rate = 1.0
+    for layer, beta in enumerate(problem.beta0):
+        own = problem.cluster == layer if problem.flow == "separated" else np.ones(len(problem.x), dtype=bool)
+        v_size, u_size = (np.linalg.norm(array[own] + beta, axis=1) for array in (problem.x, u))
+        rate = max(rate, float((v_size**2 + v_size * u_size).mean()))
+    steps = rate * s_end / _STEP
+    if steps <= _MANY_STEPS[problem.flow]:
+        return ()
+    return (
+        f"data of this size turn the rotations at a rate of up to {rate:.1g}, and up to s_end the run may take about "
+        f"{steps:.1g} steps; scale points and labels down, or give a smaller s_end",
+    )
 
 
 def _separated(experiment: Experiment, problem: Problem, clusters: Clusters) -> tuple[str, ...]:
@@ -57,12 +98,8 @@ def _collapsed(problem: Problem, clusters: Clusters) -> tuple[str, ...]:
         + max(float(np.abs(points).max()) for points in clusters.points)
     )
     with np.errstate(over="ignore", invalid="ignore"):
-        off = [
-            cluster
-            for cluster, points in enumerate(clusters.points)
-            if not np.abs(composed(problem.R0, problem.beta0, points) + problem.beta0[cluster]).max()
-            <= _THERE * size
-        ]
+        distance = np.abs(composed(problem.R0, problem.beta0, problem.x) + problem.beta0[problem.cluster])
+        off = np.unique(problem.cluster[~(distance.max(axis=1) <= _THERE * size)]).tolist()
     if not off:
         return ()
     which = ", ".join(clusters.called(cluster) for cluster in off[:_SPELT_OUT]) + (
@@ -75,7 +112,7 @@ def _collapsed(problem: Problem, clusters: Clusters) -> tuple[str, ...]:
 
 
 def _clustered(problem: Problem) -> tuple[str, ...]:
-    counts = [outside(R, beta, problem.x) for R, beta in zip(problem.R0, problem.beta0, strict=True)]
+    counts = [int(outside(R, beta, problem.x).sum()) for R, beta in zip(problem.R0, problem.beta0, strict=True)]
     if not any(counts):
         return ()
     layer = int(np.argmax(counts))

@@ -10,7 +10,7 @@ import numpy as np
 from truncflow_cli.config.clusterschema import LabelledTable
 from truncflow_cli.config.csvtable import Table, as_number, is_missing, read_csv
 from truncflow_cli.config.datafile import readable, reading
-from truncflow_cli.config.faults import Fault, listed, shown, suggestion
+from truncflow_cli.config.faults import Fault, listed, one_line, shown, suggestion
 from truncflow_cli.model.problem import Array
 
 _NOT_CSV = (".npy", ".npz", ".h5", ".hdf5", ".xlsx", ".xls", ".parquet", ".json", ".gz", ".zip")
@@ -53,9 +53,11 @@ def read_table(setting: LabelledTable, base_dir: Path) -> LabelledPoints:
     x = np.stack([_feature(table, column, path.name, label) for column in columns], axis=1)
     x, notes, warnings = _transformed(x, setting, [table.column_name(column) for column in columns])
     distinct = _sorted_classes(set(classes))
-    labels = np.array(classes, dtype=object)
-    points = tuple(np.ascontiguousarray(x[labels == name]) for name in distinct)
-    return LabelledPoints(points, tuple(distinct), notes, warnings)
+    index = {name: number for number, name in enumerate(distinct)}
+    cluster = np.array([index[name] for name in classes])
+    in_order = x[np.argsort(cluster, kind="stable")]
+    points = tuple(np.split(in_order, np.cumsum(np.bincount(cluster))[:-1]))
+    return LabelledPoints(points, tuple(map(one_line, distinct)), notes, warnings)
 
 
 def _with_header(path: Path, setting: LabelledTable) -> Table:

@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from truncflow_cli.flows.kernels.pace import Pace
 from truncflow_cli.model.problem import Array, IntArray
+from truncflow_cli.model.state import Saved, State
 
 #: (kind, layer, point, coordinate, cluster, side) of an event; the time is known to the caller.
 EventRow = tuple[int, int, int, int, int, int]
@@ -45,6 +46,10 @@ class Series(Protocol):
 
         "energy" takes the place of "energy_balance": the dissipated integral so far, shape (T,).
         """
+        ...
+
+    def state(self) -> State:
+        """Return what ``PiecewiseFlow.restored_series`` makes the same series from."""
         ...
 
 
@@ -129,6 +134,10 @@ class PiecewiseFlow(Protocol):
         """Return the current series for dense output (it stays valid when the flow moves on)."""
         ...
 
+    def standing(self) -> Series:
+        """Return the present state as a series of order 0: nothing moves from here on."""
+        ...
+
     def advance(self, t: float) -> None:
         """Move the state to offset ``t`` of the current series."""
         ...
@@ -154,6 +163,35 @@ class PiecewiseFlow(Protocol):
 
     def at_rest(self) -> list[EventRow]:
         """Return the rest event's row(s) if the field is zero to rounding, else an empty list."""
+        ...
+
+    def state(self) -> State:
+        """Return what the flow goes on from between two steps, to the bit; arrays may be the flow's own.
+
+        ``counters`` are not part of it. Valid until the flow moves on.
+        """
+        ...
+
+    def aids(self) -> State:
+        """Return what has been kept for speed, and could be made anew, but not to the bit the same."""
+        ...
+
+    def restore(self, saved: Saved, aids: Saved | None) -> None:
+        """Take back what ``state`` has given, and ``aids`` unless they are to be made anew.
+
+        The flow has been made from the same problem and has not been used.
+
+        Raises:
+            UserError: it does not fit the problem.
+        """
+        ...
+
+    def restored_series(self, saved: Saved) -> Series:
+        """Return a series of this flow from what its ``state`` has given.
+
+        Raises:
+            UserError: it does not fit the problem.
+        """
         ...
 
 

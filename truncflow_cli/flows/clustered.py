@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from truncflow_cli.errors import RunFailed
 from truncflow_cli.model.chunk import Chunk
 from truncflow_cli.model.events import Kind, event_log
 from truncflow_cli.model.problem import Array, Problem
+from truncflow_cli.model.state import Saved, integer
 
 #: Largest number of entries in the arrays that evaluate one chunk.
 CHUNK_ENTRIES = 1_000_000
@@ -165,7 +167,7 @@ def loss_by_cluster(modes: Modes, W: Array) -> Array:
     return losses
 
 
-def solve_clustered(problem: Problem) -> Iterator[Chunk]:
+def solve_clustered(problem: Problem, saved: Saved | None = None) -> Iterator[Chunk]:
     """Solve (9.7) in closed form at the times to save, whatever they are.
 
     The loss is evaluated from W and the points' factors, the dissipation from the modes: "energy_balance"
@@ -173,6 +175,7 @@ def solve_clustered(problem: Problem) -> Iterator[Chunk]:
 
     Args:
         problem: x (N, Q), cluster (N,), y (C, Q), W0 (Q, Q), point_weights.
+        saved: the state of an earlier chunk, to go on from there.
 
     Yields:
         Samples "s", "W" (T, Q, Q), "loss", "loss_cluster" (T, C) and "energy_balance"; the event `rest` if
@@ -184,9 +187,10 @@ def solve_clustered(problem: Problem) -> Iterator[Chunk]:
     form = modes(problem)
     loss0 = loss_by_cluster(form, problem.W0[None]).sum()
     moves = np.any(slope(problem, problem.W0))
-    events = [] if moves else [(0.0, int(Kind.REST), -1, -1, -1, -1, -1)]
+    done = saved.integer("saved", (1, problem.s_save.size + 1)) if saved is not None else 0
+    events = [] if moves or done else [(0.0, int(Kind.REST), -1, -1, -1, -1, -1)]
     size = max(1, CHUNK_ENTRIES // max(form.factors.size, problem.dim**2))
-    for first in range(0, problem.s_save.size, size):
+    for first in range(done, problem.s_save.size, size):
         s = problem.s_save[first : first + size]
         W = W_at(form, s)
         loss_cluster = loss_by_cluster(form, W)
@@ -198,5 +202,7 @@ def solve_clustered(problem: Problem) -> Iterator[Chunk]:
             "loss_cluster": loss_cluster,
             "energy_balance": loss0 - loss - dissipated(form, s),
         }
-        yield Chunk(float(s[-1]), samples, event_log(events), {"evaluations": first + s.size})
+        state = {"saved": integer(first + s.size)}
+        counters = {"evaluations": first + s.size}
+        yield Chunk(float(s[-1]), samples, event_log(events), counters, state=partial(dict, state))
         events = []

@@ -12,7 +12,7 @@ for each cluster, hypothesis (8.1) is watched: the instant at which cluster ℓ 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,9 +22,13 @@ from truncflow_cli.flows.collapsed_step import Path, State, steps
 from truncflow_cli.model.chunk import Chunk
 from truncflow_cli.model.events import Kind, event_log
 from truncflow_cli.model.problem import Array, Problem
+from truncflow_cli.model.state import Saved, counts, number, under
+from truncflow_cli.model.state import State as SavedState
 
 #: Entries of B that one chunk has samples of, which bounds the memory of the step's evaluation too.
 CHUNK_ENTRIES = 30_000
+#: What is counted.
+COUNTERS = ("steps", "sweeps", "events")
 
 
 @dataclass(frozen=True)
@@ -34,14 +38,69 @@ class Piece:
     Attributes:
         stop: flow time at its end.
         at: the solution at times in it.
+        end: the state at its end.
+        h: size of the step that comes next; NaN if that is up to the rates.
         rows: its events.
         sweeps: fixed-point sweeps it took.
     """
 
     stop: float
     at: Callable[[Array], Path]
+    end: State
+    h: float
     rows: list[Row] = field(default_factory=list)
     sweeps: int = 0
+
+
+@dataclass(frozen=True)
+class Place:
+    """How far a run is: at the start of a piece, so many of whose chunks have been handed out.
+
+    Attributes:
+        state: the state there.
+        h: size of the step to come, as in ``Piece``.
+        begun: whether the instant s = 0 has passed.
+        stopped: whether the run has ended before ``s_end``.
+        saved: saved times that lie before.
+        counters: work done and events met before.
+        chunks: chunks of the piece that have been handed out.
+    """
+
+    state: State
+    h: float
+    begun: bool
+    stopped: bool
+    saved: int
+    counters: dict[str, int]
+    chunks: int = 0
+
+    def saved_state(self) -> SavedState:
+        """Return it as what a run goes on from."""
+        state = self.state
+        return {
+            "s": number(state.s),
+            "B": state.B,
+            "W": state.W,
+            "E": state.E,
+            "dissipated": number(state.dissipated),
+            "h": number(self.h),
+            "place": np.array([self.begun, self.stopped, self.saved, self.chunks], dtype=np.int64),
+            **under("counters", counts(self.counters)),
+        }
+
+
+def restored(problem: Problem, saved: Saved) -> Place:
+    """Return the place that ``saved_state`` has given.
+
+    Raises:
+        UserError: it does not fit the problem.
+    """
+    dim, n_clusters = problem.dim, problem.n_clusters
+    B, W, E = (saved.array(name, "f8", (dim, dim if name == "W" else n_clusters)) for name in ("B", "W", "E"))
+    begun, stopped, taken, chunks = saved.array("place", "i8", (4,), (0, problem.s_save.size + 2)).tolist()
+    counters = {name: saved.part("counters").integer(name) for name in COUNTERS}
+    state = State(saved.number("s"), B, W, E, saved.number("dissipated"))
+    return Place(state, saved.number("h"), bool(begun), bool(stopped), taken, counters, chunks)
 
 
 def slopes(B: Array, W: Array, Y: Array) -> tuple[Array, Array]:
@@ -61,12 +120,16 @@ def invariant(B: Array, W: Array) -> Array:
     return result
 
 
-def solve_collapsed(problem: Problem) -> Iterator[Chunk]:
+def solve_collapsed(
+    problem: Problem, saved: Saved | None = None, due: Callable[[], bool] = lambda: False
+) -> Iterator[Chunk]:
     """Solve (8.6), (8.7) from B(0) = ``beta0``ᵀ and W(0) = ``W0``.
 
     Args:
         problem: y (C, Q), beta0 (C, Q), W0 (Q, Q); x, cluster and R0 to watch (8.1) with, or an x without
             rows. ``on_separation_lost: stop`` ends the run at the first `uncollapse`.
+        saved: the state of an earlier chunk, to go on from there.
+        due: asked after each step whether a chunk is wanted at once.
 
     Yields:
         Samples "s", "B" (T, Q, C), "W" (T, Q, Q), "loss", "loss_cluster" (T, C) and "energy_balance", and the
@@ -75,27 +138,30 @@ def solve_collapsed(problem: Problem) -> Iterator[Chunk]:
     Raises:
         RunFailed: the start overflows, there are too many events or no step size works.
     """
-    settings, s_save, saved = problem.settings, problem.s_save, 0
+    settings, s_save = problem.settings, problem.s_save
     start = initial_state(problem)
-    counters = {"steps": 0, "sweeps": 0, "events": 0}
-    for piece in pieces(problem, start):
+    place = Place(start, np.nan, False, False, 0, dict.fromkeys(COUNTERS, 0))
+    if saved is not None:
+        place = restored(problem, saved)
+    for piece in () if place.stopped else pieces(problem, start, place):
         lost = [row[0] for row in piece.rows if row[1] == Kind.UNCOLLAPSE]
         stopped = bool(lost) and settings.on_separation_lost == "stop"
         stop = lost[0] if stopped else piece.stop
         rows = [row for row in piece.rows if row[0] <= stop]
-        times = s_save[saved : np.searchsorted(s_save, stop, side="right")]
-        saved += times.size
-        if stopped and s_save[saved - 1] < stop:
+        times = s_save[place.saved : np.searchsorted(s_save, stop, side="right")]
+        taken = place.saved + times.size
+        if stopped and s_save[taken - 1] < stop:
             times = np.append(times, stop)
-        counters["steps"] += 1 if piece.sweeps else 0
-        counters["sweeps"] += piece.sweeps
-        counters["events"] += len(rows)
-        if times.size or rows:
-            yield from chunks(piece, times, stop, rows, start, counters)
+        done = (1 if piece.sweeps else 0, piece.sweeps, len(rows))
+        counters = {name: place.counters[name] + n for name, n in zip(COUNTERS, done, strict=True)}
+        after = Place(piece.end, piece.h, True, stopped, taken, counters)
+        if times.size or rows or due():
+            yield from chunks(piece, times, stop, rows, start, (place, after))
         if counters["events"] > settings.max_events:
             raise RunFailed(f"more than max_events = {settings.max_events} events by s = {stop:.6g}", stop)
         if stopped:
             return
+        place = after
 
 
 def initial_state(problem: Problem) -> State:
@@ -113,8 +179,8 @@ def initial_state(problem: Problem) -> State:
     return State(0.0, B, W, E, 0.0)
 
 
-def pieces(problem: Problem, start: State) -> Iterator[Piece]:
-    """Yield the whole run: the instant s = 0, then its steps, or one piece if nothing moves."""
+def pieces(problem: Problem, start: State, place: Place) -> Iterator[Piece]:
+    """Yield the run from ``place`` on: the instant s = 0, then its steps, or one piece if nothing moves."""
 
     def still(s: Array) -> Path:
         n = s.size
@@ -123,25 +189,38 @@ def pieces(problem: Problem, start: State) -> Iterator[Piece]:
 
     watched = watch(problem.x, problem.cluster, problem.R0, problem.n_clusters)
     moves = any(np.any(slope) for slope in slopes(start.B, start.W, problem.y.T))
-    rest: list[Row] = [] if moves else [(0.0, Kind.REST, -1, -1, -1, -1, -1)]
     s_end = problem.settings.s_end
-    yield Piece(0.0, still, rest + watched.initial_events(start.B))
+    if not place.begun:
+        rest: list[Row] = [] if moves else [(0.0, Kind.REST, -1, -1, -1, -1, -1)]
+        yield Piece(0.0, still, start, np.nan, rest + watched.initial_events(start.B))
     if not moves:
-        yield Piece(s_end, still)
+        if place.state.s < s_end:
+            yield Piece(s_end, still, replace(start, s=s_end), np.nan)
         return
-    for step in steps(start, problem.y.T, s_end, problem.settings.rtol):
-        yield Piece(step.stop, step.at, watched.events(step), step.sweeps)
+    h = None if np.isnan(place.h) else place.h
+    loss0 = 0.5 * float(np.sum(start.E**2))
+    for step, end, following in steps(place.state, problem.y.T, s_end, problem.settings.rtol, loss0, h):
+        yield Piece(step.stop, step.at, end, following, watched.events(step), step.sweeps)
 
 
 def chunks(
-    piece: Piece, times: Array, stop: float, rows: list[Row], start: State, counters: dict[str, int]
+    piece: Piece, times: Array, stop: float, rows: list[Row], start: State, places: tuple[Place, Place]
 ) -> Iterator[Chunk]:
-    """Yield the samples at ``times`` (T,) and the events ``rows``, in bounded chunks that end at ``stop``."""
+    """Yield the samples at ``times`` (T,) and the events ``rows``, in bounded chunks that end at ``stop``.
+
+    ``places`` are those before and after the piece; what has been handed out at the first is left out.
+    """
+    before, after = places
     size = max(1, CHUNK_ENTRIES // start.B.size)
     loss0 = 0.5 * np.sum(start.E**2)
-    for first in range(0, max(times.size, 1), size):
+    blocks = range(0, max(times.size, 1), size)
+    for number_of, first in enumerate(blocks, start=1):
         block = times[first : first + size]
-        upto = stop if first + size >= times.size else float(block[-1])
+        last = number_of == len(blocks)
+        upto = stop if last else float(block[-1])
+        due, rows = [row for row in rows if row[0] <= upto], [row for row in rows if row[0] > upto]
+        if number_of <= before.chunks:
+            continue
         path = piece.at(block)
         loss_cluster = 0.5 * np.sum(path.E**2, axis=1)
         total = loss_cluster.sum(axis=1)
@@ -153,5 +232,5 @@ def chunks(
             "loss_cluster": loss_cluster,
             "energy_balance": loss0 - total - path.dissipated,
         }
-        due, rows = [row for row in rows if row[0] <= upto], [row for row in rows if row[0] > upto]
-        yield Chunk(upto, samples, event_log(due), dict(counters))
+        place = after if last else replace(before, chunks=number_of)
+        yield Chunk(upto, samples, event_log(due), dict(after.counters), state=place.saved_state)

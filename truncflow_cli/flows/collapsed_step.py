@@ -180,7 +180,9 @@ class Step:
         return dB, dW, np.where(np.abs(difference) <= frame.rounding, E, E + difference)
 
 
-def steps(state: State, Y: Array, s_end: float, rtol: float) -> Iterator[Step]:
+def steps(
+    state: State, Y: Array, s_end: float, rtol: float, loss0: float, h: float | None = None
+) -> Iterator[tuple[Step, State, float]]:
     """Yield the steps that take the flow from ``state``, which is not at rest, to ``s_end``.
 
     The error of a step is held below rtol times the largest entry of B and W, in E below rtol times that of
@@ -192,14 +194,19 @@ def steps(state: State, Y: Array, s_end: float, rtol: float) -> Iterator[Step]:
         Y: (Q, C) labels as columns.
         s_end: where to end.
         rtol: relative tolerance.
+        loss0: the loss at s = 0.
+        h: size of the first step; by default what the rates at ``state`` suggest.
+
+    Yields:
+        Each step, the state at its end, and the size that the next one is to have.
 
     Raises:
         RunFailed: no step size works, because the state overflows or its rates do.
     """
     tolerance = max(rtol, 10.0 * EPS)
-    loss0 = 0.5 * float(np.sum(state.E**2))
     frame = frame_of(state, Y)
-    h = 0.5 / (float(frame.rates.max()) + float(np.linalg.norm(state.E, 2)))
+    if h is None:
+        h = 0.5 / (float(frame.rates.max()) + float(np.linalg.norm(state.E, 2)))
     while state.s < s_end:
         stop = min(state.s + h, s_end)
         if not stop > state.s * (1.0 + 8.0 * EPS):
@@ -212,10 +219,10 @@ def steps(state: State, Y: Array, s_end: float, rtol: float) -> Iterator[Step]:
             continue
         h = step.h * resize(step.error, tolerance)
         if step.error <= tolerance:
-            yield step
             state = step.end()
-            frame = frame_of(state, Y)
             h = min(h, MAX_REACH / max(float(np.linalg.norm(state.E, 2)), TINY))
+            yield step, state, h
+            frame = frame_of(state, Y)
 
 
 def frame_of(state: State, Y: Array) -> Frame:

@@ -21,6 +21,7 @@ from truncflow_cli.flows.layer_data import LayerData
 from truncflow_cli.flows.layer_events import LayerLog
 from truncflow_cli.flows.layer_series import cluster_loss
 from truncflow_cli.model.problem import Array, IntArray
+from truncflow_cli.model.state import State
 
 #: Rounding error of a coordinate, in units of |x| + |b|: points this close to b at the start lie on it.
 NOISE = 32 * np.finfo(np.float64).eps
@@ -173,6 +174,10 @@ class FrozenLayer:
         if resting:
             rows += [(rest, event) for event in log.rest()]
         return sorted(rows, key=lambda event: event[0])
+
+    def state(self) -> State:
+        """See ``flows.base.Series.state``: nothing, the problem says it all."""
+        return {}
 
     def sample(self, s: Array) -> dict[str, Array]:
         """Return the trajectory's arrays at times s (T,), as ``flows.base.Series.sample`` does."""

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from truncflow_cli.flows.base import Change, Counters, EventRow, LocalField, Surfaces
 from truncflow_cli.flows.general_data import GeneralData
 from truncflow_cli.flows.general_descent import Descent, plain_descent
 from truncflow_cli.flows.general_events import NetworkLog
-from truncflow_cli.flows.general_series import GeneralSeries
+from truncflow_cli.flows.general_groups import Group, Key, common_side, grouped, several_layers
+from truncflow_cli.flows.general_series import GeneralSeries, restored_series
+from truncflow_cli.flows.general_state import pins_state, restored_pins
 from truncflow_cli.flows.kernels import general as kernels
 from truncflow_cli.flows.kernels.polynomial import first_exit
 from truncflow_cli.flows.kernels.separated import PINNED, TRUNCATED, UNTRUNCATED, orthonormalise
+from truncflow_cli.flows.layer_state import pattern_state, restore_pattern
 from truncflow_cli.model.network import adjoint, forward_pass, tangent, velocity
 from truncflow_cli.model.problem import Array, IntArray
-
-#: Surface (row of the data, layer, coordinate), and the surfaces of points that coincide there.
-Key = tuple[int, int, int]
-Group = tuple[Key, ...]
+from truncflow_cli.model.state import Saved, State, number, under
 
 #: Newton steps to hold pinned coordinates still, and the speed (relative to the field) at which they do.
 MAX_HOLD = 8
@@ -79,18 +77,6 @@ class GeneralFlow:
         return np.asarray(self.pattern[:, layer] == UNTRUNCATED)
 
     # -- the field ---------------------------------------------------------------------------------------------
-
-    def _groups(self, keys: Iterable[Key], pattern: Array) -> list[Group]:
-        """Put surfaces together that are one and the same: those of points which an earlier layer has made coincide.
-
-        Points that are truncated in all coordinates of a layer leave it at −β^(ℓ), and share all later surfaces.
-        """
-        groups: dict[tuple[int, ...], list[Key]] = {}
-        for i, layer, r in sorted(keys):
-            closed = np.flatnonzero((pattern[i, :layer] == TRUNCATED).all(axis=1))
-            merged = int(closed[-1]) if closed.size else -1 - i
-            groups.setdefault((layer, r, merged), []).append((i, layer, r))
-        return [tuple(members) for members in groups.values()]
 
     def _weights(self, groups: list[Group], weight: Array) -> Array:
         """Return h (n, L, Q): the pattern, with ``weight`` (m,) on the groups' surfaces."""
@@ -218,11 +204,16 @@ class GeneralFlow:
     def series(self) -> GeneralSeries:
         """See ``PiecewiseFlow.series``."""
         n = self._order + 1
+        return self._series(self._Rs[:n].copy(), self._bs[:n].copy(), self._energies[:n].copy())
+
+    def standing(self) -> GeneralSeries:
+        """See ``PiecewiseFlow.standing``."""
+        return self._series(self.R[None].copy(), self.b[None].copy(), np.array([self.energy]))
+
+    def _series(self, R: Array, b: Array, energy: Array) -> GeneralSeries:
         fraction = self.data.multiplicity @ (self.pattern != UNTRUNCATED).reshape(self.pattern.shape[0], -1)
         fraction = fraction.reshape(self.b.shape) / self.data.multiplicity.sum()
-        return GeneralSeries(
-            self.data, self._Rs[:n].copy(), self._bs[:n].copy(), self._energies[:n].copy(), fraction
-        )
+        return GeneralSeries(self.data, R, b, energy, fraction)
 
     def advance(self, t: float) -> None:
         """See ``PiecewiseFlow.advance``."""
@@ -231,6 +222,37 @@ class GeneralFlow:
         )
         for pin in range(len(self.pins)):
             self.pin_weight[pin] = np.polynomial.polynomial.polyval(t, self._lams[: self._order, pin])
+
+    # -- going on later ----------------------------------------------------------------------------------------
+
+    def state(self) -> State:
+        """See ``PiecewiseFlow.state``."""
+        pins = under("pins", pins_state(self.pins, self.pin_weight))
+        return {
+            "R": self.R,
+            "b": self.b,
+            "energy": number(self.energy),
+            **pattern_state(self.pattern),
+            **pins,
+        }
+
+    def aids(self) -> State:
+        """See ``PiecewiseFlow.aids``: there are none."""
+        return {}
+
+    def restore(self, saved: Saved, aids: Saved | None) -> None:
+        """See ``PiecewiseFlow.restore``."""
+        self.R[:] = saved.array("R", "f8", self.R.shape)
+        self.b[:] = saved.array("b", "f8", self.b.shape)
+        self.energy = saved.number("energy")
+        restore_pattern(self.pattern, saved)
+        self._pin(*restored_pins(self.pattern.shape, saved.part("pins")))
+        self.pattern[self._pin_of >= 0] = PINNED
+        self.log = NetworkLog(self.data, self.pattern)
+
+    def restored_series(self, saved: Saved) -> GeneralSeries:
+        """See ``PiecewiseFlow.restored_series``."""
+        return restored_series(self.data, self.b.shape[0], saved)
 
     # -- events ------------------------------------------------------------------------------------------------
 
@@ -253,7 +275,7 @@ class GeneralFlow:
         pinned = {
             key: w for members, w in zip(self.pins, self.pin_weight.tolist(), strict=True) for key in members
         }
-        chosen = self._groups({*near, *pinned, *leaving}, self.pattern)
+        chosen = grouped({*near, *pinned, *leaving}, self.pattern)
         return self._describe(chosen, pinned, self.pattern, leaving)
 
     def _describe(
@@ -265,11 +287,11 @@ class GeneralFlow:
             for members in chosen
         ]
         return Surfaces(
-            side=np.array([_common_side(members, pattern) for members in chosen], dtype=np.int64),
+            side=np.array([common_side(members, pattern) for members in chosen], dtype=np.int64),
             weight=np.array(weight, dtype=np.float64),
             leaving=np.array([not leaving.isdisjoint(members) for members in chosen], dtype=np.int64),
             field=lambda about: self._local(chosen, about)[0],
-            descend=(lambda: self._descend(chosen)) if _several_layers(chosen) else None,
+            descend=(lambda: self._descend(chosen)) if several_layers(chosen) else None,
         )
 
     def _descend(self, chosen: list[Group]) -> IntArray:
@@ -291,7 +313,7 @@ class GeneralFlow:
             *(index.tolist() for index in np.nonzero(np.abs(z) <= 2 * self.noise[:, None, None])), strict=True
         )
         pinned = [key for members in self.pins for key in members]
-        chosen = self._groups({*near, *pinned}, self.pattern)
+        chosen = grouped({*near, *pinned}, self.pattern)
         end = self._plain_descent(chosen)
         self.R, self.b = end.R, end.b
         self.energy += end.energy
@@ -303,12 +325,12 @@ class GeneralFlow:
             np.where(end.sides == 2, (end.z > 0.0).astype(np.int64), end.sides), np.zeros(len(chosen))
         )
         close = [key for members, side in zip(chosen, end.sides, strict=True) if side == 2 for key in members]
-        return end.elapsed, rows, self._describe(self._groups(close, self.pattern), {}, self.pattern, set())
+        return end.elapsed, rows, self._describe(grouped(close, self.pattern), {}, self.pattern, set())
 
     def regroup(self, side: IntArray, weight: Array) -> Surfaces | None:
         """See ``PiecewiseFlow.regroup``: points come to coincide, or part, as an earlier layer's surface is settled."""
         pattern, pinned = self._settled(side, weight)
-        chosen = self._groups([key for members in self._chosen for key in members], pattern)
+        chosen = grouped([key for members in self._chosen for key in members], pattern)
         if chosen == self._chosen:
             return None
         return self._describe(chosen, pinned, pattern, set())
@@ -333,13 +355,17 @@ class GeneralFlow:
             self.pattern[key] = pattern[key]
             events += self.log.passage(key, before, int(pattern[key]))
         events += self.log.collapses()
+        groups = grouped(pinned, self.pattern)
+        self._pin(groups, np.array([np.mean([pinned[key] for key in members]) for members in groups]))
+        return events
+
+    def _pin(self, groups: list[Group], weight: Array) -> None:
+        """Pin these surfaces, and no others, with these weights."""
+        self.pins, self.pin_weight = groups, weight
         self._pin_of[:] = -1
-        self.pins = self._groups(pinned, self.pattern)
-        self.pin_weight = np.array([np.mean([pinned[key] for key in members]) for members in self.pins])
-        for index, members in enumerate(self.pins):
+        for index, members in enumerate(groups):
             for key in members:
                 self._pin_of[key] = index
-        return events
 
     def at_rest(self) -> list[EventRow]:
         """See ``PiecewiseFlow.at_rest``."""
@@ -352,18 +378,6 @@ class GeneralFlow:
         if np.abs(c).max() > 8 * eps * size or np.abs(Om).max() > 32 * eps * size**2:
             return []
         return self.log.rest()
-
-
-def _several_layers(chosen: list[Group]) -> bool:
-    """Return whether one point lies on chosen surfaces of more than one layer."""
-    layers: dict[int, int] = {}
-    return any(layers.setdefault(i, layer) != layer for members in chosen for i, layer, _ in members)
-
-
-def _common_side(members: Group, pattern: Array) -> int:
-    """Return the side that all members are on; they are held where they differ."""
-    sides = {int(pattern[key]) for key in members}
-    return sides.pop() if len(sides) == 1 else PINNED
 
 
 def split_tangent(vectors: Array, layers: int, dim: int) -> tuple[Array, Array]:

@@ -10,6 +10,7 @@ from truncflow_cli.flows.general_data import GeneralData
 from truncflow_cli.flows.kernels.general import evaluate_state
 from truncflow_cli.model.network import forward_pass
 from truncflow_cli.model.problem import Array
+from truncflow_cli.model.state import Saved, State
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,15 @@ class GeneralSeries:
     energy: Array
     truncated_fraction: Array
 
+    def state(self) -> State:
+        """See ``flows.base.Series.state``."""
+        return {
+            "R": self.R,
+            "b": self.b,
+            "energy": self.energy,
+            "truncated_fraction": self.truncated_fraction,
+        }
+
     def sample(self, t: Array) -> dict[str, Array]:
         """See ``flows.base.Series.sample``."""
         layers, dim = self.b.shape[1:]
@@ -43,6 +53,19 @@ class GeneralSeries:
             loss[k] = cluster_losses(self.data, R[k], b)
         fraction = np.broadcast_to(self.truncated_fraction, (size, layers, dim)).copy()
         return {"beta": beta, "R": R, "loss_cluster": loss, "energy": energy, "truncated_fraction": fraction}
+
+
+def restored_series(data: GeneralData, layers: int, saved: Saved) -> GeneralSeries:
+    """Return the dense output that ``GeneralSeries.state`` has given.
+
+    Raises:
+        UserError: it does not fit.
+    """
+    dim = data.x.shape[1]
+    energy = saved.array("energy", "f8", (None,))
+    n = energy.size
+    R, b = saved.array("R", "f8", (n, layers, dim, dim)), saved.array("b", "f8", (n, layers, dim))
+    return GeneralSeries(data, R, b, energy, saved.array("truncated_fraction", "f8", (layers, dim)))
 
 
 def cluster_losses(data: GeneralData, R: Array, b: Array) -> Array:

@@ -10,6 +10,7 @@ from truncflow_cli.flows.kernels.forward import forward_loss
 from truncflow_cli.flows.kernels.separated import evaluate_state
 from truncflow_cli.flows.layer_data import LayerData
 from truncflow_cli.model.problem import Array
+from truncflow_cli.model.state import State
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,15 @@ class LayerSeries:
     b: Array
     energy: Array
     truncated_fraction: Array
+
+    def state(self) -> State:
+        """See ``flows.base.Series.state``."""
+        return {
+            "R": self.R,
+            "b": self.b,
+            "energy": self.energy,
+            "truncated_fraction": self.truncated_fraction,
+        }
 
     def sample(self, t: Array) -> dict[str, Array]:
         """See ``flows.base.Series.sample``; layer and cluster axes have length 1."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from truncflow_cli.flows import layer_state
 from truncflow_cli.flows.base import Ahead, Change, Counters, EventRow, LocalField, Surfaces
 from truncflow_cli.flows.kernels import ahead as loop
 from truncflow_cli.flows.kernels import crossings, nearby, shapes
@@ -17,6 +18,7 @@ from truncflow_cli.flows.layer_events import LayerLog
 from truncflow_cli.flows.layer_series import LayerSeries
 from truncflow_cli.model.moments import field
 from truncflow_cli.model.problem import Array, IntArray
+from truncflow_cli.model.state import Saved, State
 
 #: Highest order of the series. Beyond it, a shorter step costs less than a longer series.
 MAX_ORDER = 24
@@ -258,11 +260,11 @@ class LayerFlow:
         if counts[loop.UNUSUAL] == 0:
             start, series = float(clock[loop.BEFORE]), self._series(self._state.untruncated)
         else:
-            start, series = reached.s, self._standing()
+            start, series = reached.s, self.standing()
         return Ahead(reached, start, series, self._passed_events(int(counts[loop.EVENTS])))
 
-    def _standing(self) -> LayerSeries:
-        """Return the present state as a series of order 0."""
+    def standing(self) -> LayerSeries:
+        """See ``PiecewiseFlow.standing``."""
         fraction = 1.0 - self._moments.m[:, -1] / self.data.total
         return LayerSeries(
             self.data, self.R[None].copy(), self.b[None].copy(), np.array([self.energy]), fraction
@@ -280,6 +282,29 @@ class LayerFlow:
                 rows = log.own(i, r, UNTRUNCATED + TRUNCATED - side, side) + log.collapse(i, r)
             events += [(s, row) for row in rows]
         return events
+
+    # -- going on later ----------------------------------------------------------------------------------------
+
+    def state(self) -> State:
+        """See ``PiecewiseFlow.state``."""
+        pins = layer_state.Pinned(self.pin_point, self.pin_row, self.pin_weight)
+        return layer_state.state(self._state, self.energy, self.pattern, self._moments, pins)
+
+    def aids(self) -> State:
+        """See ``PiecewiseFlow.aids``."""
+        return layer_state.near_state(self._near)
+
+    def restore(self, saved: Saved, aids: Saved | None) -> None:
+        """See ``PiecewiseFlow.restore``."""
+        self.energy, pins = layer_state.restore(saved, self._state, self._points, self._moments)
+        self._hold(*pins)
+        self.log = LayerLog(self.data, self.pattern)
+        if aids is not None:
+            self._near = layer_state.restored_near(self.data, aids)
+
+    def restored_series(self, saved: Saved) -> LayerSeries:
+        """See ``PiecewiseFlow.restored_series``."""
+        return layer_state.restored_series(self.data, saved)
 
     # -- events ------------------------------------------------------------------------------------------------
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 
-from truncflow_cli.flows.base import Counters
+from truncflow_cli.flows.base import Counters, Series
 from truncflow_cli.flows.frozen import FrozenLayer
-from truncflow_cli.integrate.solver import Piece
+from truncflow_cli.integrate.solver import Piece, restore_counters
+from truncflow_cli.model.state import Saved, State, counts, number, under
 
 
 class ClosedForm:
@@ -31,3 +34,18 @@ class ClosedForm:
         self.counters.steps += 1
         self.counters.roots += len(self._events)
         return Piece(0.0, self._s_end, self._layer, [event for event in self._events if event[0] > 0.0])
+
+    def state(self) -> State:
+        """See ``solver.Solver.state``."""
+        return {"s": number(self.s), **under("counters", counts(asdict(self.counters)))}
+
+    def restore(self, saved: Saved) -> None:
+        """See ``solver.Solver.restore``; everything else is computed anew, to the same bits."""
+        self.s = saved.number("s")
+        self.finished = self.s >= self._s_end
+        self._events = [event for event in self._layer.events(self._s_end) if not 0.0 < event[0] <= self.s]
+        restore_counters(self.counters, saved.part("counters"))
+
+    def restored_series(self, saved: Saved) -> Series:
+        """Return the whole run."""
+        return self._layer

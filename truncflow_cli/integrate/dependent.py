@@ -9,12 +9,12 @@ left, those whose λ is forced to an edge leave.
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import null_space
+from scipy.linalg import qr, solve_triangular
 from scipy.optimize import linprog
 
 from truncflow_cli.model.problem import Array, IntArray
 
-#: Singular values below this, relative to the largest, mean dependent normals.
+#: A normal that is this near to the span of others, relative to its length, depends on them.
 RANK = 1e-9
 #: Room between λ and the edges of the box below which there is none.
 NO_ROOM = 1e-10
@@ -30,7 +30,7 @@ def spread(directions: Array, weight: Array) -> tuple[IntArray, Array, Array] | 
     to an edge of the box.
     """
     size = np.linalg.norm(directions, axis=1)
-    kernel = null_space((directions / size[:, None]).T, rcond=RANK)
+    kernel = _kernel((directions / size[:, None]).T)
     if kernel.shape[1] == 0:
         return None
     kernel = kernel / size[:, None] * size.max()
@@ -48,6 +48,20 @@ def spread(directions: Array, weight: Array) -> tuple[IntArray, Array, Array] | 
     spread_weight = weight.copy()
     spread_weight[which] = np.clip(start + moves @ step, 0.0, 1.0)
     return which, spread_weight, ~free
+
+
+def _kernel(columns: Array) -> Array:
+    """Return an orthonormal basis (m, k) of what ``columns`` (d, m) map to zero."""
+    m = columns.shape[1]
+    R, order = qr(columns, mode="r", pivoting=True, check_finite=False)
+    diagonal = np.abs(np.diagonal(R))
+    rank = int(np.count_nonzero(diagonal > RANK * diagonal.max(initial=0.0)))
+    kernel = np.zeros((m, m - rank))
+    if m > rank:
+        kernel[order[:rank]] = -solve_triangular(R[:rank, :rank], R[:rank, rank:], check_finite=False)
+        kernel[order[rank:]] = np.eye(m - rank)
+        kernel = qr(kernel, mode="economic", check_finite=False)[0]
+    return kernel
 
 
 def _centre(start: Array, moves: Array, free: Array) -> tuple[Array, float]:

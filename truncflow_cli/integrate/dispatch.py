@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from truncflow_cli.flows.clustered import solve_clustered
 from truncflow_cli.flows.collapsed import solve_collapsed
@@ -12,26 +12,33 @@ from truncflow_cli.flows.general_data import general_data
 from truncflow_cli.flows.layer_data import layer_data
 from truncflow_cli.flows.separated import LayerFlow
 from truncflow_cli.integrate.closed_form import ClosedForm
-from truncflow_cli.integrate.merge import run_layers
+from truncflow_cli.integrate.merge import never, run_layers
 from truncflow_cli.integrate.solver import Solver
 from truncflow_cli.integrate.switch import run_switching
 from truncflow_cli.model.chunk import Chunk
 from truncflow_cli.model.problem import Problem
+from truncflow_cli.model.state import Saved, State
 
 
-def solve_flow(problem: Problem) -> Iterator[Chunk]:
+def solve_flow(
+    problem: Problem, resume: State | None = None, due: Callable[[], bool] = never
+) -> Iterator[Chunk]:
     """See ``integrate.solve``."""
+    saved = None if resume is None else Saved(resume)
     if problem.flow == "collapsed":
-        return solve_collapsed(problem)
+        return solve_collapsed(problem, saved, due)
     if problem.flow == "clustered":
-        return solve_clustered(problem)
+        return solve_clustered(problem, saved)
     if problem.flow == "general":
-        return run_layers(problem, [general_solver(problem)])
+        return run_layers(problem, [general_solver(problem)], saved, due)
     make = frozen_solver if problem.settings.freeze_rotation else layer_solver
-    layers = [make(problem, layer) for layer in range(problem.n_layers)]
+
+    def layers() -> list[Solver | ClosedForm]:
+        return [make(problem, layer) for layer in range(problem.n_layers)]
+
     if problem.settings.on_separation_lost == "switch":
-        return run_switching(problem, layers, general_solver)
-    return run_layers(problem, layers)
+        return run_switching(problem, layers, general_solver, saved, due)
+    return run_layers(problem, layers(), saved, due)
 
 
 def frozen_solver(problem: Problem, layer: int) -> ClosedForm:

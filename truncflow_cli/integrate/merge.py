@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from truncflow_cli.integrate.solver import Piece, Solver, TimedRow
 from truncflow_cli.model.chunk import Chunk
 from truncflow_cli.model.events import EventLog, Kind, event_log
 from truncflow_cli.model.problem import Array, Problem
+from truncflow_cli.model.state import Saved, State, integer, number, under
 
 #: A chunk is handed out when this many samples or events are ready.
 CHUNK = 256
@@ -21,17 +22,39 @@ CHUNK = 256
 BY_LAYER = ("beta", "R", "truncated_fraction", "loss_cluster")
 
 
+#: Arrays that a solver gives samples of, with their shapes but for the time.
+SampleShapes = dict[str, tuple[int, ...]]
+
+
+def sample_shapes(problem: Problem) -> SampleShapes:
+    """Return what each solver of ``problem`` gives samples of: all layers and clusters, or one of each."""
+    dim = problem.dim
+    layers, clusters = (problem.n_layers, problem.n_clusters) if problem.flow == "general" else (1, 1)
+    return {
+        "beta": (layers, dim),
+        "R": (layers, dim, dim),
+        "truncated_fraction": (layers, dim),
+        "loss_cluster": (clusters,),
+        "energy": (),
+    }
+
+
 class Lane:
     """One solver with what it has produced beyond the point that all have reached."""
 
-    def __init__(self, solver: Solver | ClosedForm, s_save: Array) -> None:
+    def __init__(
+        self, solver: Solver | ClosedForm, s_save: Array, saved: Saved | None, shapes: SampleShapes
+    ) -> None:
         self.solver = solver
         self.events: list[TimedRow] = []
         self.samples: list[dict[str, Array]] = []
-        self.piece: Piece = solver.start()
         self._s_save = s_save
         self._next = 0
-        self._take(self.piece)
+        self.piece: Piece
+        if saved is None:
+            self._take(solver.start())
+        else:
+            self._restore(saved, shapes)
 
     def step(self, *, together: bool) -> None:
         """Advance by one piece; to the next saved time in one go, unless the lanes have to stay ``together``."""
@@ -48,56 +71,153 @@ class Lane:
 
     def pop_samples(self, count: int) -> dict[str, Array]:
         """Return and forget the first ``count`` samples."""
-        joined = {name: np.concatenate([part[name] for part in self.samples]) for name in self.samples[0]}
-        self.samples = [{name: array[count:] for name, array in joined.items()}]
-        return {name: array[:count] for name, array in joined.items()}
+        whole = joined(self.samples)
+        self.samples = [{name: array[count:] for name, array in whole.items()}]
+        return {name: array[:count] for name, array in whole.items()}
+
+    def state(self, *, with_piece: bool) -> State:
+        """Return what the lane goes on from; its last piece only if it will be asked for samples again."""
+        state = {
+            **under("solver", self.solver.state()),
+            "next": integer(self._next),
+            "event_s": np.array([s for s, _ in self.events]),
+            "event_row": np.array([row for _, row in self.events], dtype=np.int64).reshape(-1, 6),
+        }
+        if self.samples:
+            state |= under("samples", joined(self.samples))
+        if with_piece:
+            state["piece"] = np.array([self.piece.s0, self.piece.s1])
+            state |= under("series", self.piece.series.state())
+        return state
+
+    def _restore(self, saved: Saved, shapes: SampleShapes) -> None:
+        self.solver.restore(saved.part("solver"))
+        self._next = saved.integer("next", (0, self._s_save.size + 1))
+        times = saved.array("event_s", "f8", (None,)).tolist()
+        rows = saved.array("event_row", "i8", (len(times), 6), (-1, 1 << 31))
+        if (rows[:, 0] >= len(Kind)).any() or (rows[:, 5] > 1).any():
+            raise saved.misfit("event_row")
+        self.events = [(s, tuple(row)) for s, row in zip(times, rows.tolist(), strict=True)]
+        samples = saved.part("samples")
+        if samples.names():
+            length = samples.array("energy", "f8", (None,)).size
+            self.samples = [
+                {name: samples.array(name, "f8", (length, *shape)) for name, shape in shapes.items()}
+            ]
+        if "piece" in saved:
+            s0, s1 = saved.array("piece", "f8", (2,)).tolist()
+            self.piece = Piece(s0, s1, self.solver.restored_series(saved.part("series")), [])
 
 
-def run_layers(problem: Problem, solvers: Sequence[Solver | ClosedForm]) -> Iterator[Chunk]:
-    """Advance the solvers together, always the one furthest behind, and yield what all of them have passed."""
-    merger = Merger(problem, solvers)
-    yield from drive(merger)
+def joined(samples: Sequence[dict[str, Array]]) -> dict[str, Array]:
+    """Put samples at consecutive times together."""
+    return {name: np.concatenate([part[name] for part in samples]) for name in samples[0]}
+
+
+def never() -> bool:
+    """Return that nobody is waiting for a chunk."""
+    return False
+
+
+def run_layers(
+    problem: Problem,
+    solvers: Sequence[Solver | ClosedForm],
+    saved: Saved | None = None,
+    due: Callable[[], bool] = never,
+) -> Iterator[Chunk]:
+    """Advance the solvers together, always the one furthest behind, and yield what all of them have passed.
+
+    Args:
+        problem: what they solve.
+        solvers: unused ones.
+        saved: the state of an earlier chunk, to go on from there.
+        due: asked after each step whether a chunk is wanted at once.
+    """
+    merger = Merger(problem, solvers, saved)
+    yield from drive(merger, due)
     yield from merger.sample_where_stopped()
 
 
-def drive(merger: Merger) -> Iterator[Chunk]:
+def drive(merger: Merger, due: Callable[[], bool] = never) -> Iterator[Chunk]:
     """Advance ``merger`` to the end of the run, or to where it is to stop, and yield what it has passed.
 
     Raises:
         RunFailed: a solver cannot go on, or there are more events than allowed.
     """
-    yield merger.chunk(0.0)
+    if not merger.begun:
+        yield merger.chunk(0.0)
     while not merger.finished:
         try:
             merger.step()
         except RunFailed as failure:
-            yield merger.chunk(merger.front)
+            yield replace(merger.chunk(merger.front), state=None)
             raise RunFailed(str(failure), merger.front) from None
-        full = merger.last_allowed_event
-        if full is not None:
-            yield merger.chunk(full)
+        overfull = merger.overfull
+        if overfull is not None:
+            full, next_one = overfull
+            sampled_until = max(full, float(np.nextafter(next_one, -np.inf)))
+            yield replace(merger.chunk(full, sampled_until=sampled_until), state=None)
             limit = merger.problem.settings.max_events
             raise RunFailed(
                 f"more than {limit} events, the last allowed at s = {full:.6g}; raise integrator.max_events to go on",
                 full,
             )
-        if merger.ready:
-            yield merger.chunk(merger.front)
-    yield merger.chunk(merger.front)
+        if not merger.finished and (merger.ready or due()):
+            yield merger.chunk(merger.front, at_end=False)
+    if not merger.ended:
+        yield merger.chunk(merger.front)
 
 
 class Merger:
-    """The lanes, and how far their common output has been handed out."""
+    """The lanes, and how far their common output has been handed out.
 
-    def __init__(self, problem: Problem, solvers: Sequence[Solver | ClosedForm]) -> None:
+    What is handed out does not depend on when: events at one instant come in the order of the lanes.
+    """
+
+    def __init__(
+        self, problem: Problem, solvers: Sequence[Solver | ClosedForm], saved: Saved | None = None
+    ) -> None:
         self.problem = problem
-        self.lanes = [Lane(solver, problem.s_save) for solver in solvers]
+        parts = [saved.part(f"lane {k}") if saved else None for k in range(len(solvers))]
+        shapes = sample_shapes(problem)
+        self.lanes = [
+            Lane(solver, problem.s_save, part, shapes) for solver, part in zip(solvers, parts, strict=True)
+        ]
+        self.begun = self.ended = self._stop_sampled = False
         self.stop_at = np.inf
-        self._sampled = 0
+        self.sampled = 0
         self.events_out = 0
         self._last_event = 0.0
         self._loss_start: float | None = None
         self._note_stop()
+        if saved is not None:
+            self._restore(saved)
+
+    def state(self) -> State:
+        """Return what ``drive`` goes on from."""
+        with_piece = self.problem.settings.on_separation_lost != "record"
+        lanes = [lane.state(with_piece=with_piece) for lane in self.lanes]
+        assert self._loss_start is not None, "the first chunk has the first sample"
+        return {
+            "sampled": integer(self.sampled),
+            "events_out": integer(self.events_out),
+            "last_event": number(self._last_event),
+            "loss_start": number(self._loss_start),
+            "stop_at": number(self.stop_at),
+            "ended": np.array([self.ended, self._stop_sampled], dtype=np.int64),
+            **{key: array for k, lane in enumerate(lanes) for key, array in under(f"lane {k}", lane).items()},
+        }
+
+    def _restore(self, saved: Saved) -> None:
+        self.sampled = saved.integer("sampled", (1, self.problem.s_save.size + 1))
+        self.events_out = saved.integer("events_out")
+        self._last_event = saved.number("last_event")
+        self._loss_start = saved.number("loss_start")
+        self.stop_at = saved.number("stop_at")
+        ended, stop_sampled = saved.array("ended", "i8", (2,)).tolist()
+        self.begun = True
+        self.ended = bool(ended) and self.finished  # not if s_end has been raised
+        self._stop_sampled = bool(stop_sampled)
 
     @property
     def front(self) -> float:
@@ -113,12 +233,12 @@ class Merger:
     def ready(self) -> bool:
         """Whether there is enough for a chunk."""
         front = self.front
-        samples = int(np.searchsorted(self.problem.s_save, front, side="right")) - self._sampled
+        samples = int(np.searchsorted(self.problem.s_save, front, side="right")) - self.sampled
         return samples >= CHUNK or sum(len(lane.events) for lane in self.lanes) >= CHUNK
 
     @property
-    def last_allowed_event(self) -> float | None:
-        """When the last event that the run may have takes place; None as long as there are no more than that."""
+    def overfull(self) -> tuple[float, float] | None:
+        """When the last event that the run may have takes place, and the one after it; None if there are no more."""
         allowed = self.problem.settings.max_events - self.events_out
         if sum(len(lane.events) for lane in self.lanes) <= allowed:
             return None
@@ -126,7 +246,8 @@ class Merger:
         times = sorted(s for lane in self.lanes for s, _ in lane.events if s <= front)
         if len(times) <= allowed:
             return None
-        return times[allowed - 1] if allowed > 0 else self._last_event
+        full = times[allowed - 1] if allowed > 0 else self._last_event
+        return full, (times[allowed] if allowed >= 0 else full)
 
     def step(self) -> None:
         """Advance the lane that is furthest behind."""
@@ -146,24 +267,36 @@ class Merger:
                     self.stop_at = min(self.stop_at, s)
                     break
 
-    def chunk(self, upto: float) -> Chunk:
-        """Return all samples and events up to ``upto``, which every lane has reached."""
-        count = int(np.searchsorted(self.problem.s_save, upto, side="right")) - self._sampled
+    def chunk(self, upto: float, *, at_end: bool = True, sampled_until: float | None = None) -> Chunk:
+        """Return all samples and events up to ``upto``, which every lane has reached.
+
+        Args:
+            upto: flow time.
+            at_end: whether the lanes stay there; else there may be more events at this very instant, and all of them
+                come with the next chunk.
+            sampled_until: where the samples end, if not there.
+        """
+        end = upto if sampled_until is None else sampled_until
+        count = int(np.searchsorted(self.problem.s_save, end, side="right")) - self.sampled
         samples = {}
         if count > 0:
             parts = [lane.pop_samples(count) for lane in self.lanes]
-            samples = self._join(parts, self.problem.s_save[self._sampled : self._sampled + count])
-            self._sampled += count
-        return Chunk(s=upto, samples=samples, events=self._pop_events(upto), counters=self.counters())
+            samples = self._join(parts, self.problem.s_save[self.sampled : self.sampled + count])
+            self.sampled += count
+        events = self._pop_events(upto if at_end else float(np.nextafter(upto, -np.inf)))
+        self.begun = True
+        self.ended = at_end and self.finished
+        return Chunk(upto, samples, events, self.counters(), state=self.state)
 
     def sample_where_stopped(self) -> Iterator[Chunk]:
         """Yield a sample at the very instant at which a run stopped early, unless there is one."""
         upto = self.front
-        if upto < self.problem.settings.s_end and upto > self.problem.s_save[self._sampled - 1]:
-            samples = self._sample(upto)
-            yield Chunk(s=upto, samples=samples, events=event_log([]), counters=self.counters())
+        early = upto < self.problem.settings.s_end and upto > self.problem.s_save[self.sampled - 1]
+        if early and not self._stop_sampled:
+            self._stop_sampled = True
+            yield Chunk(upto, self._sample(upto), event_log([]), self.counters(), state=self.state)
 
-    def state(self, at: float) -> tuple[dict[str, Array], float]:
+    def standing(self, at: float) -> tuple[dict[str, Array], float]:
         """Return the trajectory's arrays at one time that all lanes have just passed, and the energy balance there."""
         samples = self._sample(at)
         return samples, float(samples["energy_balance"][0])
@@ -177,7 +310,8 @@ class Merger:
         loss = samples["loss_cluster"].sum(axis=1)
         if self._loss_start is None:
             self._loss_start = float(loss[0])
-        dissipated = np.sum([part["energy"] for part in parts], axis=0)
+        # One after the other, whatever the number of times: numpy's sum would pair the parts if there is one time.
+        dissipated = sum((part["energy"] for part in parts), np.zeros(s.size))
         balance = self._loss_start - loss - dissipated
         return {"s": s.copy(), "loss": loss, "energy_balance": balance, **samples}
 
@@ -185,7 +319,8 @@ class Merger:
         rows = []
         for lane in self.lanes:
             passed = [event for event in lane.events if event[0] <= upto]
-            lane.events = lane.events[len(passed) :]
+            if passed:
+                lane.events = [event for event in lane.events if event[0] > upto]
             rows += [(s, *row) for s, row in passed]
         rows.sort(key=lambda row: row[0])
         self.events_out += len(rows)

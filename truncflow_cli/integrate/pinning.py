@@ -19,9 +19,9 @@ from dataclasses import replace
 from itertools import product
 
 import numpy as np
-from scipy.optimize import lsq_linear
 
 from truncflow_cli.flows.base import Change, EventRow, LocalField, PiecewiseFlow, Surfaces
+from truncflow_cli.integrate.boxed import least_squares
 from truncflow_cli.integrate.dependent import spread
 from truncflow_cli.model.problem import Array, BoolArray, IntArray
 
@@ -43,8 +43,9 @@ LAMBDA_EDGE_LEAVING = 1e-7
 
 def settle_flow(flow: PiecewiseFlow, change: Change | None) -> list[EventRow]:
     """Settle the surfaces that ``flow`` lies on after ``change`` (None: at the start); return the events."""
-    surfaces = flow.surfaces(change)
-    return settle_surfaces(flow, surfaces, at_start=change is None)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is met, and said, by the next series
+        surfaces = flow.surfaces(change)
+        return settle_surfaces(flow, surfaces, at_start=change is None)
 
 
 def settle_surfaces(flow: PiecewiseFlow, surfaces: Surfaces, *, at_start: bool) -> list[EventRow]:
@@ -214,17 +215,5 @@ def least_norm_weights(velocity: Array, directions: Array, guess: Array) -> Arra
     scale = np.sqrt(size)
     columns = (directions / scale[:, None]).T
     target = -(velocity + guess @ directions)
-    result = lsq_linear(
-        columns, target, bounds=(-guess * scale, (1.0 - guess) * scale), method="bvls", tol=1e-15
-    )
-    step = result.x
-    free = result.active_mask == 0
-    if free.any():
-        # The active set is right; its free weights, once more to full precision.
-        rest = target - columns[:, ~free] @ step[~free]
-        polished = np.linalg.lstsq(columns[:, free], rest, rcond=1e-12)[0]
-        inside = (polished >= (-guess * scale)[free]) & (polished <= ((1.0 - guess) * scale)[free])
-        if inside.all():
-            step = step.copy()
-            step[free] = polished
+    step = least_squares(columns, target, -guess * scale, (1.0 - guess) * scale)
     return np.asarray(np.clip(guess + step / scale, 0.0, 1.0))

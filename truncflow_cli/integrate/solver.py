@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from truncflow_cli.errors import RunFailed
-from truncflow_cli.flows.base import Creeps, EventRow, PiecewiseFlow, RunsAhead, Series
+from truncflow_cli.flows.base import Counters, Creeps, EventRow, PiecewiseFlow, RunsAhead, Series
 from truncflow_cli.flows.kernels.pace import Pace, later, next_reach, step_length
 from truncflow_cli.integrate.pinning import settle_flow, settle_surfaces
 from truncflow_cli.model.events import Kind
 from truncflow_cli.model.problem import Array
+from truncflow_cli.model.state import Saved, State, counts, integer, under
 
 #: Changes at one and the same instant after which the flow is given up.
 STUCK = 1_000
+
+#: Steps that a flow takes in one go, about: a request to stop has to be heard in between.
+MOST_AHEAD = 10_000
 
 SURFACE_EVENTS = (Kind.TRUNCATE, Kind.RELEASE, Kind.PIN, Kind.UNPIN)
 
@@ -56,6 +61,7 @@ class Solver:
         self._at_instant = 0
         self._changed: set[tuple[int, int, int]] = set()
         self._lost = 0.0
+        self._stretch = 0.0
 
     def start(self) -> Piece:
         """Settle the initial state; return the piece [0, 0] with the events at s = 0."""
@@ -76,17 +82,24 @@ class Solver:
             RunFailed: the state is no longer finite, the step has shrunk to rounding level, or events pile up
                 at one instant.
         """
+        left = self._s_end - self.s
+        if self._resting:
+            s0 = self.s
+            self._move_on(left, last=True)
+            return Piece(s0, self.s, self.flow.standing(), [])
         ahead = self._run_ahead(until)
         if ahead is not None:
             return ahead
         flow = self.flow
-        left = self._s_end - self.s
         h = flow.expand(min(self._reach, left, self._step_limit))
         if not h > 0.0:
-            raise RunFailed(f"the state is no longer finite at s = {self.s:.17g}", self.s)
-        h = left if self._resting else step_length(h, self._reach, left)
-        h = min(h, self._step_limit)
-        change = None if self._resting else flow.next_change(h)
+            raise RunFailed(
+                f"the series of the solution is not finite at s = {self.s:.17g}: data of this size make it too "
+                "fast for double precision; scale points and labels down",
+                self.s,
+            )
+        h = min(step_length(h, self._reach, left), self._step_limit)
+        change = flow.next_change(h)
         t = h if change is None else change.t
         if change is None and h < left and self.s + h <= self.s + 4 * np.spacing(self.s):
             raise RunFailed(
@@ -107,20 +120,60 @@ class Solver:
                 rows += more + settle_surfaces(flow, surfaces, at_start=False)
             self._resting = self._look_for_rest(rows)
             events += [(self.s, row) for row in rows]
+        else:
+            self._look_for_convergence(s0)
         self._plan(t, change is not None)
         return Piece(s0, self.s, series, events)
+
+    def state(self) -> State:
+        """Return what the solver goes on from between two pieces; see ``PiecewiseFlow.state``.
+
+        At its end, the flow's aids are left out: nothing further has to be the same to the bit.
+        """
+        return {
+            "pace": np.array([self.s, self._lost, self._reach, self._stretch]),
+            "resting": integer(self._resting),
+            "at_instant": integer(self._at_instant),
+            "changed": np.array(sorted(self._changed), dtype=np.int64).reshape(-1, 3),
+            **under("counters", counts(asdict(self.counters))),
+            **under("flow", self.flow.state()),
+            **({} if self.finished else under("aids", self.flow.aids())),
+        }
+
+    def restore(self, saved: Saved) -> None:
+        """Take back what ``state`` has given, in place of ``start``.
+
+        Raises:
+            UserError: it does not fit the flow.
+        """
+        self.s, self._lost, self._reach, self._stretch = saved.array("pace", "f8", (4,)).tolist()
+        self._resting = bool(saved.integer("resting", (0, 2)))
+        self._at_instant = saved.integer("at_instant")
+        self._changed = {(i, j, k) for i, j, k in saved.array("changed", "i8", (None, 3)).tolist()}
+        self.finished = self.s >= self._s_end
+        restore_counters(self.counters, saved.part("counters"))
+        self.flow.restore(saved.part("flow"), saved.part("aids") if saved.has_part("aids") else None)
+
+    def restored_series(self, saved: Saved) -> Series:
+        """Return a series of the flow from what its ``state`` has given."""
+        return self.flow.restored_series(saved)
 
     def _run_ahead(self, until: float) -> Piece | None:
         """Let the flow take the usual steps by itself; None if the next step is not one."""
         flow = self.flow
-        if self._resting or np.isfinite(self._step_limit) or not isinstance(flow, RunsAhead):
+        if np.isfinite(self._step_limit) or not isinstance(flow, RunsAhead):
             return None
-        ahead = flow.run_ahead(Pace(self.s, self._lost, self._reach), self._s_end, until)
+        s0, steps = self.s, self.counters.steps
+        most = min(until, s0 + self._stretch, _next_octave(s0))
+        ahead = flow.run_ahead(Pace(self.s, self._lost, self._reach), self._s_end, most)
         if ahead is None:
             return None
         self.s, self._lost, self._reach = ahead.pace.s, ahead.pace.lost, ahead.pace.reach
         self.finished = self.s >= self._s_end
         self._at_instant = 0
+        steps = self.counters.steps - steps
+        self._stretch = (self.s - s0) * min(2, MOST_AHEAD / steps)
+        self._look_for_convergence(s0)
         return Piece(ahead.start, self.s, ahead.series, ahead.events)
 
     def _move_on(self, t: float, *, last: bool) -> None:
@@ -146,9 +199,29 @@ class Solver:
         self._changed |= surfaces
         return again
 
+    def _look_for_convergence(self, s0: float) -> None:
+        """Stand still from here on if the flow has converged to rounding, which is looked for at s = 2^k only."""
+        if self.s >= _next_octave(s0):
+            self._resting = bool(self.flow.at_rest())
+
     def _look_for_rest(self, rows: list[EventRow]) -> bool:
         if self._resting:
             return True
         rest = self.flow.at_rest()
         rows += rest
         return bool(rest)
+
+
+def _next_octave(s: float) -> float:
+    """Return the least power of two above s."""
+    return math.ldexp(1.0, math.frexp(s)[1]) if s > 0.0 else 0.0
+
+
+def restore_counters(counters: Counters, saved: Saved) -> None:
+    """Set the counters to what has been saved of them.
+
+    Raises:
+        UserError: one of them is missing.
+    """
+    for name in asdict(counters):
+        setattr(counters, name, saved.integer(name))

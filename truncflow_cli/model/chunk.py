@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from truncflow_cli.model.events import EventLog
 from truncflow_cli.model.problem import Array
+from truncflow_cli.model.state import State
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,8 @@ class Chunk:
         events: events in order of s, ``EVENT_DTYPE``; none lies at or before the last chunk's events.
         switched_at: when the flow `general` took over from `separated`; None if it has not.
         counters: running totals of work done (steps, field evaluations, located roots, ...).
+        state: returns what ``integrate.solve`` can go on from after this chunk. Its arrays may be the solver's own:
+            they are good until the next chunk is asked for. None if the run fails after this chunk.
     """
 
     s: float
@@ -27,3 +31,4 @@ class Chunk:
     events: EventLog
     counters: dict[str, int] = field(default_factory=dict)
     switched_at: float | None = None
+    state: Callable[[], State] | None = None

@@ -18,6 +18,10 @@ BoolArray = NDArray[np.bool_]
 Pattern = NDArray[np.int8]
 
 
+#: From this many surfaces on, ``events: auto`` steps over many crossings at once.
+VERY_MANY = 2_000_000
+
+
 @dataclass(frozen=True)
 class Settings:
     """How the flow is integrated; s is dimensionless.
@@ -87,3 +91,12 @@ class Problem:
     def n_layers(self) -> int:
         """L, the number of hidden layers."""
         return int(self.beta0.shape[0])
+
+    @property
+    def batched(self) -> bool:
+        """Whether crossings are stepped over and located afterwards."""
+        if self.flow != "separated" or self.settings.freeze_rotation:
+            return False
+        return self.settings.events == "batched" or (
+            self.settings.events == "auto" and self.x.size >= VERY_MANY
+        )

@@ -1,7 +1,21 @@
 """The run file: written while a run goes on, read by everything that looks at one."""
 
 from truncflow_cli.store.contents import estimate_bytes
+from truncflow_cli.store.origin import Origin, origin_of
 from truncflow_cli.store.reader import RunFile, open_run
+from truncflow_cli.store.reopen import Earlier, check_origin, find_checkpoint
 from truncflow_cli.store.writer import RunWriter, create, write_certificates
 
-__all__ = ["RunFile", "RunWriter", "create", "estimate_bytes", "open_run", "write_certificates"]
+__all__ = [
+    "Earlier",
+    "Origin",
+    "RunFile",
+    "RunWriter",
+    "check_origin",
+    "create",
+    "estimate_bytes",
+    "find_checkpoint",
+    "open_run",
+    "origin_of",
+    "write_certificates",
+]

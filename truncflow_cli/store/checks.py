@@ -16,7 +16,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from truncflow_cli.errors import UserError
+from truncflow_cli.config.faults import shown
+from truncflow_cli.errors import UserError, one_line
 from truncflow_cli.store import layout
 from truncflow_cli.store.layout import Item
 
@@ -76,34 +77,53 @@ def attributes(path: Path, file: h5py.File) -> dict[str, Any]:
     Raises:
         UserError: not a run file, of another version, or an attribute is missing or of the wrong type.
     """
-    values = {name: plain(file.attrs[name]) for name in file.attrs}
+    every = {one_line(name): plain(file.attrs[name]) for name in file.attrs}
+    # Others may have left attributes of their own; those that are not plain values mean nothing here.
+    values = {name: value for name, value in every.items() if isinstance(value, str | int | float)}
     if str(values.get("format")) != layout.FORMAT:
         raise UserError(f"{path}: HDF5, but not a run file (attribute format is not {layout.FORMAT!r})")
     version = values.get("format_version")
     if str(version) != str(layout.FORMAT_VERSION):
         raise UserError(
-            f"{path}: format_version is {version}; this program reads version {layout.FORMAT_VERSION}"
+            f"{path}: format_version is {shown(version)}; this program reads version {layout.FORMAT_VERSION}"
         )
     for name, (kind, _) in layout.ATTRIBUTES.items():
         if not isinstance(values.get(name), kind):
-            raise UserError(f"{path}: attribute {name} is {values.get(name)!r}; it has to be {kind.__name__}")
+            raise UserError(f"{path}: attribute {name} is {shown(values.get(name))}; it has to be {kind.__name__}")
     for name, allowed in (
         ("flow", layout.FLOWS),
         ("equations", layout.EQUATIONS),
         ("status", layout.STATUSES),
     ):
         if values[name] not in allowed:
-            raise UserError(f"{path}: attribute {name} is {values[name]!r}; allowed: {', '.join(allowed)}")
+            raise UserError(f"{path}: attribute {name} is {shown(values[name])}; allowed: {', '.join(allowed)}")
     if not isinstance(values.get("switched_at", 0.0), float):
-        raise UserError(f"{path}: attribute switched_at is {values['switched_at']!r}; it has to be float")
+        raise UserError(f"{path}: attribute switched_at is {shown(values['switched_at'])}; it has to be float")
     return values
 
 
 def plain(value: Any) -> Any:
-    """Return an attribute's value as Python's own type; arrays as they are."""
+    """Return an attribute's value as Python's own type, texts in one line that can be shown; arrays as they are."""
     if isinstance(value, bytes):
-        return value.decode("utf-8")
+        value = value.decode("utf-8")
+    if isinstance(value, str):
+        return one_line(value)
     return value.item() if isinstance(value, np.generic) else value
+
+
+def texts_and_numbers(path: Path, group: h5py.Group) -> dict[str, str | int | float]:
+    """Return the attributes of a group as plain Python values.
+
+    Raises:
+        UserError: one of them is neither a text nor a number.
+    """
+    values = {one_line(name): plain(group.attrs[name]) for name in group.attrs}
+    for name, value in values.items():
+        if not isinstance(value, str | int | float):
+            raise UserError(
+                f"{path}: attribute {name} of {group.name[1:]} is {type(value).__name__}; it has to be text or number"
+            )
+    return values
 
 
 def dataset_sizes(

@@ -8,10 +8,10 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib.metadata import version
 
 import h5py
 import numpy as np
-import scipy
 from numpy.typing import NDArray
 
 import truncflow_cli
@@ -104,7 +104,7 @@ def certificates_bytes(certificates: Sequence[Certificate]) -> int:
 def write_fixed(file: h5py.File, problem: Problem, provenance: Provenance) -> None:
     """Write everything that is known before the run starts, and the empty datasets that will grow."""
     _write_attributes(file, problem, provenance)
-    _write_config(file, provenance.config)
+    write_config(file, provenance.config)
     sizes = sizes_of(problem)
     for axis in layout.INDEX_AXES:
         _make_index(file, axis, sizes[layout.AXES[axis][0]])
@@ -191,11 +191,12 @@ def _write_attributes(file: h5py.File, problem: Problem, provenance: Provenance)
     file.attrs["flow"] = problem.flow
     file.attrs["equations"] = problem.equations
     file.attrs["rotation_frozen"] = problem.settings.freeze_rotation
+    file.attrs["events_mode"] = "batched" if problem.batched else "exact"
     file.attrs["seed"] = provenance.seed
     file.attrs["truncflow_version"] = truncflow_cli.__version__
     file.attrs["python_version"] = platform.python_version()
-    for package in (np, scipy, h5py):
-        file.attrs[f"{package.__name__}_version"] = package.__version__
+    for package in ("numpy", "scipy", "h5py"):
+        file.attrs[f"{package}_version"] = version(package)
     file.attrs["created"] = datetime.now(UTC).isoformat(timespec="seconds")
     file.attrs["command"] = provenance.command
     file.attrs["status"] = "running"
@@ -203,7 +204,7 @@ def _write_attributes(file: h5py.File, problem: Problem, provenance: Provenance)
     file.attrs["elapsed_seconds"] = 0.0
 
 
-def _write_config(file: h5py.File, text: str) -> None:
+def write_config(file: h5py.File, text: str) -> None:
     """Write the config with fixed length: the length of any other string is not safe from damage."""
     encoded = text.encode()
     dtype = h5py.string_dtype("utf-8", max(1, len(encoded)))

@@ -47,6 +47,7 @@ ATTRIBUTES: Final[Mapping[str, tuple[type, str]]] = {
     "flow": (str, "separated, general, collapsed or clustered"),
     "equations": (str, "exact, or printed for the paper's (3.25) as it stands in print"),
     "rotation_frozen": (bool, "whether R was kept fixed (section 4.3)"),
+    "events_mode": (str, "exact, or batched where crossings were stepped over and located afterwards"),
     "status": (str, "running, complete, interrupted or failed"),
     "message": (str, "why the run failed; empty otherwise"),
     "seed": (int, "the seed from which every random choice derives"),

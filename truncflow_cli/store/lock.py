@@ -6,12 +6,17 @@ import contextlib
 import errno
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from truncflow_cli.errors import UserError
 
 #: A lock file may be removed between opening and locking it, by the run that has just ended.
 _ATTEMPTS = 100
+
+#: How often, and how many seconds apart, a lock is tried that somebody else has: who only asks (``writer_of``) has it
+#: for a moment.
+_TRIES, _PAUSE = 3, 0.02
 
 #: What flock answers on file systems that do not have locks; there the run goes on without.
 _NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL}
@@ -48,7 +53,32 @@ class OutputLock:
         self._descriptor = None
 
 
+def lock_path(target: Path) -> Path:
+    """Return the lock file of a run file whose symbolic links are resolved."""
+    return target.parent / f".{target.name}.lock"
+
+
+def writer_of(target: Path) -> str | None:
+    """Return the id of the process that is writing a run file; "" if there is none, None if that cannot be told."""
+    try:
+        descriptor = os.open(lock_path(Path(os.path.realpath(target))), os.O_RDONLY)
+    except FileNotFoundError:
+        return ""
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.read(descriptor, 32).decode("ascii", "replace").strip() or None
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return ""
+
+
 def _acquire(path: Path, target: Path) -> int | None:
+    refused = 0
     for _ in range(_ATTEMPTS):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -56,6 +86,10 @@ def _acquire(path: Path, target: Path) -> int | None:
         except BlockingIOError:
             holder = os.read(descriptor, 32).decode("ascii", "replace").strip()
             os.close(descriptor)
+            refused += 1
+            if refused < _TRIES:
+                time.sleep(_PAUSE)
+                continue
             raise UserError(
                 f"{target}: another run{f' (process {holder})' if holder else ''} is writing this file; "
                 "wait for it, stop it, or choose another output with -o"

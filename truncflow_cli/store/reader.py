@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -13,12 +15,20 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from truncflow_cli.errors import UserError
+from truncflow_cli.config.faults import shown
+from truncflow_cli.config.recorded import recorded_settings
+from truncflow_cli.errors import UserError, one_line
 from truncflow_cli.model.certificate import Certificate, Verdict
-from truncflow_cli.model.events import EVENT_DTYPE, EventLog
+from truncflow_cli.model.events import EVENT_DTYPE, EventLog, Kind
 from truncflow_cli.model.problem import Array, IntArray
 from truncflow_cli.store import checks, layout
 from truncflow_cli.store.heaps import has_sound_heaps
+
+#: About how much of a run file is held at a time while it is read piece by piece.
+BLOCK_BYTES = 1 << 20
+
+#: What a terminal would obey, and no configuration holds.
+_CONTROL_CHARACTER = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class RunFile:
@@ -54,11 +64,9 @@ class RunFile:
                 self._datasets = self._find_datasets()
                 self._sizes = self._check_sizes()
                 self.config: str = self._read_config()
-                self.counters = {
-                    name: int(count) for name, count in self._group_attributes("counters").items()
-                }
-                self.notes: dict[str, str | float] = self._group_attributes("notes")
-                self.warnings = tuple(str(self.notes.pop("warnings", "")).splitlines())
+                self.counters = {name: int(count) for name, count in self._facts("counters").items()}
+                self.warnings = self._read_warnings()
+                self.notes = {name: note for name, note in self._facts("notes").items() if name != "warnings"}
         except BaseException:
             self._file.close()
             raise
@@ -171,10 +179,58 @@ class RunFile:
     @cached_property
     def events(self) -> EventLog:
         """(E,) the event log, of ``EVENT_DTYPE``, in order of s."""
-        events = np.empty(self.n_events, dtype=EVENT_DTYPE)
-        for item in layout.EVENTS:
-            events[item.name] = self._read(item.path)
+        events = self._read_events(slice(None))
         self._check_ascending("events/s", events["s"])
+        return events
+
+    def event_blocks(self) -> Iterator[EventLog]:
+        """Yield the event log piece by piece, so that a log of any length takes little memory.
+
+        Raises:
+            UserError: a piece is damaged; those before it have been yielded.
+        """
+        before = np.empty(0)
+        for rows in _blocks(self.n_events, EVENT_DTYPE.itemsize):
+            events = self._read_events(rows)
+            self._check_ascending("events/s", np.concatenate([before, events["s"]]))
+            yield events
+            before = events["s"][-1:].copy()
+
+    def sample_blocks(self) -> Iterator[dict[str, Array]]:
+        """Yield what is saved along s piece by piece: every dataset of the trajectory by name, (m, ...).
+
+        Raises:
+            UserError: a piece is damaged; those before it have been yielded.
+        """
+        items = [item for item in self._datasets if item.axes[0] == "s"]
+        row_bytes = sum(layout.element_bytes(i) * math.prod(i.shape(self._sizes)[1:]) for i in items)
+        before = np.empty(0)
+        for rows in _blocks(self._sizes["T"], row_bytes):
+            samples = {item.name: self._read(item.path, rows) for item in items}
+            self._check_ascending("trajectory/s", np.concatenate([before, samples["s"]]))
+            yield samples
+            before = samples["s"][-1:]
+
+    def verify(self) -> None:
+        """Read everything once and keep little of it: for what must not stop half way.
+
+        Raises:
+            UserError: something in the file is damaged.
+        """
+        for _ in self.event_blocks():
+            pass
+        for _ in self.sample_blocks():
+            pass
+        for name in ("x", "cluster", "y", "y_tilde", "certificates"):
+            getattr(self, name)
+        recorded_settings(self.config, f"{self.path}: config")
+
+    def _read_events(self, rows: slice) -> EventLog:
+        """Return some rows of the event log, with every index where it can be."""
+        columns = {item.name: self._read(item.path, rows) for item in layout.EVENTS}
+        events = np.empty(len(columns["s"]), dtype=EVENT_DTYPE)
+        for name, column in columns.items():
+            events[name] = column
         limits = {
             "kind": (0, len(layout.KIND_NAMES)),
             "layer": (-1, self.n_layers),
@@ -185,6 +241,10 @@ class RunFile:
         }
         for name, (low, high) in limits.items():
             self._check_range(f"events/{name}", events[name], low, high)
+        crossings = events[events["kind"] <= Kind.SEPARATION_REGAINED]  # of a point through a surface
+        for name in ("layer", "point", "coordinate"):
+            if (crossings[name] < 0).any():
+                raise UserError(f"{self.path}: damaged run file, events/{name} is -1 where a point crosses a surface")
         return events
 
     @cached_property
@@ -194,7 +254,7 @@ class RunFile:
             parent = checks.child(self.path, self._file, "certificates", h5py.Group)
             if len(parent) > checks.MAX_CERTIFICATES:
                 raise UserError(f"{self.path}: {len(parent)} certificates; at most {checks.MAX_CERTIFICATES}")
-            return {name: self._read_certificate(name) for name in parent}
+            return {one_line(name): self._read_certificate(name) for name in parent}
 
     def _find_datasets(self) -> dict[layout.Item, h5py.Dataset]:
         found = {}
@@ -205,9 +265,13 @@ class RunFile:
 
     def _check_sizes(self) -> dict[str, int]:
         layers = checks.child(self.path, self._file, "layer", h5py.Dataset)
+        checks.check_unpacked(self.path, [layers])
         sizes = checks.dataset_sizes(self.path, self._datasets, {"L": layers.size or 0})
         if sizes["T"] == 0:
             raise UserError(f"{self.path}: not a whole run file, it has no saved time")
+        for letter, what in (("C", "cluster"), ("Q", "dimension"), ("L", "layer")):
+            if sizes[letter] == 0:
+                raise UserError(f"{self.path}: not a whole run file, it has no {what}")
         return sizes
 
     def _read_config(self) -> str:
@@ -219,16 +283,27 @@ class RunFile:
         encoded = bytes(dataset[()])
         if hashlib.sha256(encoded).hexdigest() != dataset.attrs["sha256"]:
             raise UserError(f"{self.path}: damaged run file, config is not what was written")
-        return encoded.decode()
+        text = encoded.decode()
+        if (bad := _CONTROL_CHARACTER.search(text)) is not None:
+            raise UserError(f"{self.path}: config holds the character {bad.group()}, which no text has")
+        return text
 
-    def _group_attributes(self, place: str) -> dict[str, Any]:
+    def _facts(self, place: str) -> dict[str, str | float]:
         group = checks.child(self.path, self._file, place, h5py.Group)
-        return {name: checks.plain(value) for name, value in group.attrs.items()}
+        return checks.texts_and_numbers(self.path, group)
 
-    def _read(self, place: str) -> NDArray[Any]:
+    def _read_warnings(self) -> tuple[str, ...]:
+        """Return the warnings, which are kept in one text, a line each."""
+        notes = checks.child(self.path, self._file, "notes", h5py.Group)
+        return tuple(one_line(line) for line in str(notes.attrs.get("warnings", "")).splitlines())
+
+    def _read(self, place: str, rows: slice = slice(None)) -> NDArray[Any]:
         dataset = next(dataset for item, dataset in self._datasets.items() if item.path == place)
         with checks.readable(self.path, place):
-            return np.asarray(dataset[()])
+            array = np.asarray(dataset[rows])
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise UserError(f"{self.path}: damaged run file, {place} holds numbers that are not finite")
+        return array
 
     def _read_if_there(self, place: str) -> Array | None:
         return self._read(place) if any(item.path == place for item in self._datasets) else None
@@ -247,9 +322,9 @@ class RunFile:
         attributes = {key: checks.plain(group.attrs[key]) for key in layout.CERTIFICATE_ATTRIBUTES}
         for key, value in attributes.items():
             if not isinstance(value, float if key in ("value", "bound", "margin") else str):
-                raise UserError(f"{self.path}: {place} has {key} = {value!r}")
+                raise UserError(f"{self.path}: {place} has {key} = {shown(value)}")
         if attributes["verdict"] not in get_args(Verdict):
-            raise UserError(f"{self.path}: {place} has verdict = {attributes['verdict']!r}")
+            raise UserError(f"{self.path}: {place} has verdict = {shown(attributes['verdict'])}")
         datasets = {
             key: checks.child(self.path, self._file, f"{place}/{key}", h5py.Dataset)
             for key in group
@@ -259,8 +334,15 @@ class RunFile:
             if dataset.shape != (self._sizes["T"],) or dataset.dtype.kind != "f":
                 raise UserError(f"{self.path}: {place}/{key} is not a number for each saved time")
         checks.check_unpacked(self.path, list(datasets.values()))
-        series = {key: np.asarray(dataset[()], dtype=float) for key, dataset in datasets.items()}
-        return Certificate(name=name, **attributes, series=series)
+        series = {one_line(key): np.asarray(dataset[()], dtype=float) for key, dataset in datasets.items()}
+        return Certificate(name=one_line(name), **attributes, series=series)
+
+
+def _blocks(length: int, row_bytes: int) -> Iterator[slice]:
+    """Yield slices of rows that together are all of ``length``, each of about ``BLOCK_BYTES``."""
+    step = max(1, BLOCK_BYTES // max(1, row_bytes))
+    for start in range(0, length, step):
+        yield slice(start, start + step)
 
 
 def open_run(path: Path | str) -> RunFile:

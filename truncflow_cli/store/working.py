@@ -19,7 +19,7 @@ from pathlib import Path
 import h5py
 
 from truncflow_cli.errors import UserError
-from truncflow_cli.store.lock import OutputLock
+from truncflow_cli.store.lock import OutputLock, lock_path
 
 #: The format of HDF5 1.10 has check sums over its own structures, so that damage is found and not followed.
 #: Named bounds, not "latest": what any supported h5py writes can be read by every other.
@@ -51,7 +51,7 @@ class WorkingFile:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f".{name}.part"
         self._snapshot = folder / f".{name}.snapshot"
-        self._lock = OutputLock(folder / f".{name}.lock", self.target)
+        self._lock = OutputLock(lock_path(self.target), self.target)
         self._remove_hidden()
 
     def open(self, *, new: bool = False) -> None:
@@ -78,15 +78,20 @@ class WorkingFile:
         Raises:
             OSError: there is no room.
         """
-        with self.path.open("r+b") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(stream.fileno(), 0, size + extra_bytes)
+        _reserve(self.path, extra_bytes)
 
-    def publish_copy(self) -> None:
-        """Put a copy of the closed working file under the target's name."""
+    def publish_copy(self, add: Callable[[h5py.File], None], extra_bytes: int) -> None:
+        """Put a copy of the closed working file under the target's name.
+
+        Args:
+            add: called with the copy, to write what the working file itself is not to have.
+            extra_bytes: an upper bound of what that is.
+        """
         try:
             shutil.copyfile(self.path, self._snapshot)
+            _reserve(self._snapshot, extra_bytes)
+            with h5py.File(self._snapshot, "r+", libver=_LIBVER) as copy:
+                add(copy)
             _sync(self._snapshot)
             self._snapshot.replace(self.target)
         finally:
@@ -116,6 +121,13 @@ class WorkingFile:
     def _remove_hidden(self) -> None:
         self.path.unlink(missing_ok=True)
         self._snapshot.unlink(missing_ok=True)
+
+
+def _reserve(path: Path, extra_bytes: int) -> None:
+    with path.open("r+b") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(stream.fileno(), 0, size + extra_bytes)
 
 
 def _sync(path: Path) -> None:

@@ -8,15 +8,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+import h5py
 import numpy as np
 
 from truncflow_cli.errors import UserError
 from truncflow_cli.model.certificate import Certificate
 from truncflow_cli.model.chunk import Chunk
 from truncflow_cli.model.problem import Problem
-from truncflow_cli.store import contents, layout
+from truncflow_cli.model.state import State
+from truncflow_cli.store import checkpoint, contents, layout
+from truncflow_cli.store.checkpoint import Checkpoint, packed, unpacked
+from truncflow_cli.store.checks import readable
 from truncflow_cli.store.contents import Provenance
+from truncflow_cli.store.origin import origin_of
 from truncflow_cli.store.reader import RunFile, open_run
+from truncflow_cli.store.reopen import Earlier, reopen
 from truncflow_cli.store.shield import undisturbed
 from truncflow_cli.store.working import WorkingFile, explained
 
@@ -47,6 +53,7 @@ class RunWriter:
         *,
         force: bool = False,
         checkpoint_every: float = 30.0,
+        earlier: Earlier | None = None,
     ) -> None:
         """Lock the target and prepare the working file; nothing appears under the target's name yet.
 
@@ -56,10 +63,11 @@ class RunWriter:
             provenance: where it came from.
             force: whether a file that exists may be replaced.
             checkpoint_every: seconds of wall time between checkpoints.
+            earlier: the run file at the target, if it is to be gone on with.
 
         Raises:
-            UserError: the target exists (without ``force``), is being written by another run, or cannot be
-                written.
+            UserError: the target exists (without ``force``), is being written by another run, cannot be written, or
+                cannot be gone on with.
         """
         self._began = time.monotonic()
         self._checkpoint_every = checkpoint_every
@@ -70,14 +78,20 @@ class RunWriter:
         self._counters: dict[str, int] = {}
         self._switched_at: float | None = None
         self._s = self._published_s = 0.0
-        self._saved = 0
-        self._elapsed = 0.0
+        self._saved = self._n_events = 0
+        self._last: Chunk | None = None
+        self._elapsed = self._elapsed_before = 0.0
         self._finished = False
+        self._origin = origin_of(problem)
+        self._checkpoint: Checkpoint | None = None
         with undisturbed(), explained(target):
             self._file = WorkingFile(target)
             try:
                 with self._guarded():
-                    self._prepare(force, provenance)
+                    if earlier is None:
+                        self._prepare(force, provenance)
+                    else:
+                        self._go_on(earlier, provenance.config)
             except BaseException:
                 self._file.discard()
                 raise
@@ -86,6 +100,23 @@ class RunWriter:
     def path(self) -> Path:
         """The target, symbolic links resolved."""
         return self._file.target
+
+    @property
+    def state(self) -> State | None:
+        """The state to go on from; None at the beginning.
+
+        Raises:
+            UserError: what the file holds is not a state.
+        """
+        if self._checkpoint is None:
+            return None
+        with readable(self.path, "its checkpoint"):
+            return unpacked(self._checkpoint.state)
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for a checkpoint."""
+        return time.monotonic() >= self._next_checkpoint
 
     @property
     def finished(self) -> bool:
@@ -109,17 +140,32 @@ class RunWriter:
         """
         self._pending.append(chunk)
         self._pending_bytes += chunk.events.nbytes + sum(array.nbytes for array in chunk.samples.values())
-        if time.monotonic() >= self._next_checkpoint:
-            self._checkpoint()
+        if self.due:
+            self._publish_checkpoint()
         elif self._pending_bytes >= BUFFER_BYTES:
             with self._guarded():
                 self._flush()
 
+    def hold(self) -> None:
+        """Take the state after the last chunk: from there the run can be gone on with later.
+
+        Called while that chunk's state is good. A solver that gives no state makes a file that cannot be gone on with.
+
+        Raises:
+            UserError: the disk does not take what has come with the chunks; what was published remains.
+        """
+        chunk = self._pending[-1] if self._pending else self._last
+        with self._guarded():
+            self._flush()
+        if chunk is not None and chunk.state is not None:
+            state = packed(chunk.state())
+            self._checkpoint = Checkpoint(state, self._s, self._saved, self._n_events, self._origin)
+
     def finish(self, status: layout.Status, certify: Certify | None = None, message: str = "") -> None:
         """Write the rest, the status and the certificates, and publish the file; once done, do nothing.
 
-        A run that has no sample leaves no file. When ``certify`` is interrupted or fails, the file is
-        published without certificates (and as "interrupted" in the first case), and the exception goes on.
+        A run that has no sample leaves no file. When ``certify`` does not come to an end, the file is published
+        without certificates (and as "interrupted", unless that is a defect), and the exception goes on.
 
         Args:
             status: how the run ended.
@@ -139,7 +185,7 @@ class RunWriter:
             return
         try:
             certificates = self._certified(certify) if certify else []
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, MemoryError, UserError):
             self._publish("interrupted" if status == "complete" else status, message, [])
             raise
         except BaseException:
@@ -158,6 +204,14 @@ class RunWriter:
         contents.write_fixed(self._file.h5, self._problem, provenance)
         self._file.h5.flush()
 
+    def _go_on(self, earlier: Earlier, config: str) -> None:
+        self._checkpoint = reopen(self._file, earlier, config, self._origin)
+        self._s = self._published_s = self._checkpoint.s
+        self._file.published = True  # as far as it goes
+        self._saved, self._n_events = self._checkpoint.saved, self._checkpoint.events
+        self._elapsed = self._elapsed_before = float(self._file.h5.attrs["elapsed_seconds"])
+        self._file.h5.flush()
+
     @contextmanager
     def _guarded(self) -> Iterator[None]:
         """Neither cut in two by a signal, nor ending in a traceback when the system refuses to write."""
@@ -171,14 +225,19 @@ class RunWriter:
         return "; the earlier file is untouched" if self._file.target.exists() else ""
 
     def _certified(self, certify: Certify) -> Sequence[Certificate]:
-        with open_run(self._file.path) as run:
-            return certify(run)
+        try:
+            with open_run(self._file.path) as run:
+                return certify(run)
+        except UserError as error:  # too little memory to read it, say
+            reason = str(error).replace(str(self._file.path), "the run")
+            raise UserError(f"{self._file.target}: no certificates yet ({reason}); --resume makes them") from error
 
     def _publish(self, status: layout.Status, message: str, certificates: Sequence[Certificate]) -> None:
         with self._guarded():
             self._file.open()
-            self._file.reserve(contents.certificates_bytes(certificates))
+            self._file.reserve(contents.certificates_bytes(certificates) + self._checkpoint_room)
             contents.write_certificates(self._file.h5, certificates)
+            self._write_checkpoint(self._file.h5)
             self._write_status(status, message)
             self._file.close()
             self._file.publish()
@@ -189,9 +248,17 @@ class RunWriter:
             self._file.h5, status, message, self._elapsed, self._counters, self._switched_at
         )
 
+    @property
+    def _checkpoint_room(self) -> int:
+        return 0 if self._checkpoint is None else self._checkpoint.room
+
+    def _write_checkpoint(self, file: h5py.File) -> None:
+        if self._checkpoint is not None:
+            checkpoint.write(file, self._checkpoint)
+
     def _flush(self) -> None:
         """Move the collected chunks into the working file."""
-        self._elapsed = time.monotonic() - self._began
+        self._elapsed = self._elapsed_before + time.monotonic() - self._began
         self._file.open()
         if self._pending:
             self._file.reserve(self._room_for_pending())
@@ -200,10 +267,13 @@ class RunWriter:
                 samples = {name: np.concatenate([s[name] for s in with_samples]) for name in with_samples[0]}
                 contents.append_samples(self._file.h5, self._problem.flow, samples)
                 self._saved += len(samples["s"])
-            contents.append_events(self._file.h5, np.concatenate([chunk.events for chunk in self._pending]))
-            self._counters = dict(self._pending[-1].counters)
-            self._switched_at = self._pending[-1].switched_at
-            self._s = self._pending[-1].s
+            events = np.concatenate([chunk.events for chunk in self._pending])
+            contents.append_events(self._file.h5, events)
+            self._n_events += len(events)
+            self._last = self._pending[-1]
+            self._counters = dict(self._last.counters)
+            self._switched_at = self._last.switched_at
+            self._s = self._last.s
             self._pending, self._pending_bytes = [], 0
         self._file.h5.flush()
 
@@ -212,16 +282,16 @@ class RunWriter:
         n_events = sum(len(chunk.events) for chunk in self._pending)
         return contents.streamed_bytes(self._problem, n_samples, n_events)
 
-    def _checkpoint(self) -> None:
-        """Publish what there is, with status "running", and go on."""
+    def _publish_checkpoint(self) -> None:
+        """Publish what there is, with status "running" and the state to go on from, and go on."""
         began = time.monotonic()
+        self.hold()
         with self._guarded():
-            self._flush()
             if self._saved:
                 self._write_status("running")
                 self._file.close()
                 try:
-                    self._file.publish_copy()
+                    self._file.publish_copy(self._write_checkpoint, self._checkpoint_room)
                 except OSError:
                     self._salvage()
                     raise
@@ -231,13 +301,22 @@ class RunWriter:
 
     def _salvage(self) -> None:
         """Without room for a copy, publish the working file itself, unless another run's file is there."""
-        if self._file.published or not self._file.target.exists():
-            self._file.open()
-            self._write_status("interrupted")
-            self._file.close()
-            self._file.publish()
-            self._published_s = self._s
-            self._finished = True
+        first = not self._file.target.exists()
+        if not (first or self._file.published):
+            return
+        self._file.open()
+        try:
+            self._file.reserve(self._checkpoint_room)
+        except OSError:
+            if not first:  # what is published can be gone on with
+                return
+        else:
+            self._write_checkpoint(self._file.h5)
+        self._write_status("interrupted")
+        self._file.close()
+        self._file.publish()
+        self._published_s = self._s
+        self._finished = True
 
 
 def create(
@@ -251,8 +330,9 @@ def create(
     notes: Mapping[str, str | float] | None = None,
     warnings: Sequence[str] = (),
     checkpoint_every: float = 30.0,
+    earlier: Earlier | None = None,
 ) -> RunWriter:
-    """Start a run file; nothing appears under its name before the first checkpoint.
+    """Start a run file, or go on with one; nothing appears under its name before the first checkpoint.
 
     Args:
         path: the run file to write; its folder is made if need be.
@@ -264,12 +344,17 @@ def create(
         notes: what was found while the problem was built.
         warnings: what the user was warned of.
         checkpoint_every: seconds of wall time between checkpoints.
+        earlier: the run file at that path, if it is to be gone on with; its creation, seed, notes, warnings and command
+            are kept.
 
     Raises:
-        UserError: the file exists (without ``force``), is being written by another run, or cannot be written.
+        UserError: the file exists (without ``force``), is being written by another run, cannot be written, or cannot be
+            gone on with.
     """
     provenance = Provenance(config, seed, command, notes or {}, warnings)
-    return RunWriter(path, problem, provenance, force=force, checkpoint_every=checkpoint_every)
+    return RunWriter(
+        path, problem, provenance, force=force, checkpoint_every=checkpoint_every, earlier=earlier
+    )
 
 
 def write_certificates(path: Path, certificates: Sequence[Certificate]) -> None:

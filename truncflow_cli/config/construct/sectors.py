@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from truncflow_cli.model.problem import Array
 
@@ -24,20 +25,20 @@ def least_clearance(R: Array, beta: Array, x: Array) -> float:
     return float(frame(R, beta, x).min()) if len(x) else np.inf
 
 
-def outside(R: Array, beta: Array, x: Array) -> int:
-    """Return how many of the points are not in S⁺."""
-    return int((frame(R, beta, x) <= 0).any(axis=1).sum())
+def outside(R: Array, beta: Array, x: Array) -> NDArray[np.bool_]:
+    """Say which of the points are not in S⁺, (N,)."""
+    return np.asarray((frame(R, beta, x) <= 0).any(axis=1))
 
 
 def foreign_points(R: Array, beta: Array, points: Sequence[Array]) -> dict[tuple[int, int], int]:
     """Return, for each (cluster k, layer ℓ ≠ k) that violates (3.3), how many points of k are not in S_ℓ⁺."""
-    counts = {
-        (cluster, layer): outside(R[layer], beta[layer], x)
-        for layer in range(len(R))
-        for cluster, x in enumerate(points)
-        if cluster != layer
-    }
-    return {pair: count for pair, count in counts.items() if count}
+    x = np.concatenate(points)
+    cluster = np.repeat(np.arange(len(points)), [len(each) for each in points])
+    found: dict[tuple[int, int], int] = {}
+    for layer in range(len(R)):
+        counts = np.bincount(cluster[outside(R[layer], beta[layer], x)], minlength=len(points))
+        found |= {(int(k), layer): int(counts[k]) for k in np.flatnonzero(counts) if k != layer}
+    return found
 
 
 def composed(R: Array, beta: Array, x: Array) -> Array:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from truncflow_cli.config.complaints import explain
 from truncflow_cli.config.document import Document
 from truncflow_cli.config.faults import shown
+from truncflow_cli.config.inputfile import read_text_file
 from truncflow_cli.config.overrides import override
 from truncflow_cli.config.resolved import resolved_text
 from truncflow_cli.config.schema import Config, completed
@@ -76,8 +77,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     path = Path(path)
     label = str(path) if str(path).isprintable() else shown(str(path), 200)
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = read_text_file(path, MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UserError(f"{label}: cannot read the configuration: {reason}") from error

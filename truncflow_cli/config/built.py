@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from truncflow_cli.config.clusters import Clusters, make_clusters
 from truncflow_cli.config.construct import construct
 from truncflow_cli.config.datafile import check_size, read_array
+from truncflow_cli.config.experiment import Experiment
 from truncflow_cli.config.faults import Fault, listed
 from truncflow_cli.config.forms import FromFile
 from truncflow_cli.config.initial import make_biases, make_output_weight, make_rotations
 from truncflow_cli.config.labels import make_labels, make_output_map, pulled_back
-from truncflow_cli.config.load import Experiment
+from truncflow_cli.config.schema import Integrator
 from truncflow_cli.config.start import start_warnings
 from truncflow_cli.config.times import saved_times
 from truncflow_cli.model.problem import Array, Problem, Settings
 
+#: Crossings of each coordinate of a point that a run may have unless ``max_events`` says otherwise.
+CROSSINGS_PER_COORDINATE = 10
 #: A worse conditioned output map is allowed, with a warning: it costs half of the digits.
 _POOR_CONDITION = 1e8
 
@@ -68,13 +71,22 @@ def build(experiment: Experiment) -> Built:
         beta0=beta0,
         W0=W0,
         s_save=s_save,
-        settings=Settings(**config.integrator.model_dump()),
+        settings=_settings(config.integrator, n_layers * x.size),
         point_weights=config.point_weights or "1/N",
     )
     if clusters is not None:
         warnings += clusters.warnings + start_warnings(experiment, problem, clusters)
         notes = _cluster_notes(clusters) | notes
     return Built(problem, warnings, notes)
+
+
+def _settings(integrator: Integrator, n_coordinates: int) -> Settings:
+    """Return the settings; with very many points, crossings by the million are no sign of a flow that never ends."""
+    settings = Settings(**integrator.model_dump())
+    if settings.max_events == Integrator.model_fields["max_events"].default:
+        most = max(settings.max_events, CROSSINGS_PER_COORDINATE * n_coordinates)
+        return replace(settings, max_events=most)
+    return settings
 
 
 def _counts(experiment: Experiment, clusters: Clusters | None) -> tuple[int, int]:
