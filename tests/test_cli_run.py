@@ -120,7 +120,10 @@ def test_an_unfinished_file_needs_resume_or_force(folder: Path, run) -> None:
         file.attrs["status"] = "interrupted"
     again = run("run", "small.yaml")
     assert again.code == 2
-    assert "exists with status interrupted, up to s = 2; --resume goes on with it, --force replaces it" in again.err
+    assert (
+        "exists with status interrupted, up to s = 2; --resume goes on with it, --force replaces it"
+        in again.err
+    )
 
 
 def test_the_config_in_a_run_file_gives_the_same_run(folder: Path, run) -> None:

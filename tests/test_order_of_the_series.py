@@ -36,9 +36,9 @@ def end_state(problem: Problem, order: int, step: float, rtol: float) -> tuple[n
     expand = flow.expand
     flow.expand = lambda reach: expand(np.inf)
     solver = Solver(flow, 2.0, step_limit=step)
-    kinds = {row[0] for _, row in solver.start().events}
+    kinds = set(solver.start().events["kind"].tolist())
     while not solver.finished:
-        kinds |= {row[0] for _, row in solver.advance().events}
+        kinds |= set(solver.advance().events["kind"].tolist())
     return np.concatenate([flow.R.ravel(), flow.b.ravel()]), kinds
 
 

@@ -232,7 +232,8 @@ def test_a_larger_s_end_extends_a_finished_run(folder: Path, run, stopping, save
 
 def test_stopped_where_separation_was_lost_there_is_nothing_to_extend(folder: Path, run) -> None:
     text = "clusters: [{points: [[2, 0], [2.2, 0.1], [1.5, 0.4]]}, {points: [[0, 2], [0.5, 2.5]]}]\n"
-    rest = "labels: [[-6, 9], [9, -6]]\ninitial: {construct: separated}\nintegrator: {s_end: 9, on_separation_lost: stop}\n"
+    rest = "labels: [[-6, 9], [9, -6]]\ninitial: {construct: separated}\n"
+    rest += "integrator: {s_end: 9, on_separation_lost: stop}\n"
     Path("run.yaml").write_text(f"flow: separated\n{text}{rest}save: {{count: 21}}\n")
     assert run()[0] == 0
     with store.open_run("run.h5") as found:

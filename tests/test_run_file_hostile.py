@@ -138,7 +138,11 @@ def test_what_is_missing_is_named(file: Path, place: str) -> None:
         ("data/cluster", {"data": np.full(7, 3)}, "data/cluster is not between 0 and 2"),
         ("trajectory/s", {"data": np.arange(11.0)[::-1]}, "trajectory/s is not in ascending order"),
         ("trajectory/s", {"data": np.full(11, np.nan)}, "trajectory/s holds numbers that are not finite"),
-        ("trajectory/loss", {"data": np.full(11, -np.inf)}, "trajectory/loss holds numbers that are not finite"),
+        (
+            "trajectory/loss",
+            {"data": np.full(11, -np.inf)},
+            "trajectory/loss holds numbers that are not finite",
+        ),
         ("data/x", {"data": np.full((7, 2), np.nan)}, "data/x holds numbers that are not finite"),
         ("events/s", {"data": np.full(20, np.inf)}, "events/s holds numbers that are not finite"),
         ("events/s", {"data": np.zeros(20)[::-1] - np.arange(20)}, "events/s is not in ascending order"),

@@ -75,7 +75,9 @@ def faults_of(ending: Ending) -> list[str]:
         faults.append(f"refused, and still printed {ending.stdout[:80]!r}")
     for stream in (ending.stdout, ending.stderr):
         if any(not (c.isprintable() or c == "\n") for c in stream):
-            faults.append(f"characters that terminals obey: {next(c for c in stream if not (c.isprintable() or c == chr(10)))!r}")
+            faults.append(
+                f"characters that terminals obey: {next(c for c in stream if not (c.isprintable() or c == chr(10)))!r}"
+            )
     if ending.seconds > (_MOST_SECONDS_OF_DRAWING if "--figures" in ending.arguments else MOST_SECONDS):
         faults.append(f"{ending.seconds:.0f} s")
     if (peak := 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) > MOST_BYTES:

@@ -16,8 +16,19 @@ import numpy as np
 from .mutation import WORDS, damaged
 from .samples import READERS, TABLE, Samples
 
-_FILES = ("points.csv", "points.npy", "points.npz:points", "packed.npz", "points.h5:group/points", "modern.h5:points")
-_COMMANDS = (("check", "{file}"), ("run", "{file}", "-o", "run.h5", "--quiet"), ("run", "{file}", "-o", "run.h5", "--dry-run"))
+_FILES = (
+    "points.csv",
+    "points.npy",
+    "points.npz:points",
+    "packed.npz",
+    "points.h5:group/points",
+    "modern.h5:points",
+)
+_COMMANDS = (
+    ("check", "{file}"),
+    ("run", "{file}", "-o", "run.h5", "--quiet"),
+    ("run", "{file}", "-o", "run.h5", "--dry-run"),
+)
 
 
 def make(chance: Random, folder: Path, samples: Samples) -> list[str]:
@@ -25,7 +36,9 @@ def make(chance: Random, folder: Path, samples: Samples) -> list[str]:
     reader = chance.choice(sorted(READERS))
     if reader == "table":
         name = "table.csv"
-        (folder / name).write_bytes(_table(chance) if chance.random() < 0.6 else damaged(TABLE.encode(), chance, WORDS))
+        (folder / name).write_bytes(
+            _table(chance) if chance.random() < 0.6 else damaged(TABLE.encode(), chance, WORDS)
+        )
     elif chance.random() < 0.45:
         name = _odd_array(chance, folder)
     else:
@@ -40,8 +53,37 @@ def make(chance: Random, folder: Path, samples: Samples) -> list[str]:
 def _cell(chance: Random) -> str:
     return chance.choice(
         [
-            *("", "NA", "nan", "inf", "-", "1e400", "1e300", "1e-300", "0", "1,5", "1;5", "1 5", "0x10", "1_0", "\u00bd"),
-            *("٣", "1e99", "-1e101", "'1'", '"1"', "TRUE", "2001-01-01", "\x1b[31m", "\u202e", "#", "x" * 300, "9" * 400),
+            *(
+                "",
+                "NA",
+                "nan",
+                "inf",
+                "-",
+                "1e400",
+                "1e300",
+                "1e-300",
+                "0",
+                "1,5",
+                "1;5",
+                "1 5",
+                "0x10",
+                "1_0",
+                "\u00bd",
+            ),
+            *(
+                "٣",
+                "1e99",
+                "-1e101",
+                "'1'",
+                '"1"',
+                "TRUE",
+                "2001-01-01",
+                "\x1b[31m",
+                "\u202e",
+                "#",
+                "x" * 300,
+                "9" * 400,
+            ),
         ]
     )
 
@@ -62,7 +104,9 @@ def _table(chance: Random) -> bytes:
     text = io.StringIO()
     quoting = chance.choice((csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC))
     ends = chance.choice(("\n", "\n", "\r\n", "\r", "\n\n"))
-    csv.writer(text, delimiter=chance.choice(",,,;\t| "), quoting=quoting, lineterminator=ends).writerows(rows)
+    csv.writer(text, delimiter=chance.choice(",,,;\t| "), quoting=quoting, lineterminator=ends).writerows(
+        rows
+    )
     return text.getvalue().encode(chance.choice(("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32")))
 
 
@@ -71,7 +115,24 @@ def _arrays(chance: Random) -> Any:
     points = np.array([[2.0, 0.0], [2.5, 0.25]])
     return chance.choice(
         [
-            *(points.astype(kind) for kind in ("f2", "f4", ">f8", "i1", "u8", "?", "c16", "S4", "U4", "g", "F", "m8[s]", "M8[s]")),
+            *(
+                points.astype(kind)
+                for kind in (
+                    "f2",
+                    "f4",
+                    ">f8",
+                    "i1",
+                    "u8",
+                    "?",
+                    "c16",
+                    "S4",
+                    "U4",
+                    "g",
+                    "F",
+                    "m8[s]",
+                    "M8[s]",
+                )
+            ),
             *(points * factor for factor in (1e300, 1e-300, 1e99, 1e101, 0.0, 5e-324)),
             *(np.full((2, 2), value) for value in (np.nan, np.inf)),
             *(points.reshape(shape) for shape in ((4,), (4, 1), (1, 4), (1, 2, 2), (2, 2, 1, 1, 1))),
@@ -90,7 +151,9 @@ def _arrays(chance: Random) -> Any:
 def _odd_array(chance: Random, folder: Path) -> str:
     """Write an array that is not what is wanted, in one of the formats, and return its name."""
     array = _arrays(chance)
-    kind = chance.choice(("npy", "npz", "csv", "h5", "bomb.npz", "bomb.h5", "links.h5", "lying.npy", "names.npz"))
+    kind = chance.choice(
+        ("npy", "npz", "csv", "h5", "bomb.npz", "bomb.h5", "links.h5", "lying.npy", "names.npz")
+    )
     path = folder / f"odd.{kind}"
     if kind == "npy":
         np.save(path, array, allow_pickle=True)
@@ -104,7 +167,9 @@ def _odd_array(chance: Random, folder: Path) -> str:
     elif kind == "bomb.h5":
         with h5py.File(path, "w") as file:
             shape = (chance.choice((10**7, 10**9, 10**12)), 2)
-            file.create_dataset("points", shape, "f8", chunks=(chance.choice((10, 10**6)), 2), compression="gzip")
+            file.create_dataset(
+                "points", shape, "f8", chunks=(chance.choice((10, 10**6)), 2), compression="gzip"
+            )
     elif kind == "links.h5":
         _links(path, chance)
     elif kind == "lying.npy":

@@ -34,14 +34,48 @@ SLOW_COMMANDS = (
 SLOW = 0.04
 
 _TEXTS = (
-    *("", "\x1b[31mred\x1b]0;title\x07", "a\nb", "\u202eevil", "x" * 100_000, "é", "identity", "nan", "\u0085", "\x9b31m"),
+    *(
+        "",
+        "\x1b[31mred\x1b]0;title\x07",
+        "a\nb",
+        "\u202eevil",
+        "x" * 100_000,
+        "é",
+        "identity",
+        "nan",
+        "\u0085",
+        "\x9b31m",
+    ),
     *("flow: separated", "complete", "running", "failed", "general", "collapsed", "printed"),
 )
-_BOMB = "a0: &a0 [1,1,1,1,1,1,1,1,1]\n" + "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 10))
+_BOMB = "a0: &a0 [1,1,1,1,1,1,1,1,1]\n" + "".join(
+    f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 10)
+)
 _CONFIGS = (
-    *("", "~", "[1, 2]", "a: [", "\x1b[31m", "a: !!python/object/apply:os.system [x]", "[" * 5000, "{a: " * 3000, _BOMB),
-    *("integrator: 3\nclusters: x", "integrator: {rtol: x, atol: [], s_end: 1e999}", "a: 2001-01-01\n? [b]\n: c", "é: \u202e"),
-    *("x: 12:30:45\ny: 2001-01-01 00:00:00\n1: 2\nnull: 3", "a: " + "9" * 10_000, "a: .nan", "k: &a {<<: *a}", "- " * 3000),
+    *(
+        "",
+        "~",
+        "[1, 2]",
+        "a: [",
+        "\x1b[31m",
+        "a: !!python/object/apply:os.system [x]",
+        "[" * 5000,
+        "{a: " * 3000,
+        _BOMB,
+    ),
+    *(
+        "integrator: 3\nclusters: x",
+        "integrator: {rtol: x, atol: [], s_end: 1e999}",
+        "a: 2001-01-01\n? [b]\n: c",
+        "é: \u202e",
+    ),
+    *(
+        "x: 12:30:45\ny: 2001-01-01 00:00:00\n1: 2\nnull: 3",
+        "a: " + "9" * 10_000,
+        "a: .nan",
+        "k: &a {<<: *a}",
+        "- " * 3000,
+    ),
     "\n".join(f"k{i}: {i}" for i in range(20_000)),
 )
 
@@ -59,7 +93,10 @@ def make(chance: Random, folder: Path, samples: Samples) -> list[str]:
                 mislead(file, chance)
     good = samples.copy("run-separated.h5", folder)
     samples.copy("separated.yaml", folder)
-    return [part.format(file=path.name, good=good.name) for part in chance.choice(SLOW_COMMANDS if chance.random() < SLOW else COMMANDS)]
+    return [
+        part.format(file=path.name, good=good.name)
+        for part in chance.choice(SLOW_COMMANDS if chance.random() < SLOW else COMMANDS)
+    ]
 
 
 def mislead(file: h5py.File, chance: Random) -> None:
@@ -110,7 +147,20 @@ def _other_attribute(node: Any, chance: Random) -> None:
     names = list(node.attrs) or ["new"]
     name = chance.choice(names)
     value: Any = chance.choice(
-        [*_TEXTS, 0, -1, 2**62, 1.5, np.nan, np.inf, True, np.arange(3), np.zeros((2, 2)), b"\xff\xfe", h5py.Empty("f8")]
+        [
+            *_TEXTS,
+            0,
+            -1,
+            2**62,
+            1.5,
+            np.nan,
+            np.inf,
+            True,
+            np.arange(3),
+            np.zeros((2, 2)),
+            b"\xff\xfe",
+            h5py.Empty("f8"),
+        ]
     )
     if isinstance(value, str) and len(value) > 60_000:
         value = value[:60_000]
@@ -135,7 +185,9 @@ def _other_data(file: h5py.File, place: str, chance: Random) -> None:
     values, dtype, shape = old[()], old.dtype, old.shape
     kind = chance.randrange(6)
     if kind == 0:
-        shape = chance.choice(((), (0,), (1,), (3,), shape[:-1], (*shape, 1), tuple(n + 1 for n in shape), shape[::-1]))
+        shape = chance.choice(
+            ((), (0,), (1,), (3,), shape[:-1], (*shape, 1), tuple(n + 1 for n in shape), shape[::-1])
+        )
         values = np.zeros(shape, dtype)
     elif kind == 1:
         dtype = np.dtype(chance.choice(("f4", ">f8", "i8", "u1", "S5", "c16", "?", "f2", [("a", "f8")])))
@@ -143,7 +195,14 @@ def _other_data(file: h5py.File, place: str, chance: Random) -> None:
     elif kind == 2 and shape:
         del file[place]
         huge = tuple(chance.choice((n, 10**6, 10**9)) for n in shape)
-        file.create_dataset(place, huge, dtype, maxshape=tuple(max(n, 64) for n in huge), chunks=tuple(min(max(n, 1), 64) for n in huge), compression="gzip")
+        file.create_dataset(
+            place,
+            huge,
+            dtype,
+            maxshape=tuple(max(n, 64) for n in huge),
+            chunks=tuple(min(max(n, 1), 64) for n in huge),
+            compression="gzip",
+        )
         return
     elif dtype.kind in "fiu" and np.size(values):
         values = np.array(values)
@@ -157,4 +216,3 @@ def _other_data(file: h5py.File, place: str, chance: Random) -> None:
     file.create_dataset(place, data=values, dtype=dtype if dtype.metadata else None)
     for name, value in attributes.items():
         file[place].attrs[name] = value
-

@@ -6,9 +6,47 @@ from random import Random
 
 #: What texts are hit with.
 WORDS = (
-    *(b"{", b"}", b"[", b"]", b"&a ", b"*a", b"\n- ", b"'", b'"', b"!!", b"9", b"e9", b"e400", b"\t", b"<<: "),
-    *(b": ", b"\x00", b"\xff", b"\r", b"\r\n", b"\xef\xbb\xbf", b"nan", b"-", b",", b";", b"#", b"\x1b[31m", b"\n"),
-    *("\u202e\u0085\ud7ff".encode(), b"12:30:45", b"2001-01-01", b"1_0", b"0x1F", b"1e-400", b"99999999999999999999"),
+    *(
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b"&a ",
+        b"*a",
+        b"\n- ",
+        b"'",
+        b'"',
+        b"!!",
+        b"9",
+        b"e9",
+        b"e400",
+        b"\t",
+        b"<<: ",
+    ),
+    *(
+        b": ",
+        b"\x00",
+        b"\xff",
+        b"\r",
+        b"\r\n",
+        b"\xef\xbb\xbf",
+        b"nan",
+        b"-",
+        b",",
+        b";",
+        b"#",
+        b"\x1b[31m",
+        b"\n",
+    ),
+    *(
+        "\u202e\u0085\ud7ff".encode(),
+        b"12:30:45",
+        b"2001-01-01",
+        b"1_0",
+        b"0x1F",
+        b"1e-400",
+        b"99999999999999999999",
+    ),
 )
 #: Lengths, counts and offsets that binary formats are hit with.
 _EDGES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1)
@@ -35,7 +73,9 @@ def _mishap(image: bytearray, chance: Random, words: tuple[bytes, ...]) -> None:
         image[where : where + width] = (chance.choice(_EDGES) % 256**width).to_bytes(width, "little")
     elif kind == 3:
         length = min(chance.choice((4, 16, 100, 512)), len(image) - where)
-        image[where : where + length] = chance.choice((bytes(length), b"\xff" * length, chance.randbytes(length)))
+        image[where : where + length] = chance.choice(
+            (bytes(length), b"\xff" * length, chance.randbytes(length))
+        )
     elif kind == 4 and words:
         image[where:where] = chance.choice(words)
     elif kind == 5:

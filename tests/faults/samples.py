@@ -62,8 +62,10 @@ initial: {construct: clustered, output_weight: {normal: 0.3}}
 #: A configuration for each kind of data file; FILE stands for its name.
 READERS = {
     "points": "flow: general\nclusters: [{file: FILE}, {points: [[0, 2], [0.5, 2.5]]}]\n" + _END,
-    "labels": "flow: separated\nclusters: [{points: [[2, 0]]}, {points: [[0, 2]]}]\nlabels: {file: FILE}\n" + _END,
-    "table": "flow: separated\nclusters: {file: FILE, label_column: kind}\ninitial: {construct: separated}\n" + _END,
+    "labels": "flow: separated\nclusters: [{points: [[2, 0]]}, {points: [[0, 2]]}]\nlabels: {file: FILE}\n"
+    + _END,
+    "table": "flow: separated\nclusters: {file: FILE, label_column: kind}\ninitial: {construct: separated}\n"
+    + _END,
 }
 
 TABLE = """\
@@ -130,7 +132,9 @@ def _as_older_library(path: Path, target: Path) -> None:
             if isinstance(node, h5py.Group):
                 made = copy.create_group(name)
             else:
-                chunked = {"chunks": node.chunks, "maxshape": node.maxshape} if node.chunks and node.size else {}
+                chunked = (
+                    {"chunks": node.chunks, "maxshape": node.maxshape} if node.chunks and node.size else {}
+                )
                 made = copy.create_dataset(name, data=node[()], dtype=node.dtype, **chunked)
             _copy_attributes(node, made)
 

@@ -37,7 +37,9 @@ def outcome(part: str, seed: int, number: int, folder: Path, samples: Samples) -
     return faults
 
 
-def cases(part: str, seed: int, numbers: range, folder: Path, samples: Samples) -> Iterator[tuple[int, list[str]]]:
+def cases(
+    part: str, seed: int, numbers: range, folder: Path, samples: Samples
+) -> Iterator[tuple[int, list[str]]]:
     """Yield the number of each case and what is wrong with how it ended.
 
     The folder of a case that is lost stays: its input, and the command in command.txt.

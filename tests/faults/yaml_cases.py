@@ -27,8 +27,31 @@ _EXPENSIVE = range(60, 10**10)
 
 WORD = st.sampled_from(
     [
-        *("identity", "random", "zero", "separated", "collapsed", "clustered", "general", "file", "../x", "log"),
-        *("{name}", "", "\x1b[31m", "\u202e", "é", "/dev/zero", "/dev/stdin", ".", "points.npy", "table.csv", "a\nb"),
+        *(
+            "identity",
+            "random",
+            "zero",
+            "separated",
+            "collapsed",
+            "clustered",
+            "general",
+            "file",
+            "../x",
+            "log",
+        ),
+        *(
+            "{name}",
+            "",
+            "\x1b[31m",
+            "\u202e",
+            "é",
+            "/dev/zero",
+            "/dev/stdin",
+            ".",
+            "points.npy",
+            "table.csv",
+            "a\nb",
+        ),
         *("points.h5:group/points", "12:30:45", "2001-01-01", "nan", "1_000", "0x10", "a" * 5000),
     ]
 )
@@ -38,20 +61,26 @@ NUMBER = st.one_of(
     st.floats(allow_nan=True, allow_infinity=True),
     st.sampled_from([0.0, -0.0, 1e-320, 1e-300, 1e99, 1e101, 1e300, -1e308, 1e16, 1e12, 2**53, 2**63, 1e-14]),
 )
-LEAF = st.one_of(st.none(), st.booleans(), NUMBER, WORD, st.text(max_size=6), st.dates(), st.binary(max_size=4))
+LEAF = st.one_of(
+    st.none(), st.booleans(), NUMBER, WORD, st.text(max_size=6), st.dates(), st.binary(max_size=4)
+)
 VALUE = st.one_of(
     LEAF,
     st.lists(NUMBER, max_size=3),
     st.lists(st.lists(NUMBER, max_size=3), max_size=3),
     st.lists(st.lists(st.lists(st.floats(-2, 2), max_size=2), max_size=2), max_size=2),
     st.dictionaries(
-        st.sampled_from(["scale", "normal", "file", "random", "method", "points", "shape", "margin", "start"]),
+        st.sampled_from(
+            ["scale", "normal", "file", "random", "method", "points", "shape", "margin", "start"]
+        ),
         LEAF,
         max_size=2,
     ),
 )
 KEY = st.one_of(
-    st.sampled_from(["clusters", "points", "std", "bias", "<<", "flow", "initial", "save", "at", "every", "name", "~"]),
+    st.sampled_from(
+        ["clusters", "points", "std", "bias", "<<", "flow", "initial", "save", "at", "every", "name", "~"]
+    ),
     st.text(max_size=8),
     st.integers(),
 )
@@ -70,7 +99,10 @@ def make(chance: Random, folder: Path, samples: Samples) -> list[str]:
     path.write_bytes(content)
     command = [part.format(file=path.name) for part in chance.choice(COMMANDS)]
     if chance.random() < 0.15:
-        command += ["--set", damaged(b"integrator.s_end=0.25", chance, WORDS).replace(b"\0", b"").decode(errors="replace")]
+        command += [
+            "--set",
+            damaged(b"integrator.s_end=0.25", chance, WORDS).replace(b"\0", b"").decode(errors="replace"),
+        ]
     return command
 
 
@@ -116,14 +148,19 @@ def _changed(settings: Any, data: st.DataObject) -> Any:
     kind = data.draw(st.integers(0, 5))
     if kind <= 2:
         new = data.draw(VALUE)
-        if path[-1] in _SIZES and isinstance(new, int | float) and new == new and int(min(abs(new), 1e30)) in _EXPENSIVE:
+        if (
+            path[-1] in _SIZES
+            and isinstance(new, int | float)
+            and new == new
+            and int(min(abs(new), 1e30)) in _EXPENSIVE
+        ):
             new = 3
         return _replaced(settings, path, new)
     if kind == 3:  # one part of the configuration in the place of another
         return _replaced(settings, path, _at(settings, data.draw(st.sampled_from(every))))
     holder = _at(settings, path[:-1])
     if isinstance(holder, list):
-        return _replaced(settings, path[:-1], holder + [holder[path[-1]]] if kind == 4 else holder[:-1])
+        return _replaced(settings, path[:-1], [*holder, holder[path[-1]]] if kind == 4 else holder[:-1])
     rest = {key: value for key, value in holder.items() if key != path[-1]}
     if kind == 4:
         rest[data.draw(KEY)] = holder[path[-1]]

@@ -26,7 +26,11 @@ def explain(error: ValidationError, document: Document) -> UserError:
     details.sort(key=lambda detail: (_rank(detail["type"]), document.line(_path(detail))))
     path, message = _sentence(details[0])
     others = len({_path(detail) for detail in details}) - 1
-    more = f" (and {others}{' or' if error.error_count() > _LOOKED_AT else ''} more after this)" if others else ""
+    more = (
+        f" (and {others}{' or' if error.error_count() > _LOOKED_AT else ''} more after this)"
+        if others
+        else ""
+    )
     return document.error(path, f"{message}{more}")
 
 

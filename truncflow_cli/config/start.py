@@ -112,7 +112,9 @@ def _collapsed(problem: Problem, clusters: Clusters) -> tuple[str, ...]:
 
 
 def _clustered(problem: Problem) -> tuple[str, ...]:
-    counts = [int(outside(R, beta, problem.x).sum()) for R, beta in zip(problem.R0, problem.beta0, strict=True)]
+    counts = [
+        int(outside(R, beta, problem.x).sum()) for R, beta in zip(problem.R0, problem.beta0, strict=True)
+    ]
     if not any(counts):
         return ()
     layer = int(np.argmax(counts))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from truncflow_cli.flows.kernels.pace import Pace
+from truncflow_cli.model.events import EventLog
 from truncflow_cli.model.problem import Array, IntArray
 from truncflow_cli.model.state import Saved, State
 
@@ -209,7 +210,7 @@ class Ahead:
     pace: Pace
     start: float
     series: Series
-    events: list[tuple[float, EventRow]]
+    events: EventLog
 
 
 @runtime_checkable

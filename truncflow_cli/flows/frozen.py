@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from truncflow_cli.flows.base import EventRow
 from truncflow_cli.flows.kernels.separated import TRUNCATED, UNTRUNCATED
 from truncflow_cli.flows.layer_data import LayerData
 from truncflow_cli.flows.layer_events import LayerLog
 from truncflow_cli.flows.layer_series import cluster_loss
+from truncflow_cli.model.events import EventLog, event_log
 from truncflow_cli.model.problem import Array, IntArray
 from truncflow_cli.model.state import State
 
@@ -148,32 +148,21 @@ class FrozenLayer:
             self.crossing[own:, r] = motion.reaches(positions[own:, r])
             falls_off = on & (y[r] < b[r]) & (motion.rest > 0.0)
             self.crossing[own:, r][on] = np.where(falls_off[on], 0.0, np.inf)
-        self._z0 = positions + self._b0
+        self._z0 = positions[own:] + self._b0
 
-    def events(self, s_end: float) -> list[tuple[float, EventRow]]:
+    def events(self, s_end: float) -> EventLog:
         """Return all events up to ``s_end``, in order."""
-        data = self.data
-        log = LayerLog(data, self.pattern)
-        rows = [(0.0, row) for row in log.at_start(self._z0)]
-        point, row = np.nonzero(self.crossing <= s_end)
-        times = self.crossing[point, row]
+        log = LayerLog(self.data, self.pattern)
+        start = event_log([(0.0, *row) for row in log.at_start(self._z0)])
+        i, r = np.nonzero(self.crossing <= s_end)
+        times = self.crossing[i, r]
+        order = np.lexsort((r, i, times))
+        i, r, times = i[order], r[order], times[order]
+        side = np.where(self.pattern[i, r] == TRUNCATED, UNTRUNCATED, TRUNCATED).astype(np.int8)
         rest = max(motion.rest for motion in self.coordinates)
-        resting = rest <= s_end
-        order = np.lexsort((row, point, times))
-        for index, k in enumerate(order):
-            i, r, s = int(point[k]), int(row[k]), float(times[k])
-            up = bool(self.pattern[i, r] == TRUNCATED)
-            if i >= data.n_own:
-                rows += [(s, event) for event in log.foreign(i, r, released=up)]
-                continue
-            after = UNTRUNCATED if up else TRUNCATED
-            rows += [(s, event) for event in log.own(i, r, int(self.pattern[i, r]), after)]
-            last_of_instant = index + 1 == order.size or times[order[index + 1]] != s
-            if last_of_instant:
-                rows += [(s, event) for event in log.collapse(i, r)]
-        if resting:
-            rows += [(rest, event) for event in log.rest()]
-        return sorted(rows, key=lambda event: event[0])
+        end = event_log([(rest, *row) for row in log.rest()] if rest <= s_end else [])
+        events = np.concatenate([start, log.passed(times, i, r, side), end])
+        return events[np.argsort(events["s"], kind="stable")]
 
     def state(self) -> State:
         """See ``flows.base.Series.state``: nothing, the problem says it all."""

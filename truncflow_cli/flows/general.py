@@ -12,8 +12,8 @@ from truncflow_cli.flows.general_groups import Group, Key, common_side, grouped,
 from truncflow_cli.flows.general_series import GeneralSeries, restored_series
 from truncflow_cli.flows.general_state import pins_state, restored_pins
 from truncflow_cli.flows.kernels import general as kernels
-from truncflow_cli.flows.kernels.polynomial import first_exit
-from truncflow_cli.flows.kernels.separated import PINNED, TRUNCATED, UNTRUNCATED, orthonormalise
+from truncflow_cli.flows.kernels.polynomial import weight_exit
+from truncflow_cli.flows.kernels.separated import PINNED, TRUNCATED, UNTRUNCATED
 from truncflow_cli.flows.layer_state import pattern_state, restore_pattern
 from truncflow_cli.model.network import adjoint, forward_pass, tangent, velocity
 from truncflow_cli.model.problem import Array, IntArray
@@ -45,8 +45,7 @@ class GeneralFlow:
         self.rtol, self.atol = rtol, atol
         self.order_limit = order
         self.R = np.array(R, dtype=np.float64, order="C")
-        for layer in self.R:
-            orthonormalise(layer)
+        kernels.polish(self.R)
         self.b = np.einsum("lab,lb->la", self.R, beta + data.center)
         self.energy = 0.0
         layers, dim = self.b.shape
@@ -176,8 +175,7 @@ class GeneralFlow:
         c, Om = split_tangent(back[None], *self.b.shape)
         self.b += c[0] + np.einsum("lij,lj->li", Om[0], self.b)
         self.R += np.einsum("lij,lja->lia", Om[0], self.R)
-        for layer in self.R:
-            orthonormalise(layer)
+        kernels.polish(self.R)
 
     def next_change(self, h: float) -> Change | None:
         """See ``PiecewiseFlow.next_change``; ``what`` is ("surface", i, ℓ, r) or ("weight", k)."""
@@ -192,7 +190,7 @@ class GeneralFlow:
             upper = -c
             upper[0] += 1.0
             for bound in (c, upper):
-                exit_ = first_exit(bound, t, LAMBDA_NOISE)
+                exit_ = weight_exit(bound, t, LAMBDA_NOISE)
                 if exit_ >= 0.0 and (exit_ < t or what is None):
                     t, what = exit_, ("weight", pin, 0, 0)
         return None if what is None else Change(float(t), what)
@@ -317,8 +315,7 @@ class GeneralFlow:
         end = self._plain_descent(chosen)
         self.R, self.b = end.R, end.b
         self.energy += end.energy
-        for layer in self.R:
-            orthonormalise(layer)
+        kernels.polish(self.R)
         # What has come clear of its surface goes to that side; what is still close to it is settled anew.
         self._chosen = chosen
         rows = self.apply(

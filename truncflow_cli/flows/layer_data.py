@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from truncflow_cli.model.problem import Array, IntArray, Problem
+from truncflow_cli.model.problem import Array, BoolArray, IntArray, Problem
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class LayerData:
         length: (M,) |x_i|.
         n_own: how many rows of ``x`` are own points.
         multiplicity: (n_own,) how many training inputs coincide in each own row.
-        members: for each row of ``x`` the rows of ``Problem.x`` that it stands for.
+        members: (N,) the rows of ``Problem.x`` that the rows of ``x`` stand for, one row's after the other's.
+        first: (M+1,) where in ``members`` those of each row begin, and the end.
         owner: (M,) cluster of each row.
         y_tilde: (Q,) ỹ_ℓ − x̄.
         n_clusters: C.
@@ -32,10 +33,15 @@ class LayerData:
     length: Array
     n_own: int
     multiplicity: Array
-    members: tuple[IntArray, ...]
+    members: IntArray
+    first: IntArray
     owner: IntArray
     y_tilde: Array
     n_clusters: int
+
+    def members_of(self, i: int) -> IntArray:
+        """Return the rows of ``Problem.x`` that row i stands for."""
+        return self.members[self.first[i] : self.first[i + 1]]
 
     @property
     def dim(self) -> int:
@@ -60,24 +66,48 @@ def layer_data(problem: Problem, layer: int) -> LayerData:
     """
     own = np.flatnonzero(problem.cluster == layer)
     foreign = np.flatnonzero(problem.cluster != layer)
-    distinct, inverse, counts = np.unique(
-        problem.x[own] + 0.0, axis=0, return_inverse=True, return_counts=True
-    )
-    inverse = inverse.reshape(-1)
-    order = np.argsort(inverse, kind="stable")
-    members = np.split(own[order], np.cumsum(counts)[:-1])
-    multiplicity = counts.astype(np.float64)
-    center = multiplicity @ distinct / multiplicity.sum()
-    x = np.ascontiguousarray(np.concatenate([distinct, problem.x[foreign]]) - center)
+    members = own[lexicographic_order(problem.x, own)]
+    new = np.flatnonzero(starts_of_runs(problem.x, members))
+    multiplicity = np.diff(np.append(new, members.size))
+    rows = np.concatenate([members[new], foreign])
+    x = problem.x[rows]
+    center = multiplicity @ x[: new.size] / members.size
+    x -= center
     return LayerData(
         layer=layer,
         center=center,
         x=x,
-        length=np.linalg.norm(x, axis=1),
-        n_own=distinct.shape[0],
-        multiplicity=multiplicity,
-        members=(*members, *foreign[:, None]),
-        owner=np.concatenate([np.full(distinct.shape[0], layer), problem.cluster[foreign]]),
+        length=np.sqrt(np.einsum("ia,ia->i", x, x)),
+        n_own=new.size,
+        multiplicity=multiplicity.astype(np.float64),
+        members=np.concatenate([members, foreign]),
+        first=np.concatenate([new, members.size + np.arange(foreign.size + 1)]),
+        owner=problem.cluster[rows],
         y_tilde=problem.y_tilde[layer] - center,
         n_clusters=problem.n_clusters,
     )
+
+
+def lexicographic_order(x: Array, rows: IntArray) -> IntArray:
+    """Return the order (M,) that sorts these rows (M,) of x (N, Q), equal ones staying as they are.
+
+    Only rows that agree in the first coordinate, which measured data hardly have, are compared in the others.
+    """
+    order = np.argsort(x[rows, 0], kind="stable")
+    value = x[rows[order], 0]
+    new = np.append(True, value[1:] != value[:-1])[: value.size]
+    tied = np.flatnonzero(~(new & np.append(new[1:], True)[: new.size]))
+    if tied.size:
+        among = x[rows[order[tied]], 1:]
+        order[tied] = order[tied[np.lexsort((*among.T[::-1], np.cumsum(new)[tied]))]]
+    return order
+
+
+def starts_of_runs(x: Array, rows: IntArray) -> BoolArray:
+    """Return which of these rows (M,) of x (N, Q), in lexicographic order, differ from the row before."""
+    new = np.zeros(rows.size, dtype=bool)
+    new[:1] = True
+    for a in range(x.shape[1]):
+        value = x[rows, a]
+        new[1:] |= value[1:] != value[:-1]
+    return new

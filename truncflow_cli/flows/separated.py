@@ -7,17 +7,18 @@ import numpy as np
 from truncflow_cli.flows import layer_state
 from truncflow_cli.flows.base import Ahead, Change, Counters, EventRow, LocalField, Surfaces
 from truncflow_cli.flows.kernels import ahead as loop
-from truncflow_cli.flows.kernels import crossings, nearby, shapes
+from truncflow_cli.flows.kernels import door, nearby, shapes
 from truncflow_cli.flows.kernels import separated as kernels
 from truncflow_cli.flows.kernels.nearby import NOISE
 from truncflow_cli.flows.kernels.pace import Pace
-from truncflow_cli.flows.kernels.polynomial import first_exit
+from truncflow_cli.flows.kernels.polynomial import weight_exit
 from truncflow_cli.flows.kernels.separated import PINNED, TRUNCATED, UNTRUNCATED
 from truncflow_cli.flows.layer_data import LayerData
 from truncflow_cli.flows.layer_events import LayerLog
-from truncflow_cli.flows.layer_series import LayerSeries
+from truncflow_cli.flows.layer_series import BLOCK, LayerSeries
+from truncflow_cli.model.events import EventLog
 from truncflow_cli.model.moments import field
-from truncflow_cli.model.problem import Array, IntArray
+from truncflow_cli.model.problem import Array, IntArray, Pattern
 from truncflow_cli.model.state import Saved, State
 
 #: Highest order of the series. Beyond it, a shorter step costs less than a longer series.
@@ -55,43 +56,65 @@ class LayerFlow:
         self.counters = Counters()
         dim = data.dim
         self.R = np.array(R, dtype=np.float64, order="C")
-        kernels.orthonormalise(self.R)
-        self.b = self.R @ (np.asarray(beta, dtype=np.float64) + data.center)
-        self.energy = 0.0
-
-        z = self._coordinates()
-        noise = NOISE * (data.length + np.abs(self.b).max())[:, None]
-        self.pattern = np.where(z > noise, UNTRUNCATED, TRUNCATED).astype(np.int8)
-        self.log = LayerLog(data, self.pattern)
-        self._points = shapes.Points(data.x, data.length, data.multiplicity, self.pattern, data.y_tilde)
+        self.b = np.empty(dim)
+        self._state = loop.State(self.R, self.b, np.empty_like(self.R), np.empty_like(self.b), np.zeros(dim))
+        self._clock = np.zeros(loop.CLOCK)
+        self._counts = np.zeros(loop.COUNTS, np.int64)
+        self._points = shapes.Points(
+            data.x, data.length, data.multiplicity, np.empty(data.x.shape, np.int8), data.y_tilde
+        )
+        self.pattern: Pattern = self._points.pattern
         self._moments = shapes.Moments(
             np.zeros((dim, dim + 1)),
             np.zeros((dim, dim, dim + 1)),
             np.array([data.total]),
             np.zeros(1, np.int64),
         )
-        kernels.sum_moments(self._points, self._moments)
         self._accuracy = loop.Accuracy(not printed, STEP_SHARE * rtol, atol / rtol, data.spread)
-        self._state = loop.State(self.R, self.b, np.empty_like(self.R), np.empty_like(self.b), np.zeros(dim))
-
         self._motion = shapes.motion_arrays(dim, order)
         self._work = shapes.work_arrays(dim, order)
         self._near = shapes.near_lists(dim, nearby.LEVELS, ROOM)
-        self._soon = np.inf
-        self._passed = loop.Log(
-            np.empty(EVENTS_AHEAD),
-            np.empty(EVENTS_AHEAD, np.int64),
-            np.empty(EVENTS_AHEAD, np.int64),
-            np.empty(EVENTS_AHEAD, np.int8),
-        )
-
+        self._log = self._room_for_events(EVENTS_AHEAD)
         self._order_limit = order
         self._hold(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+
+        self._act(door.POLISH)
+        self.b[:] = self.R @ (np.asarray(beta, dtype=np.float64) + data.center)
+        for part in range(0, data.x.shape[0], BLOCK):
+            block = slice(part, part + BLOCK)
+            self.pattern[block] = np.where(
+                self._coordinates(block) > self._noise(block), UNTRUNCATED, TRUNCATED
+            )
+        self.log = LayerLog(data, self.pattern)
+        self._act(door.SUM)
         self._on_surface: tuple[IntArray, IntArray] = (self.pin_point, self.pin_row)
 
-    def _coordinates(self) -> Array:
-        """Return all z (M, Q)."""
-        return self.data.x @ self.R.T + self.b
+    @property
+    def energy(self) -> float:
+        """The integral of the squared gradient norm so far."""
+        return float(self._clock[loop.ENERGY])
+
+    def _act(self, task: int) -> int:
+        """Let the compiled code do something, see ``kernels.door.act``."""
+        result = door.act(
+            task, self._state, self._clock, self._points, self._moments, self._motion, self._work, self._pins,
+            self._near, self._accuracy, self._log, self._counts,
+        )  # fmt: skip
+        return int(result)
+
+    @staticmethod
+    def _room_for_events(size: int) -> loop.Log:
+        return loop.Log(
+            np.empty(size), np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int8)
+        )
+
+    def _coordinates(self, rows: slice) -> Array:
+        """Return z (m, Q) of these rows of ``data.x``."""
+        return self.data.x[rows] @ self.R.T + self.b
+
+    def _noise(self, rows: slice) -> Array:
+        """Return the rounding errors (m, 1) of z."""
+        return np.asarray(NOISE * (self.data.length[rows] + np.abs(self.b).max()))[:, None]
 
     def _hold(self, point: IntArray, row: IntArray, weight: Array) -> None:
         """Pin these surfaces, and no others, with these weights."""
@@ -99,6 +122,17 @@ class LayerFlow:
         mass = self.data.multiplicity[point] / self.data.total
         inverse = np.zeros((point.size, point.size))
         self._pins = shapes.pin_arrays(row, self.data.x[point], mass, inverse, self._order_limit)
+
+    def _count(self, points: IntArray, rows: IntArray, sign: float) -> None:
+        """Count own points (k,) in coordinates (k,) as untruncated (``sign`` 1.0), or no longer (-1.0)."""
+        room = self._log.s.size
+        self._clock[loop.LENGTH] = sign
+        for first in range(0, points.size, room):
+            count = min(points.size - first, room)
+            self._log.point[:count] = points[first : first + count]
+            self._log.row[:count] = rows[first : first + count]
+            self._counts[loop.EVENTS] = count
+            self._act(door.COUNT)
 
     # -- the field ---------------------------------------------------------------------------------------------
 
@@ -131,15 +165,13 @@ class LayerFlow:
             self._pins.lam[0] = self.pin_weight
             self._pins.inverse[:] = self._sliding_inverse()
             self.counters.slides += 1
-        h = loop.expand_state(
-            self._state, self.energy, self._points, self._moments, self._motion, self._work, self._pins,
-            self._accuracy, reach,
-        )  # fmt: skip
+        self._clock[loop.REACH] = reach
+        self._act(door.EXPAND)
         self._near.tally[shapes.HITS] = 0
-        self._soon = loop.SOON * reach
+        self._clock[loop.NEARBY] = loop.SOON * reach
         self.counters.steps += 1
         self.counters.orders += self._order
-        return float(h)
+        return float(self._clock[loop.LENGTH])
 
     @property
     def _order(self) -> int:
@@ -166,18 +198,21 @@ class LayerFlow:
         turn -= turn.T
         self.R += turn @ self.R
         self.b += turn @ self.b + back[:dim]
-        kernels.orthonormalise(self.R)
+        self._act(door.POLISH)
 
     def next_change(self, h: float) -> Change | None:
         """See ``PiecewiseFlow.next_change``; ``what`` is ("surface", i, r) or ("weight", k)."""
-        work = np.zeros(2, np.int64)
+        clock, counts = self._clock, self._counts
+        counts[:] = 0
         while True:
-            t, k = crossings.first_crossing(self._points, self._motion, h, self._soon, self._near, work)
+            clock[loop.LENGTH] = h
+            k = self._act(door.CROSS)
             if k != -2:
                 break
             self._make_room()
-        self.counters.candidates += int(work[0])
-        self.counters.roots += int(work[1])
+        t = float(clock[loop.LENGTH])
+        self.counters.candidates += int(counts[loop.CANDIDATES])
+        self.counters.roots += int(counts[loop.ROOTS])
         self.counters.refreshes = int(self._near.tally[shapes.REFRESHES])
         what: tuple[str, int, int] | None = None
         if k >= 0:
@@ -188,7 +223,7 @@ class LayerFlow:
             upper = -c
             upper[0] += 1.0
             for bound in (c, upper):
-                exit_ = first_exit(bound, t, LAMBDA_NOISE)
+                exit_ = weight_exit(bound, t, LAMBDA_NOISE)
                 if exit_ >= 0.0 and (exit_ < t or what is None):
                     t, what = exit_, ("weight", pin, 0)
         return None if what is None else Change(float(t), what)
@@ -204,15 +239,13 @@ class LayerFlow:
         data = self.data
         if data.n_own == data.x.shape[0]:
             return []
-        size = 64
-        while True:
-            times, entries = np.empty(size), np.empty(size, np.int64)
-            found = crossings.foreign_crossings(self._points, self._motion, t, self._near, times, entries)
-            if found <= size:
-                break
-            size = found
+        self._clock[loop.LENGTH] = t
+        found = self._act(door.WATCH)
+        if found > self._log.s.size:
+            self._log = self._room_for_events(found)
+            found = self._act(door.WATCH)
         result: list[tuple[float, EventRow]] = []
-        for time, entry in zip(times[:found].tolist(), entries[:found], strict=True):
+        for time, entry in zip(self._log.s[:found].tolist(), self._log.point[:found].tolist(), strict=True):
             i, r = self._near.pool[entry].tolist()
             up = self.pattern[i, r] == TRUNCATED
             self.pattern[i, r] = UNTRUNCATED if up else TRUNCATED
@@ -235,7 +268,7 @@ class LayerFlow:
     def advance(self, t: float) -> None:
         """See ``PiecewiseFlow.advance``."""
         motion = self._motion
-        self.energy = kernels.evaluate_state(
+        self._clock[loop.ENERGY] = kernels.evaluate_state(
             motion.R, motion.b, motion.energy, self._order, t, self.R, self.b
         )
         for pin in range(self.pin_row.size):
@@ -245,16 +278,13 @@ class LayerFlow:
         """See ``RunsAhead.run_ahead``."""
         if self.pin_row.size:
             return None
-        clock = np.array([pace.s, pace.lost, pace.reach, self.energy, pace.s])
-        counts = np.zeros(6, np.int64)
-        steps = loop.run_ahead(
-            self._state, clock, self._points, self._moments, self._motion, self._work, self._pins, self._near,
-            self._accuracy, s_end, until, self._passed, counts,
-        )  # fmt: skip
-        if steps == 0:
+        clock, counts = self._clock, self._counts
+        clock[[loop.S, loop.LOST, loop.REACH, loop.BEFORE]] = pace.s, pace.lost, pace.reach, pace.s
+        clock[[loop.S_END, loop.UNTIL]] = s_end, until
+        counts[:] = 0
+        if self._act(door.AHEAD) == 0:
             return None
-        self.energy = float(clock[loop.ENERGY])
-        self.counters.add(*counts[:4].tolist())
+        self.counters.add(*counts[: loop.ROOTS + 1].tolist())
         self.counters.refreshes = int(self._near.tally[shapes.REFRESHES])
         reached = Pace(float(clock[loop.S]), float(clock[loop.LOST]), float(clock[loop.REACH]))
         if counts[loop.UNUSUAL] == 0:
@@ -270,18 +300,12 @@ class LayerFlow:
             self.data, self.R[None].copy(), self.b[None].copy(), np.array([self.energy]), fraction
         )
 
-    def _passed_events(self, count: int) -> list[tuple[float, EventRow]]:
+    def _passed_events(self, count: int) -> EventLog:
         """Return the events of the coordinates that ``run_ahead`` has let pass."""
-        events: list[tuple[float, EventRow]] = []
-        log, own = self.log, self.data.n_own
-        passed = (part[:count].tolist() for part in self._passed)
-        for s, i, r, side in zip(*passed, strict=True):
-            if i >= own:
-                rows = log.foreign(i, r, released=side == UNTRUNCATED)
-            else:
-                rows = log.own(i, r, UNTRUNCATED + TRUNCATED - side, side) + log.collapse(i, r)
-            events += [(s, row) for row in rows]
-        return events
+        passed = self._log
+        return self.log.passed(
+            passed.s[:count], passed.point[:count], passed.row[:count], passed.side[:count]
+        )
 
     # -- going on later ----------------------------------------------------------------------------------------
 
@@ -296,7 +320,7 @@ class LayerFlow:
 
     def restore(self, saved: Saved, aids: Saved | None) -> None:
         """See ``PiecewiseFlow.restore``."""
-        self.energy, pins = layer_state.restore(saved, self._state, self._points, self._moments)
+        self._clock[loop.ENERGY], pins = layer_state.restore(saved, self._state, self._points, self._moments)
         self._hold(*pins)
         self.log = LayerLog(self.data, self.pattern)
         if aids is not None:
@@ -310,18 +334,15 @@ class LayerFlow:
 
     def conditions_at_start(self) -> list[EventRow]:
         """See ``PiecewiseFlow.conditions_at_start``."""
-        return self.log.at_start(self._coordinates())
+        watched = slice(self.data.n_own, None)
+        return self.log.at_start(self._coordinates(watched))
 
     def surfaces(self, change: Change | None) -> Surfaces:
         """See ``PiecewiseFlow.surfaces``: the pinned ones, the one that left, and all others at zero to rounding."""
         data = self.data
         own = data.n_own
         if change is None:
-            zero = (
-                np.abs(self._coordinates()[:own])
-                <= NOISE * (data.length[:own] + np.abs(self.b).max())[:, None]
-            )
-            point, row = np.nonzero(zero)
+            point, row = self._near_zero()
         else:
             hit = self._near.hit[: self._near.tally[shapes.HITS]]
             point, row = self._near.pool[hit].T.astype(np.int64)
@@ -343,9 +364,7 @@ class LayerFlow:
         weight = np.array(
             [weights.get(key, float(s == UNTRUNCATED)) for key, s in zip(chosen, side, strict=True)]
         )
-        for i, r, s in zip(points, rows, side, strict=True):
-            if s == UNTRUNCATED:
-                kernels.count_point(self._points, i, r, -1.0, self._moments)
+        self._count(points[side == UNTRUNCATED], rows[side == UNTRUNCATED], -1.0)
         self._on_surface = (points, rows)
         Ju, Om = self._velocity()
         u = self.b + self.R @ data.y_tilde
@@ -360,6 +379,16 @@ class LayerFlow:
             field=lambda _: local,
         )
 
+    def _near_zero(self) -> tuple[IntArray, IntArray]:
+        """Return which own coordinates are zero to rounding: points (k,) and rows (k,)."""
+        found = []
+        for first in range(0, self.data.n_own, BLOCK):
+            block = slice(first, min(first + BLOCK, self.data.n_own))
+            point, row = np.nonzero(np.abs(self._coordinates(block)) <= self._noise(block))
+            found.append((point + first, row))
+        point, row = (np.concatenate(part) for part in zip(*found, strict=True))
+        return point, row
+
     def regroup(self, side: IntArray, weight: Array) -> Surfaces | None:
         """See ``PiecewiseFlow.regroup``: coinciding points coincide for ever."""
         return None
@@ -372,14 +401,13 @@ class LayerFlow:
         for i, r, s in zip(points.tolist(), rows.tolist(), side.tolist(), strict=True):
             before = int(self.pattern[i, r])
             self.pattern[i, r] = s
-            if s == UNTRUNCATED:
-                kernels.count_point(self._points, i, r, 1.0, self._moments)
             changed = self.log.own(i, r, before, s)
             if changed:
                 last = (i, r)
             events.extend(changed)
         if events:
             events.extend(self.log.collapse(*last))
+        self._count(points[side == UNTRUNCATED], rows[side == UNTRUNCATED], 1.0)
         pinned = side == PINNED
         self._hold(points[pinned], rows[pinned], weight[pinned])
         return events

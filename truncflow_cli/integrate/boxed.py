@@ -7,7 +7,6 @@ entries; and of hundreds of pinned surfaces only those few cost anything.
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import lstsq
 
 from truncflow_cli.model.problem import Array, BoolArray
 
@@ -104,4 +103,6 @@ def _descend(columns: Array, target: Array, low: Array, high: Array, x: Array, f
 
 def _solve(columns: Array, target: Array) -> Array:
     """Return the shortest y that minimises |columns @ y - target|, by a complete orthogonal decomposition."""
+    from scipy.linalg import lstsq  # here, as few runs have pins and it takes long to import
+
     return np.asarray(lstsq(columns, target, cond=RANK, lapack_driver="gelsy", check_finite=False)[0])

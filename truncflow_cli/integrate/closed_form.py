@@ -26,14 +26,14 @@ class ClosedForm:
         """Return the piece [0, 0] with the events at s = 0."""
         self._events = self._layer.events(self._s_end)
         self.finished = self._s_end <= 0.0
-        return Piece(0.0, 0.0, self._layer, [event for event in self._events if event[0] <= 0.0])
+        return Piece(0.0, 0.0, self._layer, self._events[self._events["s"] <= 0.0])
 
     def advance(self, until: float = -np.inf) -> Piece:
         """Return the piece [0, s_end]."""
         self.s, self.finished = self._s_end, True
         self.counters.steps += 1
         self.counters.roots += len(self._events)
-        return Piece(0.0, self._s_end, self._layer, [event for event in self._events if event[0] > 0.0])
+        return Piece(0.0, self._s_end, self._layer, self._events[self._events["s"] > 0.0])
 
     def state(self) -> State:
         """See ``solver.Solver.state``."""
@@ -43,7 +43,8 @@ class ClosedForm:
         """See ``solver.Solver.restore``; everything else is computed anew, to the same bits."""
         self.s = saved.number("s")
         self.finished = self.s >= self._s_end
-        self._events = [event for event in self._layer.events(self._s_end) if not 0.0 < event[0] <= self.s]
+        events = self._layer.events(self._s_end)
+        self._events = events[(events["s"] <= 0.0) | (events["s"] > self.s)]
         restore_counters(self.counters, saved.part("counters"))
 
     def restored_series(self, saved: Saved) -> Series:

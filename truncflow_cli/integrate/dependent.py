@@ -9,8 +9,6 @@ left, those whose λ is forced to an edge leave.
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import qr, solve_triangular
-from scipy.optimize import linprog
 
 from truncflow_cli.model.problem import Array, IntArray
 
@@ -29,6 +27,7 @@ def spread(directions: Array, weight: Array) -> tuple[IntArray, Array, Array] | 
     (which, weight, forced): the indices (k,) of the dependent ones, new weights (m,), and which of the k are forced
     to an edge of the box.
     """
+
     size = np.linalg.norm(directions, axis=1)
     kernel = _kernel((directions / size[:, None]).T)
     if kernel.shape[1] == 0:
@@ -52,6 +51,8 @@ def spread(directions: Array, weight: Array) -> tuple[IntArray, Array, Array] | 
 
 def _kernel(columns: Array) -> Array:
     """Return an orthonormal basis (m, k) of what ``columns`` (d, m) map to zero."""
+    from scipy.linalg import qr, solve_triangular  # here and below, as few runs have pins and it takes long
+
     m = columns.shape[1]
     R, order = qr(columns, mode="r", pivoting=True, check_finite=False)
     diagonal = np.abs(np.diagonal(R))
@@ -66,6 +67,8 @@ def _kernel(columns: Array) -> Array:
 
 def _centre(start: Array, moves: Array, free: Array) -> tuple[Array, float]:
     """Return the step c that keeps start + moves @ c in the box, its ``free`` entries furthest from the edges."""
+    from scipy.optimize import linprog
+
     count = moves.shape[1]
     room = free.astype(np.float64)[:, None]
     rows = np.block([[-moves, room], [moves, room]])
@@ -84,6 +87,8 @@ def _centre(start: Array, moves: Array, free: Array) -> tuple[Array, float]:
 
 def _reach(start: Array, moves: Array, k: int, *, away_from_one: bool) -> float:
     """Return how far entry k can get from its edge while all stay in the box."""
+    from scipy.optimize import linprog
+
     sign = 1.0 if away_from_one else -1.0
     result = linprog(
         sign * moves[k],

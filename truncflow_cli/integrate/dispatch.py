@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from truncflow_cli.flows.batched import BatchedLayerFlow
 from truncflow_cli.flows.clustered import solve_clustered
 from truncflow_cli.flows.collapsed import solve_collapsed
 from truncflow_cli.flows.frozen import FrozenLayer
@@ -50,7 +51,8 @@ def frozen_solver(problem: Problem, layer: int) -> ClosedForm:
 def layer_solver(problem: Problem, layer: int) -> Solver:
     """Return the solver of layer ``layer`` of the `separated` flow."""
     settings = problem.settings
-    flow = LayerFlow(
+    make = BatchedLayerFlow if problem.batched else LayerFlow
+    flow = make(
         layer_data(problem, layer),
         problem.R0[layer],
         problem.beta0[layer],

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 
 import numpy as np
 
 from truncflow_cli.errors import RunFailed
 from truncflow_cli.integrate.closed_form import ClosedForm
-from truncflow_cli.integrate.solver import Piece, Solver, TimedRow
+from truncflow_cli.integrate.solver import Piece, Solver
 from truncflow_cli.model.chunk import Chunk
-from truncflow_cli.model.events import EventLog, Kind, event_log
+from truncflow_cli.model.events import EVENT_DTYPE, EventLog, Kind, event_log
 from truncflow_cli.model.problem import Array, Problem
 from truncflow_cli.model.state import Saved, State, integer, number, under
 
 #: A chunk is handed out when this many samples or events are ready.
 CHUNK = 256
 
+EVENT_NAMES: tuple[str, ...] = EVENT_DTYPE.names or ()
+
+#: From this many coordinates on, threads gain more than they cost.
+WORTH_THREADS = 5_000
 #: Trajectory arrays with an axis over layers or clusters, along which the solvers' parts are put together.
 BY_LAYER = ("beta", "R", "truncated_fraction", "loss_cluster")
 
@@ -46,7 +52,8 @@ class Lane:
         self, solver: Solver | ClosedForm, s_save: Array, saved: Saved | None, shapes: SampleShapes
     ) -> None:
         self.solver = solver
-        self.events: list[TimedRow] = []
+        self.events: list[EventLog] = []
+        self.n_events = 0
         self.samples: list[dict[str, Array]] = []
         self._s_save = s_save
         self._next = 0
@@ -56,18 +63,32 @@ class Lane:
         else:
             self._restore(saved, shapes)
 
+    @property
+    def goal(self) -> float:
+        """The next saved time; minus infinity where there is none left."""
+        return float(self._s_save[self._next]) if self._next < self._s_save.size else -np.inf
+
     def step(self, *, together: bool) -> None:
         """Advance by one piece; to the next saved time in one go, unless the lanes have to stay ``together``."""
-        until = -np.inf if together or self._next >= self._s_save.size else float(self._s_save[self._next])
-        self._take(self.solver.advance(until))
+        self._take(self.solver.advance(-np.inf if together else self.goal))
 
     def _take(self, piece: Piece) -> None:
         self.piece = piece
-        self.events += piece.events
+        if piece.events.size:
+            self.events.append(piece.events)
+            self.n_events += piece.events.size
         upto = int(np.searchsorted(self._s_save, piece.s1, side="right"))
         if upto > self._next:
             self.samples.append(piece.sample(self._s_save[self._next : upto]))
             self._next = upto
+
+    def pop_events(self, upto: float) -> EventLog:
+        """Return and forget the events up to ``upto``."""
+        events = np.concatenate(self.events) if self.events else event_log([])
+        count = int(np.searchsorted(events["s"], upto, side="right"))
+        self.events = [events[count:]] if count < events.size else []
+        self.n_events = events.size - count
+        return events[:count]
 
     def pop_samples(self, count: int) -> dict[str, Array]:
         """Return and forget the first ``count`` samples."""
@@ -80,8 +101,7 @@ class Lane:
         state = {
             **under("solver", self.solver.state()),
             "next": integer(self._next),
-            "event_s": np.array([s for s, _ in self.events]),
-            "event_row": np.array([row for _, row in self.events], dtype=np.int64).reshape(-1, 6),
+            **under("events", columns(np.concatenate([event_log([]), *self.events]))),
         }
         if self.samples:
             state |= under("samples", joined(self.samples))
@@ -93,11 +113,9 @@ class Lane:
     def _restore(self, saved: Saved, shapes: SampleShapes) -> None:
         self.solver.restore(saved.part("solver"))
         self._next = saved.integer("next", (0, self._s_save.size + 1))
-        times = saved.array("event_s", "f8", (None,)).tolist()
-        rows = saved.array("event_row", "i8", (len(times), 6), (-1, 1 << 31))
-        if (rows[:, 0] >= len(Kind)).any() or (rows[:, 5] > 1).any():
-            raise saved.misfit("event_row")
-        self.events = [(s, tuple(row)) for s, row in zip(times, rows.tolist(), strict=True)]
+        events = restored_events(saved.part("events"))
+        if events.size:
+            self.events, self.n_events = [events], events.size
         samples = saved.part("samples")
         if samples.names():
             length = samples.array("energy", "f8", (None,)).size
@@ -106,12 +124,35 @@ class Lane:
             ]
         if "piece" in saved:
             s0, s1 = saved.array("piece", "f8", (2,)).tolist()
-            self.piece = Piece(s0, s1, self.solver.restored_series(saved.part("series")), [])
+            self.piece = Piece(s0, s1, self.solver.restored_series(saved.part("series")), event_log([]))
+
+
+def columns(events: EventLog) -> State:
+    """Return events as arrays, one a field."""
+    return {name: events[name].astype("f8" if name == "s" else "i8") for name in EVENT_NAMES}
+
+
+def restored_events(saved: Saved) -> EventLog:
+    """Return the events that ``columns`` has given.
+
+    Raises:
+        UserError: they do not fit.
+    """
+    events = np.empty(saved.array("s", "f8", (None,)).size, EVENT_DTYPE)
+    for name in EVENT_NAMES:
+        bounds = {"s": None, "kind": (0, len(Kind)), "side": (-1, 2)}.get(name, (-1, 1 << 31))
+        events[name] = saved.array(name, "f8" if name == "s" else "i8", events.shape, bounds)
+    return events
 
 
 def joined(samples: Sequence[dict[str, Array]]) -> dict[str, Array]:
     """Put samples at consecutive times together."""
     return {name: np.concatenate([part[name] for part in samples]) for name in samples[0]}
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def never() -> bool:
@@ -133,9 +174,9 @@ def run_layers(
         saved: the state of an earlier chunk, to go on from there.
         due: asked after each step whether a chunk is wanted at once.
     """
-    merger = Merger(problem, solvers, saved)
-    yield from drive(merger, due)
-    yield from merger.sample_where_stopped()
+    with Merger(problem, solvers, saved) as merger:
+        yield from drive(merger, due)
+        yield from merger.sample_where_stopped()
 
 
 def drive(merger: Merger, due: Callable[[], bool] = never) -> Iterator[Chunk]:
@@ -185,6 +226,7 @@ class Merger:
         ]
         self.begun = self.ended = self._stop_sampled = False
         self.stop_at = np.inf
+        self._threads = ThreadPoolExecutor(cores) if (cores := self._useful_cores()) > 1 else None
         self.sampled = 0
         self.events_out = 0
         self._last_event = 0.0
@@ -192,6 +234,20 @@ class Merger:
         self._note_stop()
         if saved is not None:
             self._restore(saved)
+
+    def __enter__(self) -> Merger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._threads is not None:
+            self._threads.shutdown()
+
+    def _useful_cores(self) -> int:
+        """Return how many lanes can go on at the same time."""
+        together = self.problem.settings.on_separation_lost != "record"
+        if together or len(self.lanes) == 1 or self.problem.x.size < WORTH_THREADS:
+            return 1
+        return min(len(self.lanes), available_cores())
 
     def state(self) -> State:
         """Return what ``drive`` goes on from."""
@@ -234,38 +290,47 @@ class Merger:
         """Whether there is enough for a chunk."""
         front = self.front
         samples = int(np.searchsorted(self.problem.s_save, front, side="right")) - self.sampled
-        return samples >= CHUNK or sum(len(lane.events) for lane in self.lanes) >= CHUNK
+        return samples >= CHUNK or sum(lane.n_events for lane in self.lanes) >= CHUNK
 
     @property
     def overfull(self) -> tuple[float, float] | None:
         """When the last event that the run may have takes place, and the one after it; None if there are no more."""
         allowed = self.problem.settings.max_events - self.events_out
-        if sum(len(lane.events) for lane in self.lanes) <= allowed:
+        if sum(lane.n_events for lane in self.lanes) <= allowed:
             return None
         front = self.front
-        times = sorted(s for lane in self.lanes for s, _ in lane.events if s <= front)
-        if len(times) <= allowed:
+        times = np.concatenate([part["s"] for lane in self.lanes for part in lane.events])
+        times = np.sort(times[times <= front])
+        if times.size <= allowed:
             return None
-        full = times[allowed - 1] if allowed > 0 else self._last_event
-        return full, (times[allowed] if allowed >= 0 else full)
+        full = float(times[allowed - 1]) if allowed > 0 else self._last_event
+        return full, (float(times[allowed]) if allowed >= 0 else full)
 
     def step(self) -> None:
-        """Advance the lane that is furthest behind."""
-        lane = min(
-            (lane for lane in self.lanes if not lane.solver.finished and lane.solver.s < self.stop_at),
-            key=lambda lane: lane.solver.s,
-        )
-        lane.step(together=self.problem.settings.on_separation_lost != "record")
-        self._note_stop()
+        """Advance the lane that is furthest behind, and those beside it if there are cores for them."""
+        going = [lane for lane in self.lanes if not lane.solver.finished and lane.solver.s < self.stop_at]
+        if self._threads is None:
+            lane = min(going, key=lambda lane: lane.solver.s)
+            lane.step(together=self.problem.settings.on_separation_lost != "record")
+            self._note_stop()
+            return
+        goal = min(lane.goal for lane in going)
+        steps = [
+            (lane, self._threads.submit(lane.step, together=False)) for lane in going if lane.goal == goal
+        ]
+        failed = [
+            (lane.solver.s, failure) for lane, step in steps if (failure := step.exception()) is not None
+        ]
+        if failed:
+            raise min(failed, key=lambda pair: pair[0])[1]
 
     def _note_stop(self) -> None:
         if self.problem.settings.on_separation_lost == "record":
             return
         for lane in self.lanes:
-            for s, row in lane.events:
-                if row[0] == Kind.SEPARATION_LOST:
-                    self.stop_at = min(self.stop_at, s)
-                    break
+            for events in lane.events:
+                lost = events["s"][events["kind"] == Kind.SEPARATION_LOST]
+                self.stop_at = min(self.stop_at, lost.min(initial=np.inf))
 
     def chunk(self, upto: float, *, at_end: bool = True, sampled_until: float | None = None) -> Chunk:
         """Return all samples and events up to ``upto``, which every lane has reached.
@@ -316,17 +381,12 @@ class Merger:
         return {"s": s.copy(), "loss": loss, "energy_balance": balance, **samples}
 
     def _pop_events(self, upto: float) -> EventLog:
-        rows = []
-        for lane in self.lanes:
-            passed = [event for event in lane.events if event[0] <= upto]
-            if passed:
-                lane.events = [event for event in lane.events if event[0] > upto]
-            rows += [(s, *row) for s, row in passed]
-        rows.sort(key=lambda row: row[0])
-        self.events_out += len(rows)
-        if rows:
-            self._last_event = rows[-1][0]
-        return event_log(rows)
+        events = np.concatenate([lane.pop_events(upto) for lane in self.lanes])
+        events = events[np.argsort(events["s"], kind="stable")]
+        self.events_out += events.size
+        if events.size:
+            self._last_event = float(events["s"][-1])
+        return events
 
     def counters(self) -> dict[str, int]:
         """Return the work done by all lanes."""

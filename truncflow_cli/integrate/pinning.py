@@ -43,7 +43,9 @@ LAMBDA_EDGE_LEAVING = 1e-7
 
 def settle_flow(flow: PiecewiseFlow, change: Change | None) -> list[EventRow]:
     """Settle the surfaces that ``flow`` lies on after ``change`` (None: at the start); return the events."""
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is met, and said, by the next series
+    with np.errstate(
+        over="ignore", invalid="ignore"
+    ):  # what is not finite is met, and said, by the next series
         surfaces = flow.surfaces(change)
         return settle_surfaces(flow, surfaces, at_start=change is None)
 

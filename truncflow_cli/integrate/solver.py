@@ -11,7 +11,7 @@ from truncflow_cli.errors import RunFailed
 from truncflow_cli.flows.base import Counters, Creeps, EventRow, PiecewiseFlow, RunsAhead, Series
 from truncflow_cli.flows.kernels.pace import Pace, later, next_reach, step_length
 from truncflow_cli.integrate.pinning import settle_flow, settle_surfaces
-from truncflow_cli.model.events import Kind
+from truncflow_cli.model.events import EventLog, Kind, event_log
 from truncflow_cli.model.problem import Array
 from truncflow_cli.model.state import Saved, State, counts, integer, under
 
@@ -23,8 +23,6 @@ MOST_AHEAD = 10_000
 
 SURFACE_EVENTS = (Kind.TRUNCATE, Kind.RELEASE, Kind.PIN, Kind.UNPIN)
 
-TimedRow = tuple[float, EventRow]
-
 
 @dataclass(frozen=True)
 class Piece:
@@ -33,7 +31,7 @@ class Piece:
     s0: float
     s1: float
     series: Series
-    events: list[TimedRow]
+    events: EventLog
 
     def sample(self, s: Array) -> dict[str, Array]:
         """Return the state at times s (T,) within [s0, s1]."""
@@ -70,7 +68,7 @@ class Solver:
         self._resting = self._look_for_rest(rows)
         self.flow.expand(0.0)
         self.finished = self._s_end <= 0.0
-        return Piece(0.0, 0.0, self.flow.series(), [(0.0, row) for row in rows])
+        return Piece(0.0, 0.0, self.flow.series(), event_log([(0.0, *row) for row in rows]))
 
     def advance(self, until: float = -np.inf) -> Piece:
         """Go on to the next event, or as far as the series carries; return what was passed.
@@ -86,7 +84,7 @@ class Solver:
         if self._resting:
             s0 = self.s
             self._move_on(left, last=True)
-            return Piece(s0, self.s, self.flow.standing(), [])
+            return Piece(s0, self.s, self.flow.standing(), event_log([]))
         ahead = self._run_ahead(until)
         if ahead is not None:
             return ahead
@@ -108,7 +106,7 @@ class Solver:
                 self.s,
             )
         s0 = self.s
-        events = [(s0 + at, row) for at, row in flow.observe(t)]
+        events = [(s0 + at, *row) for at, row in flow.observe(t)]
         series = flow.series()
         flow.advance(t)
         self._move_on(t, last=change is None and h >= left)
@@ -119,11 +117,11 @@ class Solver:
                 self._move_on(taken, last=False)
                 rows += more + settle_surfaces(flow, surfaces, at_start=False)
             self._resting = self._look_for_rest(rows)
-            events += [(self.s, row) for row in rows]
+            events += [(self.s, *row) for row in rows]
         else:
             self._look_for_convergence(s0)
         self._plan(t, change is not None)
-        return Piece(s0, self.s, series, events)
+        return Piece(s0, self.s, series, event_log(events))
 
     def state(self) -> State:
         """Return what the solver goes on from between two pieces; see ``PiecewiseFlow.state``.

@@ -89,16 +89,22 @@ def attributes(path: Path, file: h5py.File) -> dict[str, Any]:
         )
     for name, (kind, _) in layout.ATTRIBUTES.items():
         if not isinstance(values.get(name), kind):
-            raise UserError(f"{path}: attribute {name} is {shown(values.get(name))}; it has to be {kind.__name__}")
+            raise UserError(
+                f"{path}: attribute {name} is {shown(values.get(name))}; it has to be {kind.__name__}"
+            )
     for name, allowed in (
         ("flow", layout.FLOWS),
         ("equations", layout.EQUATIONS),
         ("status", layout.STATUSES),
     ):
         if values[name] not in allowed:
-            raise UserError(f"{path}: attribute {name} is {shown(values[name])}; allowed: {', '.join(allowed)}")
+            raise UserError(
+                f"{path}: attribute {name} is {shown(values[name])}; allowed: {', '.join(allowed)}"
+            )
     if not isinstance(values.get("switched_at", 0.0), float):
-        raise UserError(f"{path}: attribute switched_at is {shown(values['switched_at'])}; it has to be float")
+        raise UserError(
+            f"{path}: attribute switched_at is {shown(values['switched_at'])}; it has to be float"
+        )
     return values
 
 

@@ -244,7 +244,9 @@ class RunFile:
         crossings = events[events["kind"] <= Kind.SEPARATION_REGAINED]  # of a point through a surface
         for name in ("layer", "point", "coordinate"):
             if (crossings[name] < 0).any():
-                raise UserError(f"{self.path}: damaged run file, events/{name} is -1 where a point crosses a surface")
+                raise UserError(
+                    f"{self.path}: damaged run file, events/{name} is -1 where a point crosses a surface"
+                )
         return events
 
     @cached_property

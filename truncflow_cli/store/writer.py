@@ -230,7 +230,9 @@ class RunWriter:
                 return certify(run)
         except UserError as error:  # too little memory to read it, say
             reason = str(error).replace(str(self._file.path), "the run")
-            raise UserError(f"{self._file.target}: no certificates yet ({reason}); --resume makes them") from error
+            raise UserError(
+                f"{self._file.target}: no certificates yet ({reason}); --resume makes them"
+            ) from error
 
     def _publish(self, status: layout.Status, message: str, certificates: Sequence[Certificate]) -> None:
         with self._guarded():

@@ -18,7 +18,7 @@ from truncflow_cli.flows.kernels.crossings import (
     foreign_crossings,
     rest_of,
 )
-from truncflow_cli.flows.kernels.jit import kernel, part
+from truncflow_cli.flows.kernels.jit import part
 from truncflow_cli.flows.kernels.nearby import NOISE
 from truncflow_cli.flows.kernels.polynomial import derivative
 from truncflow_cli.flows.kernels.separated import (
@@ -47,10 +47,13 @@ SOON = 0.75
 REFRESH_MOMENTS = 4096
 
 EPS = float(np.finfo(np.float64).eps)
-#: Entries of the clock: time, its rounding error, reach, dissipated energy, start of the last step.
-S, LOST, REACH, ENERGY, BEFORE = range(5)
+#: Entries of the clock: time, its rounding error, reach, dissipated energy, start of the last step, end of the run,
+#: where to stop, the length of the present series or step, and how far the next crossing is first looked for.
+S, LOST, REACH, ENERGY, BEFORE, S_END, UNTIL, LENGTH, NEARBY = range(9)
+CLOCK = 9
 #: Entries of the counts, as ``flows.base.Counters``.
 STEPS, ORDERS, CANDIDATES, ROOTS, EVENTS, UNUSUAL = range(6)
+COUNTS = 6
 
 
 class Accuracy(NamedTuple):
@@ -94,7 +97,7 @@ class State(NamedTuple):
     untruncated: Array
 
 
-@kernel
+@part
 def expand_state(state, energy, points, moments, motion, work, pins, accuracy, reach):
     """Expand the solution about the state; return the length on which the series are accurate."""
     if moments.updates[0] > max(REFRESH_MOMENTS, points.weight.size):
@@ -134,14 +137,16 @@ def speed_of_bias(R, b, y_tilde, r):
     return u
 
 
-@kernel
-def run_ahead(state, clock, points, moments, motion, work, pins, near, accuracy, s_end, until, log, counts):
-    """Take steps until ``until`` is passed, something unusual is next, or the log is full; return how many were taken.
+@part
+def run_ahead(state, clock, points, moments, motion, work, pins, near, accuracy, log, counts):
+    """Take steps until ``clock[UNTIL]`` is passed, something unusual is next, or the log is full; return their number.
 
     ``state``, ``clock`` and the other arrays are where the last step has led to; ``motion`` holds its series unless
     ``counts[UNUSUAL]`` is 1: the next step has then to be taken in Python.
     """
     steps = 0
+    s_end = clock[S_END]
+    until = clock[UNTIL]
     counts[UNUSUAL] = 0
     seen = np.zeros(2, np.int64)
     times = np.empty(16)

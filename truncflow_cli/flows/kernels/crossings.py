@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from truncflow_cli.flows.kernels.jit import kernel, part
+from truncflow_cli.flows.kernels.jit import part
 from truncflow_cli.flows.kernels.nearby import NOISE, add_displacement, look_around
 from truncflow_cli.flows.kernels.polynomial import first_exit
 from truncflow_cli.flows.kernels.separated import PINNED, UNTRUNCATED
@@ -68,7 +68,7 @@ def lowest(z0, z1, rest, t):
     return z0 + min(0.0, z1 * t - rest)
 
 
-@kernel
+@part
 def first_crossing(points, motion, h, soon, near, counters):
     """Return (t, hit) of the first own coordinate to leave its side on [0, h]; (h, -1) if none does.
 
@@ -135,7 +135,7 @@ def first_within(points, motion, h, near, counters):
     return best, which
 
 
-@kernel
+@part
 def foreign_crossings(points, motion, t_end, near, times, entries):
     """Record all crossings on [0, t_end] of the foreign coordinates among the hits, in order of time.
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from truncflow_cli.flows.kernels.jit import kernel
+from truncflow_cli.flows.kernels.jit import kernel, part
 from truncflow_cli.flows.kernels.polynomial import first_exit, reach_below
 from truncflow_cli.flows.kernels.separated import PINNED, TRUNCATED, UNTRUNCATED, orthonormalise
 
@@ -29,6 +29,13 @@ MISSED = 1e4
 
 
 @kernel
+def polish(R):
+    """Make the R of every layer (L, Q, Q) orthogonal to rounding."""
+    for layer in range(R.shape[0]):
+        orthonormalise(R[layer])
+
+
+@part
 def forward(n, i, x, R, b, M, pattern, z):
     """Fill the n-th coefficients z[i, ℓ, n] of point i in all layers."""
     layers, dim = b.shape[1], b.shape[2]
@@ -50,7 +57,7 @@ def forward(n, i, x, R, b, M, pattern, z):
                     z[i, l, n, r] += M[m, l - 1, r, a] * y
 
 
-@kernel
+@part
 def backward(n, i, label, u, M, pattern, pin_of, lam, z, w):
     """Fill the n-th coefficients w[i, ℓ, n] of point i in all layers."""
     layers, dim = z.shape[1], z.shape[3]
@@ -73,7 +80,7 @@ def backward(n, i, label, u, M, pattern, pin_of, lam, z, w):
                     w[i, l, n, r] += M[m, l, a, r] * value
 
 
-@kernel
+@part
 def weighted(n, i, l, a, pin_of, lam, w):  # noqa: E741
     """Return the n-th coefficient of λ w_a for the pinned coordinate a."""
     pin = pin_of[i, l, a]
@@ -83,7 +90,7 @@ def weighted(n, i, l, a, pin_of, lam, w):  # noqa: E741
     return total
 
 
-@kernel
+@part
 def gather(n, i, weight, pattern, pin_of, lam, z, w, c, P):
     """Add the n-th coefficients of point i's part of c (L, Q) and P (L, Q, Q)."""
     layers, dim = z.shape[1], z.shape[3]
@@ -114,7 +121,7 @@ def gather(n, i, weight, pattern, pin_of, lam, z, w, c, P):
                         P[l, r, j] += lw * z[i, l, n - m, j]
 
 
-@kernel
+@part
 def products(n, R, M):
     """Fill the n-th coefficient of M_ℓ = R_{ℓ+1} R_ℓᵀ."""
     layers, dim = R.shape[1], R.shape[2]
@@ -236,7 +243,7 @@ def expand(
     return h, order
 
 
-@kernel
+@part
 def next_state(n, R, b, c, Om):
     """Fill the (n+1)-th coefficients of R and b from the field's coefficients up to n."""
     layers, dim = b.shape[1], b.shape[2]

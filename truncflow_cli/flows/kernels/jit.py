@@ -12,6 +12,8 @@ from typing import Any
 
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.compiler import Compiler
+from numba.core.runtime import rtsys
 
 
 class KernelCache(FunctionCache):  # type: ignore[misc]  # no types of numba are used
@@ -27,11 +29,41 @@ class KernelCache(FunctionCache):  # type: ignore[misc]  # no types of numba are
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the compiled code, None if there is none that can be read."""
+        rtsys.initialize(target_context)  # what numba's own method does besides is only needed to compile
         try:
-            return super().load_overload(sig, target_context)
+            with self._guard_against_spurious_io_errors():
+                return self._load_overload(sig, target_context)
         except (EOFError, pickle.UnpicklingError, ValueError, TypeError):
             self.flush()  # what is there cannot be extended either
             return None
+
+
+class PartCompiler(Compiler):  # type: ignore[misc]
+    """Compiles a function no further than its callers need to take it in, which are then optimised as a whole."""
+
+    def define_pipelines(self) -> Any:
+        """See numba: the passes are the usual ones; the library is left as it was lowered."""
+        state = self.state
+        library = state.targetctx.codegen().create_library(state.func_id.func_qualname)
+        library.enable_object_caching()
+        library._optimize_final_module = lambda: None
+        library._finalize_final_module = lambda: _stop_at_bitcode(library)
+        state.library = library
+        state.targetctx = state.targetctx.subtarget(get_executable=_not_executable)
+        return super().define_pipelines()
+
+
+def _stop_at_bitcode(library: Any) -> None:
+    library._finalize_dynamic_globals()
+    library._finalized = True
+
+
+def _not_executable(library: Any, description: Any, environment: Any) -> Callable[..., Any]:
+    """Return a stand-in under which numba registers the function for other compiled code.
+
+    It has to be hashable, of its own, and of the type that compiled functions have; nobody calls it.
+    """
+    return [description.qualname].index
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,7 +84,7 @@ def part(function: Callable[..., Any]) -> Callable[..., Any]:
     Taking bundles of arrays from Python would be most of what there is to compile in a short function.
     """
     options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    return numba.njit(nogil=True, error_model="numpy", **options)(function)  # type: ignore[no-any-return]
+    return numba.njit(nogil=True, error_model="numpy", pipeline_class=PartCompiler, **options)(function)  # type: ignore[no-any-return]
 
 
 @cache

@@ -147,7 +147,7 @@ def _bisect(c, low, high, level):
     return t
 
 
-@kernel
+@part
 def first_exit(c, h, noise):
     """Return when a coordinate that ought to stay positive leaves its side, or -1.0 if it does not within [0, h].
 
@@ -177,3 +177,9 @@ def first_exit(c, h, noise):
             return 0.0
         t = step
     return t
+
+
+@kernel
+def weight_exit(c, h, noise):
+    """Return ``first_exit``; for Python, which looks after the weights of pinned surfaces."""
+    return first_exit(c, h, noise)

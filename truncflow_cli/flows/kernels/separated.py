@@ -29,8 +29,14 @@ TRUNCATED = 0
 UNTRUNCATED = 1
 PINNED = 2
 
+#: From this many entries of a product on, BLAS is quicker than loops (and worth loading).
+BLAS_PAYS = 25
 
-@kernel
+#: The terms of a series fall fast where each is at most this share of the one before.
+FALLING = 0.1
+
+
+@part
 def sum_moments(points, moments):
     """Sum the moments from scratch, over the untruncated own points."""
     dim = points.x.shape[1]
@@ -46,7 +52,7 @@ def sum_moments(points, moments):
     moments.updates[0] = 0
 
 
-@kernel
+@part
 def count_point(points, i, r, sign, moments):
     """Let own point i count as untruncated in coordinate r (``sign`` −1: no longer)."""
     dim = points.x.shape[1]
@@ -65,12 +71,13 @@ def count_point(points, i, r, sign, moments):
 def expand(motion, moments, work, pins, y_tilde, with_zz, scale_b, scale_energy, tolerance, reach):
     """Extend the series, order by order, until they are accurate over ``reach``; return the length h where they are.
 
-    Order 0 of ``motion`` and ``pins.lam`` hold the state. The length h is where the last two terms are at
-    ``tolerance`` (Jorba and Zou 2005); -1 where the state is not finite.
+    Order 0 of ``motion`` and ``pins.lam`` hold the state. The length h is that of ``where_accurate``; -1 where the
+    state is not finite.
     """
     highest = motion.energy.size - 1
     dim = motion.b.shape[1]
     size_before = np.inf
+    size_earlier = np.inf
     pull_before = np.inf
     h = 0.0
     for r in range(dim):
@@ -94,11 +101,7 @@ def expand(motion, moments, work, pins, y_tilde, with_zz, scale_b, scale_energy,
         if not np.isfinite(size):
             return -1.0
         if n >= 1:
-            h = np.inf
-            if size > 0.0:
-                h = (tolerance / size) ** (1.0 / (n + 1))
-            if size_before > 0.0:
-                h = min(h, (tolerance / size_before) ** (1.0 / n))
+            h = where_accurate(size, size_before, size_earlier, n, tolerance)
             # The weights are derivatives of the state, as it were, and converge one order later.
             if pull > 0.0:
                 h = min(h, (tolerance / pull) ** (1.0 / n))
@@ -106,8 +109,32 @@ def expand(motion, moments, work, pins, y_tilde, with_zz, scale_b, scale_energy,
                 h = min(h, (tolerance / pull_before) ** (1.0 / (n - 1)))
             if n >= 2 and h >= reach:
                 return h
+        size_earlier = size_before
         size_before = size
         pull_before = pull
+    return h
+
+
+@part
+def where_accurate(last, before, earlier, n, tolerance):
+    """Return the length up to which a series is accurate whose terms n+1, n and n-1 have these sizes.
+
+    That is where the last two terms are at ``tolerance`` (Jorba and Zou 2005), and where only the last one is, if by
+    then the terms fall so fast that those left out are a small share of it.
+    """
+    h = np.inf
+    if last > 0.0:
+        h = (tolerance / last) ** (1.0 / (n + 1))
+    alone = h
+    if before > 0.0:
+        h = min(h, (tolerance / before) ** (1.0 / n))
+        if n >= 2:
+            # Where the last term happens to be small, the one before stands in for it.
+            radius = earlier / before
+            alone = min(alone, (tolerance * radius / before) ** (1.0 / (n + 1)))
+            if last > 0.0:
+                radius = min(radius, before / last, np.sqrt(earlier / last))
+            h = max(h, min(alone, FALLING * radius))
     return h
 
 
@@ -137,14 +164,18 @@ def linear_terms(motion, moments, work, y_tilde, with_zz, n):
         columns[dim + 1, r] = u[r]
         B[dim + 1, r] = (S + R_r[dim] * m_r[dim]) * inverse
         B_r = work.line
+        M_r = moments.M[r]
         if with_zz:
             for a in range(dim + 1):
                 B_r[a] = q * m_r[a]
-            for c in range(dim):
-                w = R_r[c]
-                M_rc = moments.M[r, c]
+            four = dim - dim % 4
+            for c in range(0, four, 4):
+                w0, w1, w2, w3 = R_r[c], R_r[c + 1], R_r[c + 2], R_r[c + 3]
                 for a in range(dim + 1):
-                    B_r[a] -= w * M_rc[a]
+                    B_r[a] -= w0 * M_r[c, a] + w1 * M_r[c + 1, a] + w2 * M_r[c + 2, a] + w3 * M_r[c + 3, a]
+            for c in range(four, dim):
+                for a in range(dim + 1):
+                    B_r[a] -= R_r[c] * M_r[c, a]
         else:
             for a in range(dim + 1):
                 B_r[a] = u[r] * m_r[a]
@@ -153,12 +184,37 @@ def linear_terms(motion, moments, work, y_tilde, with_zz, n):
 
 
 @part
+def multiply(A, B, C):
+    """Fill C (n, m) with Aᵀ B, where A is (k, n) and B is (k, m)."""
+    if C.size >= BLAS_PAYS:
+        np.dot(A.T, B, C)
+        return
+    C[:] = 0.0
+    for k in range(A.shape[0]):
+        for i in range(C.shape[0]):
+            w = A[k, i]
+            for j in range(C.shape[1]):
+                C[i, j] += w * B[k, j]
+
+
+@part
+def inner(a, b):
+    """Return Σ_k a_k b_k."""
+    if a.size >= BLAS_PAYS:
+        return np.dot(a, b)
+    total = 0.0
+    for k in range(a.size):
+        total += a[k] * b[k]
+    return total
+
+
+@part
 def rotation_rate(moments, work, pins, n):
     """Fill the n-th coefficients of Ω = ½ (P − Pᵀ) and J⊥u."""
     dim = work.Ju.shape[1]
     end = work.Ju.shape[0]
     size = dim + 2
-    np.dot(work.B[: (n + 1) * size].T, work.columns[(end - 1 - n) * size : end * size], work.P)
+    multiply(work.B[: (n + 1) * size], work.columns[(end - 1 - n) * size : end * size], work.P)
     for k in range(pins.row.size):
         for m in range(n + 1):
             for j in range(dim):
@@ -227,12 +283,12 @@ def next_order(motion, work, n, scale_b, scale_energy):
     for m in range(n // 2 + 1):
         k = n - m
         power += (1.0 if m == k else 2.0) * (
-            np.dot(work.Om_flat[m], work.Om_flat[k]) + np.dot(work.Ju[m], work.Ju[k])
+            inner(work.Om_flat[m], work.Om_flat[k]) + inner(work.Ju[m], work.Ju[k])
         )
     motion.energy[n + 1] = power / (n + 1)
     size = abs(motion.energy[n + 1]) / scale_energy
     # Ω is antisymmetric: minus the transpose of the stack is the row of the blocks Ω_0 … Ω_n.
-    np.dot(work.Om[: (n + 1) * dim].T, work.rows[(end - 1 - n) * dim : end * dim], work.state)
+    multiply(work.Om[: (n + 1) * dim], work.rows[(end - 1 - n) * dim : end * dim], work.state)
     scale = 1.0 / (n + 1)
     for r in range(dim):
         total = 0.0
@@ -250,7 +306,7 @@ def next_order(motion, work, n, scale_b, scale_energy):
     return size
 
 
-@kernel
+@part
 def orthonormalise(R):
     """Replace R by its polar factor (Newton–Schulz; R is nearly orthogonal), in place; return ‖RᵀR − 1‖_max before."""
     dim = R.shape[0]

@@ -1,0 +1,186 @@
+"""Flow `separated` with very many points: steps over many crossings, which are located afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from truncflow_cli.flows.base import Ahead
+from truncflow_cli.flows.kernels import ahead as loop
+from truncflow_cli.flows.kernels import batched, shapes
+from truncflow_cli.flows.kernels.pace import Pace, later
+from truncflow_cli.flows.kernels.separated import UNTRUNCATED
+from truncflow_cli.flows.layer_data import LayerData
+from truncflow_cli.flows.layer_series import LayerSeries
+from truncflow_cli.flows.separated import MAX_ORDER, LayerFlow
+from truncflow_cli.model.events import EventLog
+from truncflow_cli.model.problem import Array, IntArray
+from truncflow_cli.model.state import Saved, State, integer, number
+
+#: Share of the tolerance that the trajectory may be off by inside a step.
+INSIDE_SHARE = 0.3
+#: The first step, as a share of the run; the next ones find their length soon.
+FIRST = 1e-6
+#: How much longer or shorter a step may be than the one before.
+LONGER, SHORTER = 4.0, 0.1
+#: With fewer crossings in a step than this, going from one to the next is quicker.
+FEW = 32
+#: How many stretches are then gone through like that before steps are tried again.
+PAUSE = 16
+#: Crossings that there is room for at first.
+ROOM = 4096
+
+
+@dataclass(frozen=True)
+class BatchSeries(LayerSeries):
+    """A step over many crossings; ``truncated_fraction`` is that at its start.
+
+    Attributes:
+        time: (E,) when the own points cross, in order.
+        row: (E,) their coordinates.
+        change: (E,) what that adds to the coordinate's truncated fraction.
+    """
+
+    time: Array
+    row: IntArray
+    change: Array
+
+    def state(self) -> State:
+        """See ``flows.base.Series.state``."""
+        return {**super().state(), "time": self.time, "row": self.row, "change": self.change}
+
+    def sample(self, t: Array) -> dict[str, Array]:
+        """See ``flows.base.Series.sample``."""
+        result = super().sample(t)
+        for k, passed in enumerate(np.searchsorted(self.time, t, side="right")):
+            result["truncated_fraction"][k, 0] += np.bincount(
+                self.row[:passed], weights=self.change[:passed], minlength=self.data.dim
+            )
+        return result
+
+
+class BatchedLayerFlow(LayerFlow):
+    """``LayerFlow`` that runs ahead over many crossings at once, where they are many.
+
+    ``rtol`` also bounds what the trajectory may be off by inside a step, relative to the state. Pins are left to
+    ``LayerFlow``, and so is what does not come to agree.
+    """
+
+    def __init__(
+        self, data: LayerData, R: Array, beta: Array, *, rtol: float, atol: float, printed: bool
+    ) -> None:
+        super().__init__(data, R, beta, rtol=rtol, atol=atol, printed=printed)
+        self._inside = INSIDE_SHARE * rtol
+        self._length = 0.0
+        self._pause = 0
+        self._batch = batched.batch_arrays(data.dim, MAX_ORDER, ROOM)
+
+    def aids(self) -> State:
+        """See ``PiecewiseFlow.aids``."""
+        return {
+            **super().aids(),
+            "length": number(self._length),
+            "pause": integer(self._pause),
+            "m_rate": self._batch.m_rate,
+            "M_rate": self._batch.M_rate,
+        }
+
+    def restore(self, saved: Saved, aids: Saved | None) -> None:
+        """See ``PiecewiseFlow.restore``."""
+        super().restore(saved, aids)
+        if aids is not None:
+            self._length, self._pause = aids.number("length"), aids.integer("pause")
+            for name, rate in (("m_rate", self._batch.m_rate), ("M_rate", self._batch.M_rate)):
+                rate[:] = aids.array(name, "f8", rate.shape)
+
+    def restored_series(self, saved: Saved) -> LayerSeries:
+        """See ``PiecewiseFlow.restored_series``."""
+        plain = super().restored_series(saved)
+        if "time" not in saved:
+            return plain
+        time = saved.array("time", "f8", (None,))
+        row = saved.array("row", "i8", time.shape, (0, self.data.dim))
+        change = saved.array("change", "f8", time.shape)
+        return BatchSeries(**vars(plain), time=time, row=row, change=change)
+
+    def run_ahead(self, pace: Pace, s_end: float, until: float) -> Ahead | None:
+        """See ``RunsAhead.run_ahead``."""
+        if self._pause > 0:
+            self._pause -= 1
+            return super().run_ahead(pace, s_end, until)
+        events: list[EventLog] = []
+        ahead: Ahead | None = None
+        while not (self.pin_row.size or self._pause) and (ahead is None or pace.s < min(until, s_end)):
+            step = self._step(pace, s_end)
+            if step is None:
+                break
+            ahead, pace = step, step.pace
+            events.append(step.events)
+        if ahead is None:
+            return super().run_ahead(pace, s_end, until)
+        return replace(ahead, events=np.concatenate(events))
+
+    def _step(self, pace: Pace, s_end: float) -> Ahead | None:
+        """Take one step over the crossings in it; None if that cannot be done."""
+        left = s_end - pace.s
+        scalars, tally = self._batch.scalars, self._batch.tally
+        start = self._moments.m[:, -1].copy()
+        scalars[batched.LENGTH] = min(self._length or FIRST * s_end, left)
+        if not self._succeeds():
+            self._length *= SHORTER
+            self._pause = 1
+            return None
+        h, found = float(scalars[batched.LENGTH]), int(tally[batched.CROSSINGS])
+        self.counters.add(
+            int(tally[batched.SWEPT]), int(tally[batched.ORDERS]), int(tally[batched.CANDIDATES]), found
+        )
+        self.counters.refreshes = int(self._near.tally[shapes.REFRESHES])
+        series, events = self._passed_in_step(pace.s, found, start)
+        self._clock[loop.ENERGY] = np.polynomial.polynomial.polyval(h, series.energy)
+        self.R[:], self.b[:] = self._state.R_next, self._state.b_next
+        self._plan(h, found)
+        s, lost = (s_end, 0.0) if h >= left else later(pace.s, pace.lost, h)
+        reach = 2.0 * h / found if found else pace.reach
+        return Ahead(Pace(min(s, s_end), lost, reach), pace.s, series, events)
+
+    def _succeeds(self) -> bool:
+        """Take the step that ``_batch`` asks for, with as much room as it needs."""
+        while True:
+            outcome = batched.batch_step(
+                self._state, self.energy, self._points, self._moments, self._motion, self._work, self._near,
+                self._accuracy, self._batch,
+            )  # fmt: skip
+            if outcome == batched.LISTS_FULL:
+                self._make_room()
+            elif outcome == batched.CROSSINGS_FULL:
+                length = self._batch.scalars[batched.LENGTH]
+                room = 2 * int(self._batch.tally[batched.CROSSINGS])
+                self._batch = batched.batch_arrays(self.data.dim, MAX_ORDER, room)
+                self._batch.scalars[batched.LENGTH] = length
+            else:
+                return bool(outcome == batched.DONE)
+
+    def _plan(self, h: float, found: int) -> None:
+        """Choose the next step's length: what it is off by inside grows with its power 3/2, if crossings are random."""
+        off = float(self._batch.scalars[batched.INSIDE])
+        factor = (self._inside / off) ** (2 / 3) if off > 0.0 else LONGER
+        self._length = h * min(max(factor, SHORTER), LONGER)
+        if factor < LONGER and found * self._length < FEW * h:
+            self._pause = PAUSE
+
+    def _passed_in_step(self, s: float, found: int, start: Array) -> tuple[BatchSeries, EventLog]:
+        """Return the trajectory along the step, and its events; ``start`` (Q,) own points were untruncated before."""
+        batch = self._batch
+        i, r = self._near.pool[batch.entry[:found]].T.astype(np.int64)
+        order = np.lexsort((r, i, batch.time[:found]))
+        i, r, side, time = i[order], r[order], batch.side[:found][order], batch.time[:found][order]
+        own = i < self.data.n_own
+        change = (
+            np.where(side[own] == UNTRUNCATED, -1.0, 1.0) * self.data.multiplicity[i[own]] / self.data.total
+        )
+        smooth = self._series(start)
+        series = BatchSeries(
+            self.data, smooth.R, smooth.b, smooth.energy, smooth.truncated_fraction, time[own], r[own], change
+        )
+        return series, self.log.passed(s + time, i, r, side)
