@@ -169,12 +169,12 @@ def test_the_three_runs_compare_as_it_says(checkout: Path, monkeypatch: pytest.M
     assert all(each["largest"] < 1e-10 for each in general["comparison"]["differences"].values())
     events = general["comparison"]["events"]
     assert (events["matched"], events["parting"], events["first_only"]) == (40, None, 0)
-    assert events["largest_shift"] < 1e-12
+    assert events["largest_shift"] < 1e-11
     assert printed["comparison"]["events"]["parting"]["in_common_before"] == 0
     assert f"{printed['loss']['last']:.3f}" == "1.194"
     assert f"{printed['energy_balance']['largest']:.1f}" == "1.2"
     page = pages.text("mathematics")
-    assert all(number in page for number in ("1.194 at s = 10", "off by 1.2", "all 40 events to 1e-12"))
+    assert all(number in page for number in ("1.194 at s = 10", "off by 1.2", "all 40 events to 1e-11"))
 
 
 def test_the_configs_of_the_gallery_are_those_that_are_shipped() -> None:

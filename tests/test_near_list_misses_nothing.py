@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from truncflow_cli.flows.kernels import door
 from truncflow_cli.flows.kernels.separated import PINNED, UNTRUNCATED
 from truncflow_cli.flows.layer_data import layer_data
 from truncflow_cli.flows.separated import LayerFlow
@@ -53,10 +54,20 @@ class Checked(LayerFlow):
     def run_ahead(self, *_):
         return None
 
+    watched = 0
+
+    def _act(self, task):
+        result = super()._act(task)
+        if task == door.WATCH:
+            self.watched = result
+        return result
+
     def observe(self, t):
-        before = self.pattern.copy()
+        self.watched = 0
         rows = super().observe(t)
-        after, self.pattern = self.pattern, np.where(self.pattern == before, before, PINNED)
+        after, self.pattern = self.pattern, self.pattern.copy()
+        for i, r in self._near.pool[self._log.point[: self.watched]]:  # some of them cross and come back
+            self.pattern[i, r] = PINNED
         self.worst = max(self.worst, furthest_on_the_wrong_side(self, self.series(), t))
         self.pattern = after
         self.steps += 1

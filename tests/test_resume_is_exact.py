@@ -44,6 +44,10 @@ RUNS: dict[str, Callable[[], Problem]] = {
     **{name: PROBLEMS[name] for name in ("pins", "more pins", "lattice", "printed equations")},
     "clusters that watch one another": PROBLEMS["clusters that watch one another"],
     "many points": PROBLEMS["many points"],
+    "batched": lambda: changed(random_problem(2, dim=2, points=2000, s_end=1.0, saves=5), events="batched"),
+    "batched, two clusters": lambda: changed(
+        random_problem(3, dim=2, points=600, clusters=2, s_end=1.0, saves=5), events="batched", rtol=1e-6
+    ),
     "frozen": lambda: changed(PROBLEMS["clusters that watch one another"](), freeze_rotation=True),
     "stop": lambda: changed(facing_clusters(6), on_separation_lost="stop"),
     "stop, frozen": lambda: changed(facing_clusters(6), on_separation_lost="stop", freeze_rotation=True),

@@ -49,6 +49,10 @@ CONFIGS = {
     "initial: {rotation: random, bias: {normal: 1.0}}\nintegrator: {s_end: 6.0}\nsave: {every: 0.1}\n",
     "printed": f"flow: separated\nequations: printed\n{_TWO_CLUSTERS}"
     "initial: {rotation: random, bias: {normal: 1.0}}\nintegrator: {s_end: 3.0}\nsave: {count: 41}\n",
+    "batched": "flow: separated\nclusters:\n  - {center: [2.0, 0.0], shape: gaussian, std: 0.7, size: 3000}\n"
+    "  - {center: [0.0, 2.0], shape: gaussian, std: 0.7, size: 3000}\n"
+    "initial: {rotation: random, bias: {normal: 1.0}}\n"
+    "integrator: {s_end: 2.0, events: batched, rtol: 1.0e-6}\nsave: {count: 41}\n",
     "stop": f"flow: separated\nseed: 5\n{_TWO_CLUSTERS}initial: {{construct: separated}}\n"
     "integrator: {s_end: 9.0, on_separation_lost: stop}\nsave: {count: 91}\n",
     "switch": f"flow: separated\nseed: 5\n{_TWO_CLUSTERS}initial: {{construct: separated}}\n"

@@ -24,7 +24,7 @@ from truncflow_cli.model.state import Saved, State
 #: Highest order of the series. Beyond it, a shorter step costs less than a longer series.
 MAX_ORDER = 24
 #: Share of the tolerance that one step may use up.
-STEP_SHARE = 0.1
+STEP_SHARE = 0.01
 #: Rounding error of a pinned weight λ.
 LAMBDA_NOISE = 1e-12
 #: Entries for which the near lists have room at first.

@@ -85,10 +85,10 @@ class Lane:
     def pop_events(self, upto: float) -> EventLog:
         """Return and forget the events up to ``upto``."""
         events = np.concatenate(self.events) if self.events else event_log([])
-        count = int(np.searchsorted(events["s"], upto, side="right"))
-        self.events = [events[count:]] if count < events.size else []
-        self.n_events = events.size - count
-        return events[:count]
+        passed = events["s"] <= upto  # times may go back by a rounding error
+        left = events[~passed]
+        self.events, self.n_events = ([left] if left.size else []), left.size
+        return events[passed]
 
     def pop_samples(self, count: int) -> dict[str, Array]:
         """Return and forget the first ``count`` samples."""
