@@ -7,7 +7,9 @@ small, so that little is lost; whole runs and whole layers are what there are se
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
+import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +18,35 @@ from pathlib import Path
 _PREFIXES = ("", "scipy_")
 _SUFFIXES = ("", "64_", "_64", "64")
 
+#: Bytes that loading scipy's linear algebra takes, the buffers of both libraries, and compiled code.
+_ROOM = 400 << 20
+#: Rows of a matrix that is large enough for the libraries to use their buffers.
+_LARGE = 200
+
 Thread = tuple[Callable[[], int], Callable[[int], None]]
+
+
+def settle() -> None:
+    """Have linear algebra take its memory now, where the memory of this process is limited (``ulimit -v``).
+
+    OpenBLAS takes memory when it is loaded and when it is first used, and if it gets none it asks for ever; LLVM, that
+    loads what is compiled, ends the process.
+
+    Raises:
+        MemoryError: there is not enough.
+    """
+    if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
+        return
+    try:
+        mmap.mmap(-1, _ROOM).close()
+    except OSError as error:
+        raise MemoryError("no memory for linear algebra") from error
+    import numpy as np
+    import scipy.linalg
+
+    matrix = 1.0 + np.eye(_LARGE)
+    np.linalg.inv(matrix @ matrix)
+    scipy.linalg.expm(matrix / _LARGE)
 
 
 @contextmanager

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from truncflow_cli import certify, config, integrate, store
-from truncflow_cli.blas import one_thread
+from truncflow_cli import blas, certify, config, integrate, store
 from truncflow_cli.config import Built, Experiment
 from truncflow_cli.errors import RunFailed, UserError
 from truncflow_cli.existing import Resumption, finished_run, resumption
@@ -111,7 +110,7 @@ def run(
     return outcome.run
 
 
-@one_thread()
+@blas.one_thread()
 def prepare(experiment: Experiment, out: Path | None = None) -> Plan:
     """Build the problem and decide where its run file goes.
 
@@ -124,7 +123,7 @@ def prepare(experiment: Experiment, out: Path | None = None) -> Plan:
     return Plan(experiment, config.build(experiment), target, experiment.resolved())
 
 
-@one_thread()
+@blas.one_thread()
 def execute(
     plan: Plan,
     *,
@@ -151,6 +150,7 @@ def execute(
     problem = plan.built.problem if resume is None else resume.problem
     if not force:
         check_needs(problem, plan.target)
+    blas.settle()
     with store.create(
         plan.target,
         problem,
