@@ -10,7 +10,7 @@ from truncflow_cli.flows.base import Ahead
 from truncflow_cli.flows.kernels import ahead as loop
 from truncflow_cli.flows.kernels import batched, shapes
 from truncflow_cli.flows.kernels.pace import Pace, later
-from truncflow_cli.flows.kernels.separated import UNTRUNCATED
+from truncflow_cli.flows.kernels.separated import TRUNCATED, UNTRUNCATED
 from truncflow_cli.flows.layer_data import LayerData
 from truncflow_cli.flows.layer_series import LayerSeries
 from truncflow_cli.flows.separated import MAX_ORDER, LayerFlow
@@ -24,6 +24,8 @@ INSIDE_SHARE = 0.3
 FIRST = 1e-6
 #: How much longer or shorter a step may be than the one before.
 LONGER, SHORTER = 4.0, 0.1
+#: A step that turns out to be off by this many times what it may be is taken back.
+TOO_FAR = 10.0
 #: With fewer crossings in a step than this, going from one to the next is quicker.
 FEW = 32
 #: How many stretches are then gone through like that before steps are tried again.
@@ -124,18 +126,26 @@ class BatchedLayerFlow(LayerFlow):
     def _step(self, pace: Pace, s_end: float) -> Ahead | None:
         """Take one step over the crossings in it; None if that cannot be done."""
         left = s_end - pace.s
-        scalars, tally = self._batch.scalars, self._batch.tally
         start = self._moments.m[:, -1].copy()
-        scalars[batched.LENGTH] = min(self._length or FIRST * s_end, left)
+        self._batch.scalars[batched.LENGTH] = min(self._length or FIRST * s_end, left)
         if not self._succeeds():
             self._length *= SHORTER
             self._pause = 1
             return None
+        scalars, tally = self._batch.scalars, self._batch.tally
         h, found = float(scalars[batched.LENGTH]), int(tally[batched.CROSSINGS])
+        taken = scalars[batched.INSIDE] <= TOO_FAR * self._inside
         self.counters.add(
-            int(tally[batched.SWEPT]), int(tally[batched.ORDERS]), int(tally[batched.CANDIDATES]), found
+            int(tally[batched.SWEPT]),
+            int(tally[batched.ORDERS]),
+            int(tally[batched.CANDIDATES]),
+            found if taken else 0,
         )
         self.counters.refreshes = int(self._near.tally[shapes.REFRESHES])
+        if not taken:
+            self._take_back(found)
+            self._plan(h, found)
+            return None
         series, events = self._passed_in_step(pace.s, found, start)
         self._clock[loop.ENERGY] = np.polynomial.polynomial.polyval(h, series.energy)
         self.R[:], self.b[:] = self._state.R_next, self._state.b_next
@@ -154,12 +164,22 @@ class BatchedLayerFlow(LayerFlow):
             if outcome == batched.LISTS_FULL:
                 self._make_room()
             elif outcome == batched.CROSSINGS_FULL:
-                length = self._batch.scalars[batched.LENGTH]
                 room = 2 * int(self._batch.tally[batched.CROSSINGS])
-                self._batch = batched.batch_arrays(self.data.dim, MAX_ORDER, room)
-                self._batch.scalars[batched.LENGTH] = length
+                longer = batched.batch_arrays(self.data.dim, MAX_ORDER, room)
+                self._batch = self._batch._replace(time=longer.time, entry=longer.entry, side=longer.side)
             else:
                 return bool(outcome == batched.DONE)
+
+    def _take_back(self, found: int) -> None:
+        """Give the coordinates that have crossed, and the moments, the sides that they had before the step."""
+        crossed = self._near.pool[self._batch.entry[:found]].astype(np.int64)
+        pairs, times = np.unique(crossed, axis=0, return_counts=True)
+        i, r = pairs[times % 2 == 1].T
+        own = i < self.data.n_own
+        up = self.pattern[i, r] == TRUNCATED
+        self.pattern[i, r] = np.where(up, UNTRUNCATED, TRUNCATED)
+        for back, sign in ((up, 1.0), (~up, -1.0)):
+            self._count(i[own & back], r[own & back], sign)
 
     def _plan(self, h: float, found: int) -> None:
         """Choose the next step's length: what it is off by inside grows with its power 3/2, if crossings are random."""

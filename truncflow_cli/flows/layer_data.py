@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -48,12 +49,17 @@ class LayerData:
         """Q."""
         return int(self.center.size)
 
-    @property
+    @cached_property
+    def distinct(self) -> bool:
+        """Whether no two own points coincide."""
+        return self.n_own == self.total
+
+    @cached_property
     def total(self) -> float:
         """N_ℓ, the number of own training inputs."""
         return float(self.multiplicity.sum())
 
-    @property
+    @cached_property
     def spread(self) -> float:
         """Largest distance of an own point to the mean."""
         return float(self.length[: self.n_own].max(initial=0.0))

@@ -22,6 +22,11 @@ def surface_kind(before: int, after: int) -> tuple[int, int] | None:
     return (Kind.RELEASE if after == UNTRUNCATED else Kind.TRUNCATE), -1
 
 
+def _kinds(side: Pattern) -> Pattern:
+    """Return what coordinates that have gone to these sides (E,) have done."""
+    return np.where(side == UNTRUNCATED, np.int8(Kind.RELEASE), np.int8(Kind.TRUNCATE))
+
+
 class LayerLog:
     """Keeps count of what is untruncated (own cluster) and truncated (others) under one layer."""
 
@@ -93,6 +98,11 @@ class LayerLog:
             side: (E,) TRUNCATED or UNTRUNCATED: where each went.
         """
         own = i < self.data.n_own
+        if s.size and self.data.distinct and not self._collapsed and own.all():
+            positive = self._positive + np.cumsum(np.where(side == UNTRUNCATED, 1, -1))
+            if positive.min() > 0:  # the usual case, many times quicker
+                self._positive = int(positive[-1])
+                return self._rows(s, _kinds(side), self.data.members[i], r)
         number = np.arange(s.size)
         collapses, after = self._own_collapses(s, own, i, r, side)
         rows = [self._own_passed(s[own], i[own], r[own], side[own]), collapses]
@@ -115,9 +125,8 @@ class LayerLog:
         copies = self._copies(i)
         source = np.repeat(np.arange(i.size), copies)
         within = np.arange(source.size) - np.repeat(np.cumsum(copies) - copies, copies)
-        kind = np.where(side == UNTRUNCATED, Kind.RELEASE, Kind.TRUNCATE)
         return self._rows(
-            s[source], kind[source], self.data.members[self.data.first[i[source]] + within], r[source]
+            s[source], _kinds(side)[source], self.data.members[self.data.first[i[source]] + within], r[source]
         )
 
     def _own_collapses(
@@ -151,7 +160,7 @@ class LayerLog:
         rows["cluster"] = self.data.owner[i]
         return rows
 
-    def _rows(self, s: Array, kind: IntArray, point: IntArray, r: IntArray) -> EventLog:
+    def _rows(self, s: Array, kind: IntArray | Pattern, point: IntArray, r: IntArray) -> EventLog:
         rows = np.empty(s.size, EVENT_DTYPE)
         rows["s"], rows["kind"], rows["point"], rows["coordinate"] = s, kind, point, r
         rows["layer"] = rows["cluster"] = self.data.layer

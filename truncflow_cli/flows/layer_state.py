@@ -82,8 +82,8 @@ def near_state(near: Near) -> State:
         "tally": near.tally,
         "scale": near.scale,
         "bound": near.bound,
-        "point": near.pool[:used, 0],
-        "row": near.pool[:used, 1],
+        "point": near.pool[:used, 0].astype("i4"),
+        "row": near.pool[:used, 1].astype("i4"),
         "z": near.z[:used],
         "room": integer(near.z.size),
     }

@@ -13,7 +13,7 @@ from truncflow_cli.errors import RunFailed
 from truncflow_cli.integrate.closed_form import ClosedForm
 from truncflow_cli.integrate.solver import Piece, Solver
 from truncflow_cli.model.chunk import Chunk
-from truncflow_cli.model.events import EVENT_DTYPE, EventLog, Kind, event_log
+from truncflow_cli.model.events import EVENT_DTYPE, EventLog, Kind, event_log, joined_events
 from truncflow_cli.model.problem import Array, Problem
 from truncflow_cli.model.state import Saved, State, integer, number, under
 
@@ -84,7 +84,7 @@ class Lane:
 
     def pop_events(self, upto: float) -> EventLog:
         """Return and forget the events up to ``upto``."""
-        events = np.concatenate(self.events) if self.events else event_log([])
+        events = joined_events(self.events)
         passed = events["s"] <= upto  # times may go back by a rounding error
         left = events[~passed]
         self.events, self.n_events = ([left] if left.size else []), left.size
@@ -101,7 +101,7 @@ class Lane:
         state = {
             **under("solver", self.solver.state()),
             "next": integer(self._next),
-            **under("events", columns(np.concatenate([event_log([]), *self.events]))),
+            **under("events", columns(joined_events(self.events))),
         }
         if self.samples:
             state |= under("samples", joined(self.samples))
@@ -381,7 +381,7 @@ class Merger:
         return {"s": s.copy(), "loss": loss, "energy_balance": balance, **samples}
 
     def _pop_events(self, upto: float) -> EventLog:
-        events = np.concatenate([lane.pop_events(upto) for lane in self.lanes])
+        events = joined_events([lane.pop_events(upto) for lane in self.lanes])
         events = events[np.argsort(events["s"], kind="stable")]
         self.events_out += events.size
         if events.size:

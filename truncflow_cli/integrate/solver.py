@@ -54,6 +54,7 @@ class Solver:
         self.counters = flow.counters
         self._s_end = s_end
         self._step_limit = step_limit
+        self._ahead = flow if isinstance(flow, RunsAhead) and not np.isfinite(step_limit) else None
         self._reach = np.inf
         self._resting = False
         self._at_instant = 0
@@ -158,8 +159,8 @@ class Solver:
 
     def _run_ahead(self, until: float) -> Piece | None:
         """Let the flow take the usual steps by itself; None if the next step is not one."""
-        flow = self.flow
-        if np.isfinite(self._step_limit) or not isinstance(flow, RunsAhead):
+        flow = self._ahead
+        if flow is None:
             return None
         s0, steps = self.s, self.counters.steps
         most = min(until, s0 + self._stretch, _next_octave(s0))

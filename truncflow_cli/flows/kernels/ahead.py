@@ -18,7 +18,7 @@ from truncflow_cli.flows.kernels.crossings import (
     foreign_crossings,
     rest_of,
 )
-from truncflow_cli.flows.kernels.jit import part
+from truncflow_cli.flows.kernels.jit import part, plain
 from truncflow_cli.flows.kernels.nearby import NOISE
 from truncflow_cli.flows.kernels.polynomial import derivative
 from truncflow_cli.flows.kernels.separated import (
@@ -97,7 +97,7 @@ class State(NamedTuple):
     untruncated: Array
 
 
-@part
+@plain
 def expand_state(state, energy, points, moments, motion, work, pins, accuracy, reach):
     """Expand the solution about the state; return the length on which the series are accurate."""
     if moments.updates[0] > max(REFRESH_MOMENTS, points.weight.size):
@@ -128,7 +128,7 @@ def expand_state(state, energy, points, moments, motion, work, pins, accuracy, r
     )
 
 
-@part
+@plain
 def speed_of_bias(R, b, y_tilde, r):
     """Return u_r = (b + R ỹ)_r."""
     u = b[r]
@@ -137,20 +137,20 @@ def speed_of_bias(R, b, y_tilde, r):
     return u
 
 
-@part
-def run_ahead(state, clock, points, moments, motion, work, pins, near, accuracy, log, counts):
+@plain
+def run_ahead(
+    state, clock, points, moments, motion, work, pins, near, accuracy, log, counts, times, entries, seen
+):
     """Take steps until ``clock[UNTIL]`` is passed, something unusual is next, or the log is full; return their number.
 
     ``state``, ``clock`` and the other arrays are where the last step has led to; ``motion`` holds its series unless
-    ``counts[UNUSUAL]`` is 1: the next step has then to be taken in Python.
+    ``counts[UNUSUAL]`` is 1: the next step has then to be taken in Python. ``times`` and ``entries`` have room for the
+    foreign crossings of a step, ``seen`` (2,) for its counts.
     """
     steps = 0
     s_end = clock[S_END]
     until = clock[UNTIL]
     counts[UNUSUAL] = 0
-    seen = np.zeros(2, np.int64)
-    times = np.empty(16)
-    entries = np.empty(16, np.int64)
     while counts[EVENTS] + times.size < log.s.size:
         s = clock[S]
         left = s_end - s
@@ -208,7 +208,7 @@ def run_ahead(state, clock, points, moments, motion, work, pins, near, accuracy,
     return steps
 
 
-@part
+@plain
 def note(points, near, entry, s, log, counts):
     """Let the coordinate of this near entry change sides, and write that down."""
     i = near.pool[entry, 0]
@@ -222,7 +222,7 @@ def note(points, near, entry, s, log, counts):
     counts[EVENTS] = event + 1
 
 
-@part
+@plain
 def passes(state, points, moments, motion, near, t, which, accuracy):
     """Return whether hit ``which``, at zero at t, clearly goes through, alone, and the flow goes on after it."""
     i = near.pool[near.hit[which], 0]
@@ -240,7 +240,7 @@ def passes(state, points, moments, motion, near, t, which, accuracy):
             normal += 0.5 * z * z
     share = points.weight[i] / moments.total[0]
     jump = share * speed_of_bias(state.R_next, state.b_next, points.y_tilde, r) * normal
-    c = np.empty(motion.order[0] + 1)
+    c = motion.line[0, : motion.order[0] + 1]
     side = points.pattern[i, r]
     coordinate_series(points, motion, i, r, -1.0 if side == UNTRUNCATED else 1.0, c)
     before = derivative(c, t)
@@ -262,7 +262,7 @@ def passes(state, points, moments, motion, near, t, which, accuracy):
     return moving > MAY_REST * (largest + accuracy.spread)
 
 
-@part
+@plain
 def alone(state, points, motion, near, t, which):
     """Return whether no other own coordinate is zero, to rounding, where hit ``which`` crosses."""
     part = t / near.scale[HORIZON]

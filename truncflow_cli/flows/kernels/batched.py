@@ -42,7 +42,16 @@ from truncflow_cli.flows.kernels.separated import (
     sum_moments,
     where_accurate,
 )
-from truncflow_cli.flows.kernels.shapes import HITS, REST_SHIFT, REST_TURN, SHIFT, TURN, Array
+from truncflow_cli.flows.kernels.shapes import (
+    HITS,
+    REST_SHIFT,
+    REST_TURN,
+    SHIFT,
+    STEP_SHIFT,
+    STEP_TURN,
+    TURN,
+    Array,
+)
 
 #: Degree d of the moments along a step.
 DEGREE = 4
@@ -207,10 +216,11 @@ def expected_moments(moments, h, batch):
 def allow_for_sweeps(near):
     """Make room in the bounds for what later sweeps will say."""
     for r in range(near.bound.shape[1]):
-        for whole, rest in ((TURN, REST_TURN), (SHIFT, REST_SHIFT)):
+        for whole, rest, step in ((TURN, REST_TURN, STEP_TURN), (SHIFT, REST_SHIFT, STEP_SHIFT)):
             more = MARGIN * near.bound[whole, r] + 2.0 * near.bound[rest, r]
             near.bound[rest, r] += more
             near.bound[whole, r] += more
+            near.bound[step, r] += more
 
 
 @part

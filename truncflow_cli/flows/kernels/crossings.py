@@ -2,42 +2,46 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from truncflow_cli.flows.kernels.jit import part
+from truncflow_cli.flows.kernels.jit import plain
 from truncflow_cli.flows.kernels.nearby import NOISE, add_displacement, look_around
 from truncflow_cli.flows.kernels.polynomial import first_exit
-from truncflow_cli.flows.kernels.separated import PINNED, UNTRUNCATED
-from truncflow_cli.flows.kernels.shapes import HITS, HORIZON, LEVEL, REST_SHIFT, REST_TURN, SHIFT, TURN
+from truncflow_cli.flows.kernels.separated import PINNED, UNTRUNCATED, along
+from truncflow_cli.flows.kernels.shapes import (
+    HITS,
+    HORIZON,
+    LEVEL,
+    REST_SHIFT,
+    REST_TURN,
+    SHIFT,
+    STEP_SHIFT,
+    STEP_TURN,
+    TURN,
+)
 
 
-@part
+@plain
 def coordinate_series(points, motion, i, r, sign, c):
     """Fill c (order+1,) with ``sign`` times the series of z_{i,r} = R_r x_i + b_r."""
     for n in range(c.size):
-        total = motion.b[n, r]
-        for a in range(points.x.shape[1]):
-            total += motion.R[n, r, a] * points.x[i, a]
-        c[n] = sign * total
+        c[n] = sign * (motion.b[n, r] + along(motion.R[n, r], points.x[i]))
 
 
-@part
+@plain
 def noise_of(points, motion, i, r):
     """Return the rounding error of z_{i,r}."""
     return NOISE * (points.length[i] + abs(motion.b[0, r]))
 
 
-@part
+@plain
 def rest_of(points, near, i, r):
     """Return a bound of what the orders from the second on can do to z_{i,r} over the step."""
     return near.bound[REST_TURN, r] * points.length[i] + near.bound[REST_SHIFT, r]
 
 
-@part
+@plain
 def gather_hits(points, motion, near):
     """List the entries of the chosen list that the step can bring to zero, with value and velocity."""
     found = 0
-    dim = points.x.shape[1]
     level = near.tally[LEVEL]
     for entry in range(near.place[level, 0], near.place[level, 1]):
         i = near.pool[entry, 0]
@@ -47,19 +51,24 @@ def gather_hits(points, motion, near):
         )
         if abs(near.z[entry]) > reach:
             continue
-        z0 = motion.b[0, r]
-        z1 = motion.b[1, r]
-        for a in range(dim):
-            z0 += motion.R[0, r, a] * points.x[i, a]
-            z1 += motion.R[1, r, a] * points.x[i, a]
+        x = points.x[i]
+        z0 = motion.b[0, r] + along(motion.R[0, r], x)
+        # The list tells where z was; from where it is, fewer can reach zero.
+        reach = (
+            near.bound[STEP_TURN, r] * points.length[i]
+            + near.bound[STEP_SHIFT, r]
+            + 4 * noise_of(points, motion, i, r)
+        )
+        if abs(z0) > reach:
+            continue
         near.hit[found] = entry
         near.line[found, 0] = z0
-        near.line[found, 1] = z1
+        near.line[found, 1] = motion.b[1, r] + along(motion.R[1, r], x)
         found += 1
     near.tally[HITS] = found
 
 
-@part
+@plain
 def lowest(z0, z1, rest, t):
     """Return a lower bound on [0, t] of a coordinate with value z0 and velocity z1; ``rest`` bounds the rest at t.
 
@@ -68,7 +77,7 @@ def lowest(z0, z1, rest, t):
     return z0 + min(0.0, z1 * t - rest)
 
 
-@part
+@plain
 def first_crossing(points, motion, h, soon, near, counters):
     """Return (t, hit) of the first own coordinate to leave its side on [0, h]; (h, -1) if none does.
 
@@ -87,7 +96,7 @@ def first_crossing(points, motion, h, soon, near, counters):
     return t, which
 
 
-@part
+@plain
 def first_within(points, motion, h, near, counters):
     """Return (t, hit) of the first own coordinate to leave its side on [0, h]; (h, -1) if none does."""
     own = points.weight.size
@@ -108,7 +117,7 @@ def first_within(points, motion, h, near, counters):
                 lead = k
     best = h
     which = -1
-    c = np.empty(motion.order[0] + 1)
+    c = motion.line[0, : motion.order[0] + 1]
     for turn in range(-1, near.tally[HITS]):
         k = lead if turn < 0 else turn
         if k < 0 or (turn >= 0 and turn == lead):
@@ -135,7 +144,7 @@ def first_within(points, motion, h, near, counters):
     return best, which
 
 
-@part
+@plain
 def foreign_crossings(points, motion, t_end, near, times, entries):
     """Record all crossings on [0, t_end] of the foreign coordinates among the hits, in order of time.
 
@@ -145,8 +154,8 @@ def foreign_crossings(points, motion, t_end, near, times, entries):
     found = 0
     own = points.weight.size
     order = motion.order[0]
-    c = np.empty(order + 1)
-    moved = np.empty(order + 1)
+    c = motion.line[0, : order + 1]
+    moved = motion.line[1, : order + 1]
     for k in range(near.tally[HITS]):
         i = near.pool[near.hit[k], 0]
         r = near.pool[near.hit[k], 1]
@@ -177,7 +186,7 @@ def foreign_crossings(points, motion, t_end, near, times, entries):
     return found
 
 
-@part
+@plain
 def shift_series(c, start, sign, moved):
     """Fill ``moved`` with ``sign`` times the series c about ``start`` (repeated Horner division)."""
     order = c.size - 1
@@ -189,7 +198,7 @@ def shift_series(c, start, sign, moved):
                 moved[n] += start * moved[n + 1]
 
 
-@part
+@plain
 def insert_in_order(times, entries, found, t, entry):
     """Put (t, entry) behind the ``found`` earlier ones that are not later, as far as there is room."""
     place = min(found, times.size)

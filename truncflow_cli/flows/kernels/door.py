@@ -6,6 +6,8 @@ One door for all of them means that the series, the near lists and the roots are
 
 from __future__ import annotations
 
+import numpy as np
+
 from truncflow_cli.flows.kernels.ahead import (
     CANDIDATES,
     ENERGY,
@@ -20,6 +22,9 @@ from truncflow_cli.flows.kernels.ahead import (
 from truncflow_cli.flows.kernels.crossings import first_crossing, foreign_crossings
 from truncflow_cli.flows.kernels.jit import kernel
 from truncflow_cli.flows.kernels.separated import count_point, orthonormalise, sum_moments
+
+#: Foreign crossings in one step beyond which it is taken in Python.
+FOREIGN = 16
 
 #: What to do: see ``act``.
 EXPAND, CROSS, WATCH, AHEAD, SUM, COUNT, POLISH = range(7)
@@ -51,7 +56,23 @@ def act(task, state, clock, points, moments, motion, work, pins, near, accuracy,
     elif task == WATCH:
         return foreign_crossings(points, motion, clock[LENGTH], near, log.s, log.point)
     elif task == AHEAD:
-        return run_ahead(state, clock, points, moments, motion, work, pins, near, accuracy, log, counts)
+        times, entries, seen = np.empty(FOREIGN), np.empty(FOREIGN, np.int64), np.zeros(2, np.int64)
+        return run_ahead(
+            state,
+            clock,
+            points,
+            moments,
+            motion,
+            work,
+            pins,
+            near,
+            accuracy,
+            log,
+            counts,
+            times,
+            entries,
+            seen,
+        )
     elif task == SUM:
         sum_moments(points, moments)
     elif task == COUNT:

@@ -83,7 +83,16 @@ def part(function: Callable[..., Any]) -> Callable[..., Any]:
 
     Taking bundles of arrays from Python would be most of what there is to compile in a short function.
     """
-    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": True}
+    return numba.njit(nogil=True, error_model="numpy", pipeline_class=PartCompiler, **options)(function)  # type: ignore[no-any-return]
+
+
+def plain(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile ``function`` as a part that makes no arrays but views: references are not counted in it.
+
+    Counting them, atomically, would be a fifth of what the kernels do.
+    """
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
     return numba.njit(nogil=True, error_model="numpy", pipeline_class=PartCompiler, **options)(function)  # type: ignore[no-any-return]
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from truncflow_cli.flows.kernels.jit import part
+from truncflow_cli.flows.kernels.jit import part, plain
+from truncflow_cli.flows.kernels.separated import along
 from truncflow_cli.flows.kernels.shapes import (
     HORIZON,
     LEVEL,
@@ -20,6 +21,8 @@ from truncflow_cli.flows.kernels.shapes import (
     REST_SHIFT,
     REST_TURN,
     SHIFT,
+    STEP_SHIFT,
+    STEP_TURN,
     TOP,
     TURN,
 )
@@ -32,11 +35,28 @@ WIDER = 6.0
 LEVELS = 10
 #: Rounding error of a coordinate z, in units of |x| + |b|.
 NOISE = 32 * np.finfo(np.float64).eps
+#: Points that are looked at together.
+BLOCK = 64
 #: Below this many entries a list is never too long.
 SHORT = 32
 
 
-@part
+@plain
+def distance(a, b):
+    """Return |a − b|, summed as in ``along``."""
+    s0 = s1 = s2 = s3 = 0.0
+    four = b.size - b.size % 4
+    for k in range(0, four, 4):
+        s0 += (a[k] - b[k]) ** 2
+        s1 += (a[k + 1] - b[k + 1]) ** 2
+        s2 += (a[k + 2] - b[k + 2]) ** 2
+        s3 += (a[k + 3] - b[k + 3]) ** 2
+    for k in range(four, b.size):
+        s0 += (a[k] - b[k]) ** 2
+    return np.sqrt((s0 + s1) + (s2 + s3))
+
+
+@plain
 def look_around(points, motion, h, shortest, near):
     """Choose a list that holds every coordinate that [0, h] can bring to zero; return whether there is one.
 
@@ -83,7 +103,7 @@ def look_around(points, motion, h, shortest, near):
     return shorten(points, motion, source, wanted, near)
 
 
-@part
+@plain
 def typical_ratio(points, turn, shift, largest):
     """Return c: how far b moves for one unit that the rows of R do, within reason."""
     extent = 1e-3 * largest
@@ -96,7 +116,7 @@ def typical_ratio(points, turn, shift, largest):
     return 1e3 * extent
 
 
-@part
+@plain
 def travel(motion, h, near):
     """Bound how far R_r and b_r get from the start of the step on [0, h], and the share of orders ≥ 2 in that."""
     near.scale[HORIZON] = h
@@ -110,21 +130,17 @@ def travel(motion, h, near):
             shift += abs(motion.b[n, r]) * power
         near.bound[REST_TURN, r] = turn
         near.bound[REST_SHIFT, r] = shift
-        near.bound[TURN, r] = turn + motion.turn[1, r] * h
-        near.bound[SHIFT, r] = shift + abs(motion.b[1, r]) * h
+        near.bound[STEP_TURN, r] = near.bound[TURN, r] = turn + motion.turn[1, r] * h
+        near.bound[STEP_SHIFT, r] = near.bound[SHIFT, r] = shift + abs(motion.b[1, r]) * h
 
 
-@part
+@plain
 def displacement_of(motion, near, level, r):
     """Return how far R_r is from where it was when list ``level`` was made."""
-    total = 0.0
-    for a in range(motion.b.shape[1]):
-        d = motion.R[0, r, a] - near.state[level, r, a]
-        total += d * d
-    return np.sqrt(total)
+    return distance(near.state[level, r], motion.R[0, r])
 
 
-@part
+@plain
 def room_left(motion, near, level, share):
     """Return how far list ``level`` still reaches from the present state, after ``share`` of the step's bounds."""
     dim = motion.b.shape[1]
@@ -136,7 +152,7 @@ def room_left(motion, near, level, share):
     return near.skin[level] - worst
 
 
-@part
+@plain
 def add_displacement(motion, near):
     """Add the displacement since the chosen list was made to the bounds over the step."""
     dim = motion.b.shape[1]
@@ -146,10 +162,9 @@ def add_displacement(motion, near):
         near.bound[SHIFT, r] += abs(motion.b[0, r] - near.state[level, r, dim])
 
 
-@part
+@plain
 def shorten(points, motion, source, wanted, near):
     """Make the lists below ``source`` anew, each from the next longer one; return whether there was room."""
-    dim = points.x.shape[1]
     room = room_left(motion, near, source, 0.0)
     for level in range(source - 1, -1, -1):
         skin = min(wanted * WIDER**level, room)
@@ -159,9 +174,7 @@ def shorten(points, motion, source, wanted, near):
         for entry in range(first, near.place[level, 0]):
             i = near.pool[entry, 0]
             r = near.pool[entry, 1]
-            z = motion.b[0, r]
-            for a in range(dim):
-                z += motion.R[0, r, a] * points.x[i, a]
+            z = motion.b[0, r] + along(motion.R[0, r], points.x[i])
             if abs(z) <= skin * (points.length[i] + near.scale[RATIO]):
                 put_entry(near, put, i, r, z)
                 put += 1
@@ -172,7 +185,7 @@ def shorten(points, motion, source, wanted, near):
     return True
 
 
-@part
+@plain
 def put_entry(near, put, i, r, z):
     """Write an entry of a list, if there is room."""
     if put < near.z.size:
@@ -181,7 +194,7 @@ def put_entry(near, put, i, r, z):
         near.z[put] = z
 
 
-@part
+@plain
 def end_list(motion, level, end, skin, near):
     """Note that list ``level`` ends before pool entry ``end``, and where it was made."""
     dim = motion.b.shape[1]
@@ -196,6 +209,16 @@ def end_list(motion, level, end, skin, near):
         near.tally[NEEDS] = end
 
 
+@plain
+def level_of(size, wide):
+    """Return the shortest list that holds a z of this size, if the shortest of all goes up to ``wide``."""
+    level = 0
+    while level < LEVELS and size > wide:
+        wide *= WIDER
+        level += 1
+    return level
+
+
 @part
 def list_all(points, motion, first, near):
     """Choose how many lists there are and make the longest; return whether there was room for all of them.
@@ -203,28 +226,25 @@ def list_all(points, motion, first, near):
     The shortest has skin ``first``. There are as many as are worth while: the longest is a small part of the whole.
     """
     size, dim = points.x.shape
-    counts = np.zeros(LEVELS, np.int64)
+    counts = np.zeros(LEVELS + 1, np.int64)
     top = 0
     put = 0
     skin = 0.0
+    Z = np.empty((BLOCK, dim))
     for filling in range(2):
-        for i in range(size):
-            reach = points.length[i] + near.scale[RATIO]
-            for r in range(dim):
-                z = motion.b[0, r]
-                for a in range(dim):
-                    z += motion.R[0, r, a] * points.x[i, a]
-                if filling == 1:
-                    if abs(z) <= skin * reach:
+        for first_row in range(0, size, BLOCK):
+            block = points.x[first_row : first_row + BLOCK]
+            np.dot(block, motion.R[0].T, Z[: block.shape[0]])
+            for k in range(block.shape[0]):
+                i = first_row + k
+                reach = points.length[i] + near.scale[RATIO]
+                for r in range(dim):
+                    z = motion.b[0, r] + Z[k, r]
+                    if filling == 0:
+                        counts[level_of(abs(z), first * reach)] += 1
+                    elif abs(z) <= skin * reach:
                         put_entry(near, put, i, r, z)
                         put += 1
-                    continue
-                wide = first * reach
-                for level in range(LEVELS):
-                    if abs(z) <= wide:
-                        counts[level] += 1
-                        break
-                    wide *= WIDER
         if filling == 0:
             for level in range(1, LEVELS):
                 counts[level] += counts[level - 1]

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from truncflow_cli.flows.kernels.jit import kernel, part
+from truncflow_cli.flows.kernels.jit import kernel, part, plain
 
 #: Halvings of the step after which a crossing is located to the last bit.
 MAX_DEPTH = 60
 
 
-@part
+@plain
 def evaluate(c, t):
     """Return Σ c_n tⁿ (Horner)."""
     value = c[c.size - 1]
@@ -24,7 +24,7 @@ def evaluate(c, t):
     return value
 
 
-@part
+@plain
 def derivative(c, t):
     """Return Σ n c_n t^(n-1)."""
     value = 0.0
@@ -33,7 +33,7 @@ def derivative(c, t):
     return value
 
 
-@part
+@plain
 def reach_below(c, h):
     """Return a lower bound of Σ c_n tⁿ on [0, h] that costs one pass: c_0 + Σ min(c_n, 0) hⁿ."""
     bound = c[0]
@@ -63,7 +63,7 @@ def _bernstein(c, h, result):
         result[i] = total
 
 
-@part
+@plain
 def _halve(left, right):
     """De Casteljau: ``left`` holds the coefficients on an interval; split them into its two halves."""
     p = left.size - 1
@@ -122,7 +122,7 @@ def first_below(c, h, level):
     return -1.0
 
 
-@part
+@plain
 def _bisect(c, low, high, level):
     """Return where a polynomial that falls through ``level`` between ``low`` and ``high`` does so (Newton, guarded)."""
     if evaluate(c, high) >= level:

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from truncflow_cli.flows.kernels.jit import kernel, part
+from truncflow_cli.flows.kernels.jit import kernel, part, plain
 
 #: Pattern of a coordinate of a point.
 TRUNCATED = 0
@@ -36,7 +36,7 @@ BLAS_PAYS = 25
 FALLING = 0.1
 
 
-@part
+@plain
 def sum_moments(points, moments):
     """Sum the moments from scratch, over the untruncated own points."""
     dim = points.x.shape[1]
@@ -52,7 +52,7 @@ def sum_moments(points, moments):
     moments.updates[0] = 0
 
 
-@part
+@plain
 def count_point(points, i, r, sign, moments):
     """Let own point i count as untruncated in coordinate r (``sign`` −1: no longer)."""
     dim = points.x.shape[1]
@@ -67,7 +67,7 @@ def count_point(points, i, r, sign, moments):
     moments.updates[0] += 1
 
 
-@part
+@plain
 def expand(motion, moments, work, pins, y_tilde, with_zz, scale_b, scale_energy, tolerance, reach):
     """Extend the series, order by order, until they are accurate over ``reach``; return the length h where they are.
 
@@ -115,7 +115,7 @@ def expand(motion, moments, work, pins, y_tilde, with_zz, scale_b, scale_energy,
     return h
 
 
-@part
+@plain
 def where_accurate(last, before, earlier, n, tolerance):
     """Return the length up to which a series is accurate whose terms n+1, n and n-1 have these sizes.
 
@@ -138,7 +138,7 @@ def where_accurate(last, before, earlier, n, tolerance):
     return h
 
 
-@part
+@plain
 def linear_terms(motion, moments, work, y_tilde, with_zz, n):
     """Put the state's n-th coefficients and what is linear in them (u, B, S) in their places."""
     dim = y_tilde.size
@@ -163,24 +163,31 @@ def linear_terms(motion, moments, work, y_tilde, with_zz, n):
         u[r] = R_r[dim] + q
         columns[dim + 1, r] = u[r]
         B[dim + 1, r] = (S + R_r[dim] * m_r[dim]) * inverse
-        B_r = work.line
+        if not with_zz:
+            for a in range(dim + 1):
+                B[a, r] = u[r] * m_r[a] * inverse
+            continue
+        # The last column of M_r is m_r.
+        B[dim, r] = (q * m_r[dim] - S) * inverse
         M_r = moments.M[r]
-        if with_zz:
-            for a in range(dim + 1):
-                B_r[a] = q * m_r[a]
-            four = dim - dim % 4
-            for c in range(0, four, 4):
-                w0, w1, w2, w3 = R_r[c], R_r[c + 1], R_r[c + 2], R_r[c + 3]
-                for a in range(dim + 1):
-                    B_r[a] -= w0 * M_r[c, a] + w1 * M_r[c + 1, a] + w2 * M_r[c + 2, a] + w3 * M_r[c + 3, a]
-            for c in range(four, dim):
-                for a in range(dim + 1):
-                    B_r[a] -= R_r[c] * M_r[c, a]
-        else:
-            for a in range(dim + 1):
-                B_r[a] = u[r] * m_r[a]
-        for a in range(dim + 1):
-            B[a, r] = B_r[a] * inverse
+        four = dim - dim % 4
+        for a in range(0, four, 4):
+            s0 = s1 = s2 = s3 = 0.0
+            for c in range(dim):
+                w = R_r[c]
+                s0 += w * M_r[c, a]
+                s1 += w * M_r[c, a + 1]
+                s2 += w * M_r[c, a + 2]
+                s3 += w * M_r[c, a + 3]
+            B[a, r] = (q * m_r[a] - s0) * inverse
+            B[a + 1, r] = (q * m_r[a + 1] - s1) * inverse
+            B[a + 2, r] = (q * m_r[a + 2] - s2) * inverse
+            B[a + 3, r] = (q * m_r[a + 3] - s3) * inverse
+        for a in range(four, dim):
+            s0 = 0.0
+            for c in range(dim):
+                s0 += R_r[c] * M_r[c, a]
+            B[a, r] = (q * m_r[a] - s0) * inverse
 
 
 @part
@@ -197,18 +204,22 @@ def multiply(A, B, C):
                 C[i, j] += w * B[k, j]
 
 
-@part
-def inner(a, b):
-    """Return Σ_k a_k b_k."""
-    if a.size >= BLAS_PAYS:
-        return np.dot(a, b)
-    total = 0.0
-    for k in range(a.size):
-        total += a[k] * b[k]
-    return total
+@plain
+def along(a, b):
+    """Return Σ_k a_k b_k, from four sums that do not wait for one another."""
+    s0 = s1 = s2 = s3 = 0.0
+    four = a.size - a.size % 4
+    for k in range(0, four, 4):
+        s0 += a[k] * b[k]
+        s1 += a[k + 1] * b[k + 1]
+        s2 += a[k + 2] * b[k + 2]
+        s3 += a[k + 3] * b[k + 3]
+    for k in range(four, a.size):
+        s0 += a[k] * b[k]
+    return (s0 + s1) + (s2 + s3)
 
 
-@part
+@plain
 def rotation_rate(moments, work, pins, n):
     """Fill the n-th coefficients of Ω = ½ (P − Pᵀ) and J⊥u."""
     dim = work.Ju.shape[1]
@@ -228,7 +239,7 @@ def rotation_rate(moments, work, pins, n):
         work.Ju[n, pins.row[k]] -= pins.mass[k] * pins.v[n, k]
 
 
-@part
+@plain
 def pinned_terms(motion, work, pins, n):
     """Fill the n-th coefficients of the pinned points' z, and of v = λ u_r as far as they are known."""
     dim = work.state.shape[0]
@@ -274,7 +285,7 @@ def hold_pins(work, pins, n):
                 work.Om[n * dim + j, r] -= 0.5 * push * pins.z[0, k, j]
 
 
-@part
+@plain
 def next_order(motion, work, n, scale_b, scale_energy):
     """Fill the state's coefficients of order n+1; return their size relative to the state's."""
     dim = work.Ju.shape[1]
@@ -283,7 +294,7 @@ def next_order(motion, work, n, scale_b, scale_energy):
     for m in range(n // 2 + 1):
         k = n - m
         power += (1.0 if m == k else 2.0) * (
-            inner(work.Om_flat[m], work.Om_flat[k]) + inner(work.Ju[m], work.Ju[k])
+            along(work.Om_flat[m], work.Om_flat[k]) + along(work.Ju[m], work.Ju[k])
         )
     motion.energy[n + 1] = power / (n + 1)
     size = abs(motion.energy[n + 1]) / scale_energy

@@ -51,6 +51,7 @@ class Motion(NamedTuple):
         R, b, energy: (P+1, Q, Q), (P+1, Q), (P+1,).
         turn: (P+1, Q) lengths |R_r| of the rows of each order's R.
         order: (1,) the order in use.
+        line: (2, P+1) scratch for the series of one coordinate.
     """
 
     R: Array
@@ -58,6 +59,7 @@ class Motion(NamedTuple):
     energy: Array
     turn: Array
     order: NDArray[np.int64]
+    line: Array
 
 
 class Work(NamedTuple):
@@ -116,8 +118,10 @@ TOP, LEVEL, REFRESHES, NEEDS, HITS = range(5)
 #: step that is looked at.
 RATIO, HORIZON = range(2)
 #: Rows of ``Near.bound``: displacement of R_r and of b_r since the list was made, over [0, horizon]; what the orders
-#: from the second on contribute to that.
-TURN, SHIFT, REST_TURN, REST_SHIFT = range(4)
+#: from the second on contribute to that; displacement over [0, horizon] alone.
+TURN, SHIFT, REST_TURN, REST_SHIFT, STEP_TURN, STEP_SHIFT = range(6)
+#: Rows of ``Near.bound``.
+BOUNDS = 6
 
 
 class Near(NamedTuple):
@@ -131,7 +135,7 @@ class Near(NamedTuple):
         place: (levels, 2) where in the pool it begins and ends.
         tally: see ``TOP`` ff.
         scale: see ``RATIO`` ff.
-        bound: (4, Q), see ``TURN`` ff.
+        bound: (6, Q), see ``TURN`` ff.
         pool: (room, 2) point and coordinate of each entry.
         z: (room,) its z when the list was made.
         hit: (room,) pool entries that can reach zero on [0, horizon].
@@ -144,7 +148,7 @@ class Near(NamedTuple):
     tally: NDArray[np.int64]
     scale: Array
     bound: Array
-    pool: NDArray[np.int32]
+    pool: NDArray[np.uint32]
     z: Array
     hit: NDArray[np.int64]
     line: Array
@@ -154,7 +158,12 @@ def motion_arrays(dim: int, order: int) -> Motion:
     """Return room for the series up to ``order``."""
     n = order + 1
     return Motion(
-        np.zeros((n, dim, dim)), np.zeros((n, dim)), np.zeros(n), np.zeros((n, dim)), np.zeros(1, np.int64)
+        R=np.zeros((n, dim, dim)),
+        b=np.zeros((n, dim)),
+        energy=np.zeros(n),
+        turn=np.zeros((n, dim)),
+        order=np.zeros(1, np.int64),
+        line=np.zeros((2, n)),
     )
 
 
@@ -192,8 +201,8 @@ def near_lists(dim: int, levels: int, room: int) -> Near:
         place=np.zeros((levels, 2), np.int64),
         tally=tally,
         scale=np.ones(2),
-        bound=np.zeros((4, dim)),
-        pool=np.empty((room, 2), np.int32),
+        bound=np.zeros((BOUNDS, dim)),
+        pool=np.empty((room, 2), np.uint32),
         z=np.empty(room),
         hit=np.empty(room, np.int64),
         line=np.empty((room, 2)),
