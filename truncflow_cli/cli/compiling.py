@@ -11,9 +11,9 @@ from truncflow_cli.cli.guard import say
 if TYPE_CHECKING:
     from numba.core.event import Event
 
-_KEPT = "compiling the solver, once for this machine (about twenty seconds)"
+_KEPT = "compiling the solver, once for this machine (about fifteen seconds)"
 _NOT_KEPT = (
-    "compiling the solver (about twenty seconds), anew in each process because no folder for the result "
+    "compiling the solver (about fifteen seconds), anew in each process because no folder for the result "
     "can be written; set NUMBA_CACHE_DIR to one that can"
 )
 

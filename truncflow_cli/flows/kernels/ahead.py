@@ -113,7 +113,7 @@ def expand_state(state, energy, points, moments, motion, work, pins, accuracy, r
         u = speed_of_bias(state.R, state.b, points.y_tilde, r)
         scale = max(scale, abs(u), abs(state.b[r]))
         square += u * u
-    scale_energy = max(square, accuracy.spread**2, accuracy.floor**2)
+    scale_energy = max(square, accuracy.spread * accuracy.spread, accuracy.floor * accuracy.floor)
     return expand(
         motion,
         moments,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import pickle
 from collections.abc import Callable
@@ -36,6 +37,20 @@ class KernelCache(FunctionCache):  # type: ignore[misc]  # no types of numba are
         except (EOFError, pickle.UnpicklingError, ValueError, TypeError):
             self.flush()  # what is there cannot be extended either
             return None
+
+
+class KernelCompiler(Compiler):  # type: ignore[misc]
+    """Compiles without a pause for the garbage collector, which would be a seventh of the time."""
+
+    def compile_extra(self, func: Any) -> Any:
+        """See numba."""
+        enabled = gc.isenabled()
+        gc.disable()
+        try:
+            return super().compile_extra(func)
+        finally:
+            if enabled:
+                gc.enable()
 
 
 class PartCompiler(Compiler):  # type: ignore[misc]
@@ -72,7 +87,8 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     Where no folder for the compiled code can be written (numba then refuses to cache), it is compiled anew
     in each process.
     """
-    dispatcher = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
+    options = {"no_cfunc_wrapper": True, "pipeline_class": KernelCompiler}
+    dispatcher = numba.njit(nogil=True, error_model="numpy", **options)(function)
     with contextlib.suppress(RuntimeError):
         dispatcher._cache = KernelCache(function)
     return dispatcher  # type: ignore[no-any-return]

@@ -47,13 +47,23 @@ def distance(a, b):
     s0 = s1 = s2 = s3 = 0.0
     four = b.size - b.size % 4
     for k in range(0, four, 4):
-        s0 += (a[k] - b[k]) ** 2
-        s1 += (a[k + 1] - b[k + 1]) ** 2
-        s2 += (a[k + 2] - b[k + 2]) ** 2
-        s3 += (a[k + 3] - b[k + 3]) ** 2
+        d0, d1, d2, d3 = a[k] - b[k], a[k + 1] - b[k + 1], a[k + 2] - b[k + 2], a[k + 3] - b[k + 3]
+        s0 += d0 * d0
+        s1 += d1 * d1
+        s2 += d2 * d2
+        s3 += d3 * d3
     for k in range(four, b.size):
-        s0 += (a[k] - b[k]) ** 2
+        d0 = a[k] - b[k]
+        s0 += d0 * d0
     return np.sqrt((s0 + s1) + (s2 + s3))
+
+
+@plain
+def wider(skin, level):
+    """Return how far list ``level`` reaches if the shortest has this skin."""
+    for _ in range(level):
+        skin *= WIDER
+    return skin
 
 
 @plain
@@ -167,7 +177,7 @@ def shorten(points, motion, source, wanted, near):
     """Make the lists below ``source`` anew, each from the next longer one; return whether there was room."""
     room = room_left(motion, near, source, 0.0)
     for level in range(source - 1, -1, -1):
-        skin = min(wanted * WIDER**level, room)
+        skin = min(wider(wanted, level), room)
         first = near.place[level + 1, 0]
         put = near.place[level + 1, 1]
         near.place[level, 0] = put
@@ -257,7 +267,7 @@ def list_all(points, motion, first, near):
             near.tally[TOP] = -1
             if needs > near.z.size:
                 return False
-            skin = first * WIDER**top
+            skin = wider(first, top)
     near.tally[TOP] = top
     near.place[top, 0] = 0
     end_list(motion, top, put, skin, near)

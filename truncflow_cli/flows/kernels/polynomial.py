@@ -13,6 +13,8 @@ from truncflow_cli.flows.kernels.jit import kernel, part, plain
 
 #: Halvings of the step after which a crossing is located to the last bit.
 MAX_DEPTH = 60
+#: The part of the step that is left then.
+LAST_PART = 2.0**-MAX_DEPTH
 
 
 @plain
@@ -107,7 +109,7 @@ def first_below(c, h, level):
             continue
         if b[0] < level:
             return starts[top]
-        if falling or widths[top] <= h * 2.0**-MAX_DEPTH or top >= MAX_DEPTH:
+        if falling or widths[top] <= h * LAST_PART or top >= MAX_DEPTH:
             return _bisect(c, starts[top], starts[top] + widths[top], level)
         width = 0.5 * widths[top]
         _halve(b, stack[top + 1])
