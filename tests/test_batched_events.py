@@ -90,6 +90,12 @@ def test_the_state_is_within_the_tolerance(both) -> None:
     assert np.abs(fraction).max() < 1e-3  # a crossing may fall on the other side of a saved time
 
 
+@pytest.mark.parametrize("make", [many_points, two_clusters, coinciding_points])
+def test_what_steps_are_off_by_does_not_add_up_in_the_balance(make) -> None:
+    run = record(solve(with_events(make(), "batched", RTOL)))
+    assert np.abs(run.samples["energy_balance"][-1]) < 0.01 * RTOL
+
+
 def test_a_tighter_tolerance_is_closer() -> None:
     problem = separated_normal(3, 20_000, 3)
     exact = record(solve(with_events(problem, "exact", 1e-11)))

@@ -200,7 +200,27 @@ class BatchedLayerFlow(LayerFlow):
             np.where(side[own] == UNTRUNCATED, -1.0, 1.0) * self.data.multiplicity[i[own]] / self.data.total
         )
         smooth = self._series(start)
+        energy = self._whole_energy()
+        higher = np.zeros(energy.size - smooth.energy.size)
         series = BatchSeries(
-            self.data, smooth.R, smooth.b, smooth.energy, smooth.truncated_fraction, time[own], r[own], change
+            self.data,
+            np.concatenate([smooth.R, np.multiply.outer(higher, smooth.R[0])]),
+            np.concatenate([smooth.b, np.multiply.outer(higher, smooth.b[0])]),
+            energy,
+            smooth.truncated_fraction,
+            time[own],
+            r[own],
+            change,
         )
         return series, self.log.passed(s + time, i, r, side)
+
+    def _whole_energy(self) -> Array:
+        """Return the series of the dissipated energy, ∫ |J⊥u|² + ‖Ω‖², with all terms that the velocities' series have.
+
+        The velocities follow the moments' polynomials. Their products are of twice the degree, and of one sign: what is
+        cut off would add up from step to step.
+        """
+        n, work = self._order, self._work
+        products = work.Om_flat[:n] @ work.Om_flat[:n].T + work.Ju[:n] @ work.Ju[:n].T
+        power = np.bincount(np.add.outer(np.arange(n), np.arange(n)).ravel(), products.ravel())
+        return np.concatenate([self._motion.energy[:1], power / np.arange(1, 2 * n)])
