@@ -8,8 +8,8 @@ from truncflow_cli.flows.base import EventRow
 from truncflow_cli.flows.general_data import GeneralData
 from truncflow_cli.flows.kernels.separated import UNTRUNCATED
 from truncflow_cli.flows.layer_events import surface_kind
-from truncflow_cli.model.events import Kind
-from truncflow_cli.model.problem import Array
+from truncflow_cli.model.events import EventLog, Kind, event_log
+from truncflow_cli.model.problem import Array, IntArray, Pattern
 
 
 class NetworkLog:
@@ -17,11 +17,11 @@ class NetworkLog:
 
     def __init__(self, data: GeneralData, pattern: Array) -> None:
         self.data = data
-        size, layers, _ = pattern.shape
+        layers = pattern.shape[1]
         positive = (pattern == UNTRUNCATED).sum(axis=2)
-        self._positive = np.zeros((layers, data.n_clusters), np.int64)
-        for i in range(size):
-            self._positive[:, data.label[i]] += positive[i]
+        self._positive = np.zeros((data.n_clusters, layers), np.int64)
+        np.add.at(self._positive, data.label, positive)
+        self._positive = np.ascontiguousarray(self._positive.T)
         self._collapsed = self._positive == 0
         self._last: dict[tuple[int, int], tuple[int, int]] = {}
 
@@ -55,6 +55,43 @@ class NetworkLog:
             rows.append((kind, layer, point, r, cluster, -1))
         self._collapsed = collapsed
         return rows
+
+    def passed(self, s: Array, i: IntArray, layer: IntArray, r: IntArray, side: Pattern) -> EventLog:
+        """Return the events of surfaces that have been crossed one after the other, none of them at the same time.
+
+        Args:
+            s: (E,) when, in order.
+            i: (E,) rows of ``data.x``.
+            layer: (E,) layers.
+            r: (E,) coordinates.
+            side: (E,) TRUNCATED or UNTRUNCATED: where each went.
+        """
+        turns = self._turns(layer, self.data.label[i], side)
+        rows: list[tuple[float, *EventRow]] = []
+        crossings = zip(s.tolist(), i.tolist(), layer.tolist(), r.tolist(), side.tolist(), strict=True)
+        for event, (at, point, l, row, after) in enumerate(crossings):
+            kind = Kind.RELEASE if after == UNTRUNCATED else Kind.TRUNCATE
+            cluster = int(self.data.label[point])
+            rows += [(at, kind, l, int(member), row, cluster, -1) for member in self.data.members[point]]
+            if event in turns:
+                kind = Kind.UNCOLLAPSE if after == UNTRUNCATED else Kind.COLLAPSE
+                rows.append((at, kind, l, int(self.data.members[point][-1]), row, cluster, -1))
+        return event_log(rows)
+
+    def _turns(self, layer: IntArray, cluster: IntArray, side: Pattern) -> set[int]:
+        """Count crossings; return after which of them a cluster is wholly truncated in a layer, or no more."""
+        turns: set[int] = set()
+        for of_layer, of_cluster in np.unique(np.column_stack([layer, cluster]), axis=0):
+            index = np.flatnonzero((layer == of_layer) & (cluster == of_cluster))
+            positive = self._positive[of_layer, of_cluster] + np.cumsum(
+                np.where(side[index] == UNTRUNCATED, 1, -1)
+            )
+            collapsed = positive == 0
+            before = np.append(self._collapsed[of_layer, of_cluster], collapsed[:-1])
+            turns.update(index[collapsed != before].tolist())
+            self._positive[of_layer, of_cluster] = positive[-1]
+            self._collapsed[of_layer, of_cluster] = collapsed[-1]
+        return turns
 
     def rest(self) -> list[EventRow]:
         """Return the row that says that the flow has stopped."""

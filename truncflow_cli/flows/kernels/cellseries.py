@@ -1,0 +1,466 @@
+"""Taylor series of the flow of Theorem 5.1 (corrected), cell by cell through all layers.
+
+In the layers' co-moving frames, with b_ℓ = R_ℓ β^(ℓ), M_ℓ = R_{ℓ+1} R_ℓᵀ and u_j = b_L + R_L ỹ_j, a point of
+cluster j has
+
+    forward:   z_1 = R_1 x + b_1,    z_{ℓ+1} = M_ℓ (H_ℓ z_ℓ − b_ℓ) + b_{ℓ+1}
+    backward:  w_L = H_L z_L − u_j,  w_ℓ = M_ℓᵀ H_{ℓ+1} w_{ℓ+1}                  (w_ℓ = R_ℓ g_ℓ)
+
+and the flow is, with means over each cluster summed over clusters,
+
+    b_ℓ' = Ω_ℓ b_ℓ + c_ℓ,   c_ℓ = Σ mean H_ℓ⊥ w_ℓ                                 (5.4), corrected
+    R_ℓ' = Ω_ℓ R_ℓ,         Ω_ℓ = −½ Σ mean [H_ℓ, z_ℓ w_ℓᵀ + w_ℓ z_ℓᵀ]             (5.6)
+    energy' = Σ_ℓ |c_ℓ|² + ‖Ω_ℓ‖_F².
+
+Points of one cell have z_ℓ = Z_ℓ x̂ with the same Z_ℓ; their w_ℓ are needed in T_ℓ = Σ weight w_ℓ x̂ᵀ only, where
+
+    T_L = H_L Z_L S − b_L sᵀ − R_L Y,    V_ℓ = Σ H_{ℓ+1} T_{ℓ+1} (over the nodes below),    T_ℓ = M_ℓᵀ V_ℓ,
+
+and Σ weight z wᵀ = Z Tᵀ, Σ weight w = the last column of T. Cauchy products so run over the columns of nodes, not over
+points. A pinned coordinate (z_r = 0) has h_r = λ(s), such that z_r stays 0; its coefficient of each order solves a
+linear system, the same one for all orders.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from truncflow_cli.flows.kernels.cells import FRAME, LEAVES, WIDTH, Array, Ints
+from truncflow_cli.flows.kernels.jit import part
+from truncflow_cli.flows.kernels.separated import UNTRUNCATED, orthonormalise
+
+
+class Course(NamedTuple):
+    """Taylor coefficients of the state along the present piece; the first axis is the order, up to P.
+
+    Attributes:
+        R, b, energy: (P+1, L, Q, Q), (P+1, L, Q), (P+1,).
+        Om, c: (P+1, L, Q, Q), (P+1, L, Q) Ω and c.
+        M, Mt: (P+1, L−1, Q, Q) M_ℓ and M_ℓᵀ (room for one if L = 1).
+        order: (1,) the order in use.
+    """
+
+    R: Array
+    b: Array
+    energy: Array
+    Om: Array
+    c: Array
+    M: Array
+    Mt: Array
+    order: Ints
+
+
+class Room(NamedTuple):
+    """Memory for the columns of all nodes.
+
+    Attributes:
+        Z, H, T, V: (room,) see ``Columns``.
+        work: (Q, columns).
+        pinned: (room,) see ``Columns``.
+        X: (Q, columns of the roots) what the columns of the roots are images of.
+    """
+
+    Z: Array
+    H: Array
+    T: Array
+    V: Array
+    work: Array
+    pinned: Array
+    X: Array
+
+
+class Columns(NamedTuple):
+    """The series of all columns of nodes; the first axis is the order, the last one the column.
+
+    Attributes:
+        Z, H: (P+1, Q, columns) z_ℓ as the nodes of depth ℓ have it, and H_ℓ z_ℓ.
+        T, V: (P+1, Q, columns) T_ℓ of the nodes of depth ℓ, and V_ℓ.
+        pinned: (P+1, entries, K) the rows λ T_r of the coordinates in ``Tree.held``.
+    """
+
+    Z: Array
+    H: Array
+    T: Array
+    V: Array
+    pinned: Array
+
+
+class Held(NamedTuple):
+    """The pinned surfaces, m of them, each by one of its points.
+
+    Attributes:
+        surface: (m, 3) point, layer and coordinate.
+        lam: (P+1, m) series of the weights.
+        inverse: (m, m) pseudo-inverse of ∂ż/∂λ.
+        z: (P+1, m, L, Q) series of the points' coordinates.
+    """
+
+    surface: Ints
+    lam: Array
+    inverse: Array
+    z: Array
+
+
+@part
+def columns_of(cells, tree, room, order):
+    """Return the columns up to ``order`` as arrays: as narrow as there are nodes, for the sake of the cache."""
+    width = cells.tally[WIDTH]
+    dim = room.work.shape[0]
+    size = (order + 1) * dim * width
+    entries = tree.tally[0]
+    frame = cells.tally[FRAME]
+    return Columns(
+        room.Z[:size].reshape((order + 1, dim, width)),
+        room.H[:size].reshape((order + 1, dim, width)),
+        room.T[:size].reshape((order + 1, dim, width)),
+        room.V[:size].reshape((order + 1, dim, width)),
+        room.pinned[: (order + 1) * entries * frame].reshape((order + 1, entries, frame)),
+    )
+
+
+@part
+def add_product(A, B, C):
+    """Add A B to C, where A is (Q, Q) and B and C are (Q, n)."""
+    dim = A.shape[0]
+    for r in range(dim):
+        a = 0
+        while a + 3 <= dim:
+            v, w, x = A[r, a], A[r, a + 1], A[r, a + 2]
+            for c in range(C.shape[1]):
+                C[r, c] += v * B[a, c] + w * B[a + 1, c] + x * B[a + 2, c]
+            a += 3
+        while a < dim:
+            v = A[r, a]
+            for c in range(C.shape[1]):
+                C[r, c] += v * B[a, c]
+            a += 1
+
+
+@part
+def products(n, course):
+    """Fill the n-th coefficient of M_ℓ = R_{ℓ+1} R_ℓᵀ."""
+    R = course.R
+    layers, dim = R.shape[1], R.shape[2]
+    for l in range(layers - 1):  # noqa: E741
+        for i in range(dim):
+            for j in range(dim):
+                total = 0.0
+                for m in range(n + 1):
+                    for a in range(dim):
+                        total += R[m, l + 1, i, a] * R[n - m, l, j, a]
+                course.M[n, l, i, j] = total
+                course.Mt[n, l, j, i] = total
+
+
+@part
+def forward(n, course, cells, tree, room, cols):
+    """Fill the n-th coefficients of Z and H at all nodes."""
+    layers, dim = course.b.shape[1], course.b.shape[2]
+    frame = cells.tally[FRAME]
+    for l in range(layers):  # noqa: E741
+        nodes = tree.nodes[l]
+        first = tree.first[l]
+        affine = first + (frame - 1) * nodes
+        below = tree.first[l + 1]
+        count = tree.nodes[l + 1]
+        own = room.work[:, first:below]
+        for r in range(dim):
+            shift = course.b[n, l, r]
+            own[r] = 0.0
+            if l > 0:
+                for m in range(n + 1):
+                    for a in range(dim):
+                        shift -= course.M[m, l - 1, r, a] * course.b[n - m, l - 1, a]
+            else:
+                for a in range(dim):
+                    for c in range(below - first):
+                        own[r, c] += course.R[n, 0, r, a] * room.X[a, c]
+            for c in range(affine - first, below - first):
+                own[r, c] += shift
+        if l > 0:
+            for m in range(n + 1):
+                add_product(course.M[m, l - 1], cols.H[n - m, :, first:below], own)
+        for r in range(dim):
+            for a in range(frame):
+                Z = cols.Z[n, r, below + a * count : below + (a + 1) * count]
+                H = cols.H[n, r, below + a * count : below + (a + 1) * count]
+                for node in range(count):
+                    z = own[r, a * nodes + tree.above[l + 1, node]]
+                    Z[node] = z
+                    H[node] = z * tree.open[l + 1, r, node]
+
+
+@part
+def output(n, course, cells, tree, cols):
+    """Fill the n-th coefficients of T at the cells: H Z S − b sᵀ − R Y of the last layer."""
+    last = course.b.shape[1] - 1
+    dim = course.b.shape[2]
+    frame = cells.tally[FRAME]
+    leaves = cells.tally[LEAVES]
+    first = tree.first[last + 1]
+    for r in range(dim):
+        for c in range(frame):
+            T = cols.T[n, r, first + c * leaves : first + (c + 1) * leaves]
+            v = course.b[n, last, r]
+            S = cells.S[frame - 1, c]
+            for k in range(leaves):
+                T[k] = -v * S[k]
+            for q in range(dim):
+                v = course.R[n, last, r, q]
+                Y = cells.Y[q, c]
+                for k in range(leaves):
+                    T[k] -= v * Y[k]
+            for a in range(frame):
+                H = cols.H[n, r, first + a * leaves : first + (a + 1) * leaves]
+                S = cells.S[a, c]
+                for k in range(leaves):
+                    T[k] += H[k] * S[k]
+
+
+@part
+def backward(n, course, cells, tree, room, cols, lam):
+    """Fill the n-th coefficients of T and V at all nodes, and those of c and Ω."""
+    layers, dim = course.b.shape[1], course.b.shape[2]
+    frame = cells.tally[FRAME]
+    output(n, course, cells, tree, cols)
+    entry = 0
+    for depth in range(layers, 0, -1):
+        first = tree.first[depth]
+        end = tree.first[depth + 1]
+        count = tree.nodes[depth]
+        above = tree.first[depth - 1]
+        nodes = tree.nodes[depth - 1]
+        V = cols.V[n, :, above:first]
+        for r in range(dim):
+            V[r] = 0.0
+            total = 0.0
+            for a in range(frame):
+                T = cols.T[n, r, first + a * count : first + (a + 1) * count]
+                for node in range(count):
+                    V[r, a * nodes + tree.above[depth, node]] += T[node] * tree.open[depth, r, node]
+            for node in range(count):
+                if tree.open[depth, r, node] == 0.0:
+                    total += T[node]
+            course.c[n, depth - 1, r] = total
+        turn(n, depth, course, tree, cols, room.work[0, : end - first])
+        while entry < tree.tally[0] and tree.held[entry, 0] == depth:
+            hold_entry(n, entry, course, tree, cols, lam, frame)
+            entry += 1
+        if depth > 1:
+            earlier = cols.T[n, :, above:first]
+            for r in range(dim):
+                earlier[r] = 0.0
+            for m in range(n + 1):
+                add_product(course.Mt[m, depth - 2], cols.V[n - m, :, above:first], earlier)
+
+
+@part
+def turn(n, depth, course, tree, cols, sums):
+    """Fill the n-th coefficients of Ω of the layer above nodes of this depth, without the pinned coordinates' λ."""
+    first = tree.first[depth]
+    end = tree.first[depth + 1]
+    count = tree.nodes[depth]
+    for i in range(course.b.shape[2]):
+        course.Om[n, depth - 1, i, i] = 0.0
+        for j in range(i):
+            for c in range(end - first):
+                sums[c] = 0.0
+            for m in range(n + 1):
+                Z_i, Z_j = cols.Z[m, i, first:end], cols.Z[m, j, first:end]
+                T_i, T_j = cols.T[n - m, i, first:end], cols.T[n - m, j, first:end]
+                for c in range(end - first):
+                    sums[c] += Z_i[c] * T_j[c] + Z_j[c] * T_i[c]
+            total = 0.0
+            for node in range(count):
+                jump = tree.open[depth, i, node] - tree.open[depth, j, node]
+                if jump != 0.0:
+                    for c in range(node, end - first, count):
+                        total += jump * sums[c]
+            course.Om[n, depth - 1, i, j] = -0.5 * total
+            course.Om[n, depth - 1, j, i] = 0.5 * total
+
+
+@part
+def hold_entry(n, entry, course, tree, cols, lam, frame):
+    """Add what λ of a pinned coordinate does to V, c and Ω of order n."""
+    depth, node, r, pin = tree.held[entry]
+    first = tree.first[depth]
+    count = tree.nodes[depth]
+    above = tree.first[depth - 1]
+    nodes = tree.nodes[depth - 1]
+    for a in range(frame):
+        total = 0.0
+        for m in range(n + 1):
+            total += lam[m, pin] * cols.T[n - m, r, first + a * count + node]
+        cols.pinned[n, entry, a] = total
+        cols.V[n, r, above + a * nodes + tree.above[depth, node]] += total
+        if a == frame - 1:
+            course.c[n, depth - 1, r] -= total
+    for j in range(course.b.shape[2]):
+        if j == r:
+            continue
+        total = 0.0
+        for a in range(frame):
+            for m in range(n + 1):
+                total += cols.pinned[m, entry, a] * cols.Z[n - m, j, first + a * count + node]
+        course.Om[n, depth - 1, r, j] -= 0.5 * total
+        course.Om[n, depth - 1, j, r] += 0.5 * total
+
+
+@part
+def point_forward(n, i, course, cloud, z):
+    """Fill the n-th coefficients z[n, ℓ] of point i in all layers."""
+    layers, dim = course.b.shape[1], course.b.shape[2]
+    for r in range(dim):
+        total = course.b[n, 0, r]
+        for a in range(dim):
+            total += course.R[n, 0, r, a] * cloud.x[i, a]
+        z[n, 0, r] = total
+    for l in range(1, layers):  # noqa: E741
+        for r in range(dim):
+            z[n, l, r] = course.b[n, l, r]
+        for m in range(n + 1):
+            k = n - m
+            for a in range(dim):
+                y = -course.b[k, l - 1, a]
+                if cloud.pattern[i, l - 1, a] == UNTRUNCATED:
+                    y += z[k, l - 1, a]
+                for r in range(dim):
+                    z[n, l, r] += course.M[m, l - 1, r, a] * y
+
+
+@part
+def next_state(n, course):
+    """Fill the (n+1)-th coefficients of R and b, and of M, from the field's coefficients up to n."""
+    R, b, Om = course.R, course.b, course.Om
+    layers, dim = b.shape[1], b.shape[2]
+    for l in range(layers):  # noqa: E741
+        for i in range(dim):
+            total = course.c[n, l, i]
+            for m in range(n + 1):
+                for j in range(dim):
+                    total += Om[m, l, i, j] * b[n - m, l, j]
+            b[n + 1, l, i] = total / (n + 1)
+            for a in range(dim):
+                total = 0.0
+                for m in range(n + 1):
+                    for j in range(dim):
+                        total += Om[m, l, i, j] * R[n - m, l, j, a]
+                R[n + 1, l, i, a] = total / (n + 1)
+    products(n + 1, course)
+
+
+@part
+def hold_pins(n, course, cloud, held):
+    """Choose the n-th coefficients of λ so that z_{n+1} vanishes on the pinned surfaces."""
+    pins = held.surface.shape[0]
+    speed = np.empty(pins)
+    for k in range(pins):
+        i, l, r = held.surface[k]  # noqa: E741
+        point_forward(n + 1, i, course, cloud, held.z[:, k])
+        speed[k] = (n + 1) * held.z[n + 1, k, l, r]
+    for k in range(pins):
+        for j in range(pins):
+            held.lam[n, k] -= held.inverse[k, j] * speed[j]
+
+
+@part
+def begin(course, cloud, cells, tree, room, held, order):
+    """Return the columns, with the coefficients of order 0 of the points' coordinates filled in."""
+    cols = columns_of(cells, tree, room, order)
+    products(0, course)
+    forward(0, course, cells, tree, room, cols)
+    for k in range(held.surface.shape[0]):
+        point_forward(0, held.surface[k, 0], course, cloud, held.z[:, k])
+    return cols
+
+
+@part
+def expand(course, cloud, cells, tree, room, held, scale_b, scale_energy, tolerance, reach):
+    """Extend the series, order by order, until they are accurate over ``reach``; return the length on which they are.
+
+    Order 0 of ``course`` and ``held.lam`` hold the state. The length is -1 where the state is not finite.
+    """
+    highest = course.energy.size - 1
+    layers, dim = course.b.shape[1], course.b.shape[2]
+    pins = held.surface.shape[0]
+    size_before = np.inf
+    pull_before = np.inf
+    h = 0.0
+    cols = begin(course, cloud, cells, tree, room, held, highest)
+    for n in range(highest):
+        if n > 0:
+            for k in range(pins):
+                held.lam[n, k] = 0.0
+        backward(n, course, cells, tree, room, cols, held.lam)
+        next_state(n, course)
+        if pins > 0:
+            # Sliding: with λ_n as it should be, once more.
+            hold_pins(n, course, cloud, held)
+            backward(n, course, cells, tree, room, cols, held.lam)
+            next_state(n, course)
+            for k in range(pins):
+                point_forward(n + 1, held.surface[k, 0], course, cloud, held.z[:, k])
+        forward(n + 1, course, cells, tree, room, cols)
+
+        power = 0.0
+        largest = 0.0
+        for l in range(layers):  # noqa: E741
+            for i in range(dim):
+                largest = max(largest, abs(course.b[n + 1, l, i]) / scale_b)
+                for j in range(dim):
+                    largest = max(largest, abs(course.R[n + 1, l, i, j]))
+                    for m in range(n + 1):
+                        power += course.Om[m, l, i, j] * course.Om[n - m, l, i, j]
+                for m in range(n + 1):
+                    power += course.c[m, l, i] * course.c[n - m, l, i]
+        course.energy[n + 1] = power / (n + 1)
+        largest = max(largest, abs(course.energy[n + 1]) / scale_energy)
+        pull = 0.0
+        for k in range(pins):
+            pull = max(pull, abs(held.lam[n, k]))
+        course.order[0] = n + 1
+        if not np.isfinite(largest):
+            return -1.0
+        if n >= 1:
+            h = np.inf
+            if largest > 0.0:
+                h = (tolerance / largest) ** (1.0 / (n + 1))
+            if size_before > 0.0:
+                h = min(h, (tolerance / size_before) ** (1.0 / n))
+            # The weights are derivatives of the state, as it were, and converge one order later.
+            if pull > 0.0:
+                h = min(h, (tolerance / pull) ** (1.0 / n))
+            if n >= 2 and pull_before > 0.0:
+                h = min(h, (tolerance / pull_before) ** (1.0 / (n - 1)))
+            if n >= 2 and h >= reach:
+                return h
+        size_before = largest
+        pull_before = pull
+    return h
+
+
+@part
+def evaluate_state(course, t, R_out, b_out):
+    """Fill R_out (L, Q, Q), orthonormalised, and b_out (L, Q) with the state at ``t``; return the energy."""
+    R, b, energy = course.R, course.b, course.energy
+    order = course.order[0]
+    layers, dim = b.shape[1], b.shape[2]
+    total = energy[order]
+    for n in range(order - 1, -1, -1):
+        total = total * t + energy[n]
+    for l in range(layers):  # noqa: E741
+        for i in range(dim):
+            value = b[order, l, i]
+            for n in range(order - 1, -1, -1):
+                value = value * t + b[n, l, i]
+            b_out[l, i] = value
+            for a in range(dim):
+                value = R[order, l, i, a]
+                for n in range(order - 1, -1, -1):
+                    value = value * t + R[n, l, i, a]
+                R_out[l, i, a] = value
+        orthonormalise(R_out[l])
+    return total
