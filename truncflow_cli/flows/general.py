@@ -9,6 +9,7 @@ from truncflow_cli.flows.general_cells import CellSums
 from truncflow_cli.flows.general_data import GeneralData
 from truncflow_cli.flows.general_descent import Descent, plain_descent
 from truncflow_cli.flows.general_events import NetworkLog
+from truncflow_cli.flows.general_field import FieldOnSurfaces, split_tangent
 from truncflow_cli.flows.general_groups import Group, Key, common_side, grouped, several_layers
 from truncflow_cli.flows.general_series import GeneralSeries, restored_series
 from truncflow_cli.flows.general_state import (
@@ -27,8 +28,8 @@ from truncflow_cli.flows.kernels.polynomial import weight_exit
 from truncflow_cli.flows.kernels.separated import PINNED, TRUNCATED, UNTRUNCATED
 from truncflow_cli.flows.layer_state import pattern_state, restore_pattern
 from truncflow_cli.model.events import EventLog
-from truncflow_cli.model.network import adjoint, forward_pass, tangent, velocity
-from truncflow_cli.model.problem import Array, IntArray
+from truncflow_cli.model.network import forward_pass, tangent, velocity
+from truncflow_cli.model.problem import Array, IntArray, Pattern
 from truncflow_cli.model.state import Saved, State, number, under
 
 #: Newton steps to hold pinned coordinates still, and the speed (relative to the field) at which they do.
@@ -98,37 +99,15 @@ class GeneralFlow:
                 h[key] = value
         return h
 
-    def _local(self, groups: list[Group], weight: Array) -> tuple[LocalField, Array]:
-        """Return the field about ``weight`` on ``groups``, and ∇z of every group with its weight as 0 (m, d).
+    def _field_on(self, groups: list[Group]) -> FieldOnSurfaces:
+        """Return the field at the present state, for any weights of these surfaces; the pins are among them."""
+        return FieldOnSurfaces(self.data, self.R, self.b, self.pattern, groups, self._whole())
 
-        The field of all points comes from their cells; those on the surfaces are taken out of it and put back with
-        the weights asked for.
-        """
-        data = self.data
-        keys = [key for group in groups for key in group]
-        points = np.unique([i for i, _, _ in keys])
-        row = {int(i): k for k, i in enumerate(points)}
-        members = [(row[i], layer, r) for i, layer, r in keys]
-        x, target = data.x[points], data.y_tilde[data.label[points]]
-        plain = (self.pattern[points] == UNTRUNCATED).astype(np.float64)
-        h = plain.copy()
-        for group, value in zip(groups, weight, strict=True):
-            for i, layer, r in group:
-                h[row[i], layer, r] = value
+    def _whole(self) -> tuple[Array, Array]:
+        """Return c and Ω of all points, by cells, with pinned ones as truncated."""
         if self._whole_field is None:
             self._whole_field = self.cells.field()
-        c, Om = self._whole_field
-        before = forward_pass(x, self.R, self.b, lambda layer, _: plain[:, layer])
-        _, c_before, Om_before = velocity(before, plain, self.R, self.b, target, data.weight[points])
-        state = forward_pass(x, self.R, self.b, lambda layer, _: h[:, layer])
-        w, c_after, Om_after = velocity(state, h, self.R, self.b, target, data.weight[points])
-        _, gradients = adjoint(members, state.z, h, self.R)
-        jump = -data.weight[[i for i, _, _ in keys]] * np.array([w[key] for key in members])
-        starts = np.cumsum([0] + [len(group) for group in groups[:-1]])
-        directions = np.add.reduceat(jump[:, None] * gradients, starts, axis=0)
-        moving = tangent(c + (c_after - c_before), Om + (Om_after - Om_before)) - weight @ directions
-        _, held = adjoint([members[k] for k in starts], before.z, plain, self.R)
-        return LocalField(moving, gradients[starts], directions), held
+        return self._whole_field
 
     # -- the series --------------------------------------------------------------------------------------------
 
@@ -139,9 +118,10 @@ class GeneralFlow:
             cells.gather(self.pins)
         if self.pins:
             self._stay_on_surfaces()
-            local, held_normals = self._hold()
+            field = self._field_on(self.pins)
+            local = self._hold(field)
             cells.held.lam[0] = self.pin_weight
-            cells.held.inverse[:] = np.linalg.pinv(held_normals @ local.directions.T, rcond=1e-11)
+            cells.held.inverse[:] = np.linalg.pinv(field.held_normals() @ local.directions.T, rcond=1e-11)
             self.counters.slides += 1
         cells.clock[loop.REACH] = reach
         cells.act(loop.EXPAND)
@@ -151,13 +131,13 @@ class GeneralFlow:
         self.counters.orders += cells.order
         return float(cells.clock[loop.LENGTH])
 
-    def _hold(self) -> tuple[LocalField, Array]:
-        """Bring the pinned weights to where all pinned coordinates stand still; return ``_local`` about them.
+    def _hold(self, on_pins: FieldOnSurfaces) -> LocalField:
+        """Bring the pinned weights to where all pinned coordinates stand still; return the field about them.
 
         The last values are right but for rounding, or for weights of one point in several layers, in which the field is
         multilinear: Newton's iteration.
         """
-        local, held_normals = self._local(self.pins, self.pin_weight)
+        local = on_pins.about(self.pin_weight)
         for _ in range(MAX_HOLD):
             field = local.velocity + self.pin_weight @ local.directions
             speed = local.normals @ field
@@ -165,23 +145,15 @@ class GeneralFlow:
                 break
             inverse = np.linalg.pinv(local.normals @ local.directions.T, rcond=1e-11)
             self.pin_weight = self.pin_weight - inverse @ speed
-            local, held_normals = self._local(self.pins, self.pin_weight)
-        return local, held_normals
+            local = on_pins.about(self.pin_weight)
+        return local
 
     def _stay_on_surfaces(self) -> None:
         """Move the state back onto the pinned surfaces (rounding and the last bits of the series drift off them)."""
-        points = np.array([members[0][0] for members in self.pins])
-        keys = [(k, *members[0][1:]) for k, members in enumerate(self.pins)]
-        weights = dict(zip(self._pinned_keys(), self._pinned_weights(), strict=True))
-        h = (self.pattern[points] == UNTRUNCATED).astype(np.float64)
-        for i, layer, r in weights:
-            h[points == i, layer, r] = weights[i, layer, r]
-        state = forward_pass(self.data.x[points], self.R, self.b, lambda layer, _: h[:, layer])
-        off = np.array([state.z[key] for key in keys])
+        off, normals = self._field_on(self.pins).off(self.pin_weight)
         if np.abs(off).max() <= 1e-15 * (self.data.length.max() + np.abs(self.b).max()):
             return
-        _, normals = adjoint(keys, state.z, h, self.R)
-        back = -np.linalg.lstsq(normals, off, rcond=1e-11)[0]
+        back = np.asarray(-np.linalg.lstsq(normals, off, rcond=1e-11)[0], dtype=np.float64)
         c, Om = split_tangent(back[None], *self.b.shape)
         self.b += c[0] + np.einsum("lij,lj->li", Om[0], self.b)
         self.R += np.einsum("lij,lja->lia", Om[0], self.R)
@@ -350,7 +322,7 @@ class GeneralFlow:
         return points[index], layer, r
 
     def _describe(
-        self, chosen: list[Group], pinned: dict[Key, float], pattern: Array, leaving: set[Key]
+        self, chosen: list[Group], pinned: dict[Key, float], pattern: Pattern, leaving: set[Key]
     ) -> Surfaces:
         self._chosen = chosen
         weight = [
@@ -361,7 +333,7 @@ class GeneralFlow:
             side=np.array([common_side(members, pattern) for members in chosen], dtype=np.int64),
             weight=np.array(weight, dtype=np.float64),
             leaving=np.array([not leaving.isdisjoint(members) for members in chosen], dtype=np.int64),
-            field=lambda about: self._local(chosen, about)[0],
+            field=self._field_on(chosen).about,
             descend=(lambda: self._descend(chosen)) if several_layers(chosen) else None,
         )
 
@@ -403,7 +375,7 @@ class GeneralFlow:
             return None
         return self._describe(chosen, pinned, pattern, set())
 
-    def _settled(self, side: IntArray, weight: Array) -> tuple[Array, dict[Key, float]]:
+    def _settled(self, side: IntArray, weight: Array) -> tuple[Pattern, dict[Key, float]]:
         """Return the pattern in which the chosen surfaces have these sides, and the weights of the pinned ones."""
         pattern = self.pattern.copy()
         pinned: dict[Key, float] = {}
@@ -423,12 +395,12 @@ class GeneralFlow:
             self.pattern[key] = pattern[key]
             events += self.log.passage(key, before, int(pattern[key]))
         events += self.log.collapses()
-        before = self.pins
+        earlier = self.pins
         self.pins = grouped(pinned, self.pattern)
         self.pin_weight = np.array([np.mean([pinned[key] for key in members]) for members in self.pins])
         self.cells.hold(self.pins)
         touched = {
-            key[0] for groups in (before, self._chosen, self.pins) for members in groups for key in members
+            key[0] for groups in (earlier, self._chosen, self.pins) for members in groups for key in members
         }
         self.cells.move(np.array(sorted(touched), dtype=np.int64), self.pins)
         self._whole_field = None
@@ -450,19 +422,7 @@ class GeneralFlow:
 
     def _moving(self) -> Array:
         """Return the field (d,), summed by cells."""
-        if self.pins:
-            local, _ = self._local(self.pins, self.pin_weight)
-            return local.velocity + self.pin_weight @ local.directions
-        if self._whole_field is None:
-            self._whole_field = self.cells.field()
-        return tangent(*self._whole_field)
-
-
-def split_tangent(vectors: Array, layers: int, dim: int) -> tuple[Array, Array]:
-    """Return c (m, L, Q) and Ω (m, L, Q, Q) of tangent vectors (m, d) in orthonormal coordinates."""
-    upper = np.triu_indices(dim, 1)
-    parts = vectors.reshape(vectors.shape[0], layers, dim + upper[0].size)
-    c = np.ascontiguousarray(parts[..., :dim])
-    Om = np.zeros((vectors.shape[0], layers, dim, dim))
-    Om[..., upper[0], upper[1]] = parts[..., dim:] / np.sqrt(2.0)
-    return c, Om - np.swapaxes(Om, -1, -2)
+        if not self.pins:
+            return tangent(*self._whole())
+        local = self._field_on(self.pins).about(self.pin_weight)
+        return local.velocity + self.pin_weight @ local.directions

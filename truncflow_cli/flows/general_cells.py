@@ -40,38 +40,20 @@ class CellSums:
             np.zeros((size, layers, dim), np.int32),
             np.full(size, -1, np.int64),
         )
-        n, links = order + 1, max(layers - 1, 1)
-        self.course = cellseries.Course(
-            np.zeros((n, layers, dim, dim)),
-            np.zeros((n, layers, dim)),
-            np.zeros(n),
-            np.zeros((n, layers, dim, dim)),
-            np.zeros((n, layers, dim)),
-            np.zeros((n, links, dim, dim)),
-            np.zeros((n, links, dim, dim)),
-            np.zeros(1, np.int64),
-        )
-        self.watch = deadlines.Watch(
-            np.full((layers, size), -np.inf),
-            np.zeros((layers, size), np.int32),
-            np.zeros(layers, np.int64),
-            np.tile([0.0, -np.inf, 0.0, 0.0, 0.0], (layers, 1)),
-            np.zeros((n, layers, 2)),
-            np.ones(2),
-            np.zeros((layers * size, 2), np.int32),
-            np.zeros((layers * size, dim, 2)),
-            np.zeros(1, np.int64),
-        )
+        self.course = _course(layers, dim, order)
+        self.watch = _watch(size, layers, dim, order)
         self.log = loop.Passed(
-            np.zeros(EVENTS_AHEAD),
-            *(np.zeros(EVENTS_AHEAD, np.int64) for _ in range(3)),
-            np.zeros(EVENTS_AHEAD, np.int8),
+            s=np.zeros(EVENTS_AHEAD),
+            point=np.zeros(EVENTS_AHEAD, np.int64),
+            layer=np.zeros(EVENTS_AHEAD, np.int64),
+            row=np.zeros(EVENTS_AHEAD, np.int64),
+            side=np.zeros(EVENTS_AHEAD, np.int8),
         )
         self._accuracy = accuracy
         self._order = order
         self._together = True
         self.hold([])
-        self._make_room(1, 0)
+        self._make_room(1)
 
     # -- the points and their cells ----------------------------------------------------------------------------
 
@@ -83,12 +65,12 @@ class CellSums:
     @property
     def truncated_fraction(self) -> Array:
         """(L, Q) share of all training inputs that are truncated."""
-        return np.asarray(self.cells.truncated / self.cloud.count.sum(), dtype=np.float64)
+        return np.asarray(self.cells.truncated / self.cloud.inputs.sum(), dtype=np.float64)
 
     def gather(self, pins: list[Group], *, together: bool | None = None) -> None:
         """Find the cells of all points from the pattern and the pins, and sum them up from scratch.
 
-        Points are taken ``together`` unless a cell, which is as much work as Q+1 points, has fewer than that on average.
+        Points are taken ``together`` unless cells, each as much work as Q+1 points, have no more than that on average.
         """
         cloud = self.cloud
         size, dim = cloud.x.shape
@@ -96,7 +78,7 @@ class CellSums:
         row = cloud.code.reshape(size, -1)
         cells = len(set(row.view(np.dtype((np.void, row.itemsize * row.shape[1]))).ravel().tolist()))
         self._together = cells * (dim + 1) < size if together is None else together
-        self._make_room(cells if self._together else size, 0)
+        self._make_room(cells if self._together else size)
         self._make_room_for_held(self.act(loop.GATHER))
 
     def move(self, points: IntArray, pins: list[Group]) -> None:
@@ -105,14 +87,14 @@ class CellSums:
         code = self._codes(points, pins)
         changed = (code != cloud.code[points]).any(axis=(1, 2))
         points, code = points[changed], code[changed]
-        count = cloud.count[points][:, None, None]
+        count = cloud.inputs[points][:, None, None]
         self.cells.truncated[:] += ((code != UNTRUNCATED) * count).sum(axis=0) - (
             (cloud.code[points] != UNTRUNCATED) * count
         ).sum(axis=0)
         cloud.code[points] = code
         leaves = int(self.cells.tally[shapes.LEAVES])
         if leaves + points.size > self.cells.root.size:
-            self._make_room(leaves + points.size, leaves)
+            self._make_more_room(leaves + points.size)
         for side in (0, 1):
             for first in range(0, points.size, EVENTS_AHEAD):
                 part = points[first : first + EVENTS_AHEAD]
@@ -131,43 +113,35 @@ class CellSums:
                     code[row[i], layer, r] = shapes.FIRST_PIN + pin
         return code
 
-    def _make_room(self, cells: int, kept: int) -> None:
-        """Get room for so many cells and some more; the first ``kept`` ones stay."""
+    def _make_room(self, cells: int) -> None:
+        """Get room for so many cells and some more."""
         layers, dim = self.b.shape
         size = self.cloud.x.shape[0]
-        spare = cells + max(SPARE_CELLS, cells // 4 if self._together else 0)
+        room = cells + max(SPARE_CELLS, cells // 4 if self._together else 0)
         frame, roots = (dim + 1, 1) if self._together else (1, size)
-        old = self.cells if kept else None
-        self.cells = shapes.Cells(
-            np.zeros(spare, np.int64),
-            np.zeros((spare, layers, dim), np.int32),
-            np.zeros(spare, np.int64),
-            np.zeros((frame, frame, spare)),
-            np.zeros((dim, frame, spare)),
-            np.zeros(4, np.int64),
-            np.zeros((layers, dim)),
+        self.cells = _cells(room, layers, dim, frame)
+        self.tree = _tree(max(room, roots), layers, dim)
+        columns = frame * (roots + layers * room) + shapes.PADDING
+        size_of_one = (self._order + 1) * dim * columns
+        self.room = cellseries.Room(
+            Z=np.zeros(size_of_one),
+            H=np.zeros(size_of_one),
+            T=np.zeros(size_of_one),
+            V=np.zeros(size_of_one),
+            work=np.zeros((dim, columns)),
+            pinned=np.zeros(0),
+            X=np.eye(dim, dim + 1) if self._together else np.ascontiguousarray(self.cloud.x.T),
         )
-        if old is not None:
-            for new, before in zip(self.cells[:3], old[:3], strict=True):
-                new[:kept] = before[:kept]
-            for new, before in zip(self.cells[3:5], old[3:5], strict=True):
-                new[..., :kept] = before[..., :kept]
-            for new, before in zip(self.cells[5:], old[5:], strict=True):
-                new[:] = before
-        nodes = max(spare, roots)
-        self.tree = shapes.Tree(
-            np.zeros(layers + 1, np.int64),
-            np.zeros(layers + 2, np.int64),
-            np.zeros((layers + 1, nodes), np.int64),
-            np.zeros((layers + 1, nodes), np.int64),
-            np.zeros((layers + 1, dim, nodes)),
-            np.zeros((0, 4), np.int64),
-            np.zeros(1, np.int64),
-        )
-        columns = frame * (roots + layers * spare) + 8
-        buffers = (np.zeros((self._order + 1) * dim * columns) for _ in range(4))
-        roots_of = np.eye(dim, dim + 1) if self._together else np.ascontiguousarray(self.cloud.x.T)
-        self.room = cellseries.Room(*buffers, np.zeros((dim, columns)), np.zeros(0), roots_of)
+
+    def _make_more_room(self, cells: int) -> None:
+        """Get room for so many cells and some more, and keep those that there are."""
+        old, kept = self.cells, int(self.cells.tally[shapes.LEAVES])
+        self._make_room(cells)
+        for name in ("root", "code", "points"):
+            getattr(self.cells, name)[:kept] = getattr(old, name)[:kept]
+        for name in ("S", "Y"):
+            getattr(self.cells, name)[..., :kept] = getattr(old, name)[..., :kept]
+        self.cells.tally[:], self.cells.truncated[:] = old.tally, old.truncated
 
     def _make_room_for_held(self, entries: int) -> None:
         if entries <= self.tree.held.shape[0]:
@@ -212,3 +186,56 @@ class CellSums:
         """Look at all points anew: the state has moved in a way that the series do not say."""
         self.watch.due[:] = -np.inf
         self.watch.way[:, deadlines.HORIZON] = -np.inf
+
+
+def _course(layers: int, dim: int, order: int) -> cellseries.Course:
+    n, links = order + 1, max(layers - 1, 1)
+    return cellseries.Course(
+        R=np.zeros((n, layers, dim, dim)),
+        b=np.zeros((n, layers, dim)),
+        energy=np.zeros(n),
+        Om=np.zeros((n, layers, dim, dim)),
+        c=np.zeros((n, layers, dim)),
+        M=np.zeros((n, links, dim, dim)),
+        Mt=np.zeros((n, links, dim, dim)),
+        order=np.zeros(1, np.int64),
+    )
+
+
+def _watch(size: int, layers: int, dim: int, order: int) -> deadlines.Watch:
+    """Return deadlines that are all now."""
+    return deadlines.Watch(
+        due=np.full((layers, size), -np.inf),
+        soon=np.zeros((layers, size), np.int64),
+        size=np.zeros(layers, np.int64),
+        way=np.tile([0.0, -np.inf, 0.0, 0.0, 0.0], (layers, 1)),
+        speed=np.zeros((order + 1, layers, 2)),
+        scale=np.ones(2),
+        hit=np.zeros((layers * size, 2), np.int64),
+        line=np.zeros((layers * size, dim, 2)),
+        hits=np.zeros(1, np.int64),
+    )
+
+
+def _cells(room: int, layers: int, dim: int, frame: int) -> shapes.Cells:
+    return shapes.Cells(
+        root=np.zeros(room, np.int64),
+        code=np.zeros((room, layers, dim), np.int32),
+        points=np.zeros(room, np.int64),
+        S=np.zeros((frame, frame, room)),
+        Y=np.zeros((dim, frame, room)),
+        tally=np.zeros(4, np.int64),
+        truncated=np.zeros((layers, dim)),
+    )
+
+
+def _tree(room: int, layers: int, dim: int) -> shapes.Tree:
+    return shapes.Tree(
+        nodes=np.zeros(layers + 1, np.int64),
+        first=np.zeros(layers + 2, np.int64),
+        above=np.zeros((layers + 1, room), np.int64),
+        node=np.zeros((layers + 1, room), np.int64),
+        open=np.zeros((layers + 1, dim, room)),
+        held=np.zeros((0, 4), np.int64),
+        tally=np.zeros(1, np.int64),
+    )

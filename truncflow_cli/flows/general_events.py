@@ -15,7 +15,7 @@ from truncflow_cli.model.problem import Array, IntArray, Pattern
 class NetworkLog:
     """Counts, for each layer and cluster, the coordinates that are not truncated."""
 
-    def __init__(self, data: GeneralData, pattern: Array) -> None:
+    def __init__(self, data: GeneralData, pattern: Pattern) -> None:
         self.data = data
         layers = pattern.shape[1]
         positive = (pattern == UNTRUNCATED).sum(axis=2)
@@ -40,8 +40,8 @@ class NetworkLog:
         i, layer, r = key
         cluster = int(self.data.label[i])
         self._positive[layer, cluster] += int(after == UNTRUNCATED) - int(before == UNTRUNCATED)
-        self._last[layer, cluster] = (int(self.data.members[i][-1]), r)
-        return [(what[0], layer, int(point), r, cluster, what[1]) for point in self.data.members[i]]
+        self._last[layer, cluster] = (int(self.data.members_of(i)[-1]), r)
+        return [(what[0], layer, int(point), r, cluster, what[1]) for point in self.data.members_of(i)]
 
     def collapses(self) -> list[EventRow]:
         """Return which clusters have become wholly truncated in a layer, or are so no more."""
@@ -69,13 +69,15 @@ class NetworkLog:
         turns = self._turns(layer, self.data.label[i], side)
         rows: list[tuple[float, *EventRow]] = []
         crossings = zip(s.tolist(), i.tolist(), layer.tolist(), r.tolist(), side.tolist(), strict=True)
-        for event, (at, point, l, row, after) in enumerate(crossings):
+        for event, (at, point, of_layer, row, after) in enumerate(crossings):
             kind = Kind.RELEASE if after == UNTRUNCATED else Kind.TRUNCATE
             cluster = int(self.data.label[point])
-            rows += [(at, kind, l, int(member), row, cluster, -1) for member in self.data.members[point]]
+            rows += [
+                (at, kind, of_layer, int(member), row, cluster, -1) for member in self.data.members_of(point)
+            ]
             if event in turns:
                 kind = Kind.UNCOLLAPSE if after == UNTRUNCATED else Kind.COLLAPSE
-                rows.append((at, kind, l, int(self.data.members[point][-1]), row, cluster, -1))
+                rows.append((at, kind, of_layer, int(self.data.members_of(point)[-1]), row, cluster, -1))
         return event_log(rows)
 
     def _turns(self, layer: IntArray, cluster: IntArray, side: Pattern) -> set[int]:

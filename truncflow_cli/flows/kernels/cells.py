@@ -29,6 +29,8 @@ Ints = NDArray[np.int64]
 #: Entries of ``Cells.tally``: how many cells there are, rank-one updates since all was summed, columns of a node, and
 #: columns of all nodes, which is how far rows of ``Columns`` lie apart.
 LEAVES, UPDATES, FRAME, WIDTH = range(4)
+#: Columns by which a row is longer than it has to be: rows 4 KiB apart would share one place in the cache.
+PADDING = 8
 #: Code of a coordinate that is pin 0; those of the others follow.
 FIRST_PIN = 2
 
@@ -40,7 +42,7 @@ class Cloud(NamedTuple):
         x: (M, Q) positions.
         length: (M,) |x_i|.
         weight: (M,) share of their cluster.
-        count: (M,) how many training inputs each stands for.
+        inputs: (M,) how many training inputs each stands for.
         target: (M, Q) ỹ of each.
         noise: (M,) rounding error of their coordinates.
         pattern: (M, L, Q) int8, where each coordinate is.
@@ -51,7 +53,7 @@ class Cloud(NamedTuple):
     x: Array
     length: Array
     weight: Array
-    count: Array
+    inputs: Array
     target: Array
     noise: Array
     pattern: NDArray[np.int8]
@@ -165,11 +167,19 @@ def shift_cells(cloud, cells, place, by):
 
 
 @part
+def write_code(cells, place, code):
+    """Let the cell at ``place`` have this code."""
+    for l in range(code.shape[0]):  # noqa: E741
+        for r in range(code.shape[1]):
+            cells.code[place, l, r] = code[l, r]
+
+
+@part
 def copy_cell(cells, source, target, size):
     """Write one cell over another."""
     cells.root[target] = cells.root[source]
     cells.points[target] = cells.points[source]
-    cells.code[target] = cells.code[source]
+    write_code(cells, target, cells.code[source])
     for a in range(size):
         for c in range(size):
             cells.S[a, c, target] = cells.S[a, c, source]
@@ -185,10 +195,10 @@ def enter(cloud, cells, i):
     place = find(cells, root, cloud.code[i])
     fresh = place == cells.tally[LEAVES] or compare(cells, place, root, cloud.code[i]) != 0
     if fresh:
-        shift_cells(cloud, cells, place, 1)
+        shift_cells(cloud, cells, place, np.int64(1))
         cells.root[place] = root
         cells.points[place] = 0
-        cells.code[place] = cloud.code[i]
+        write_code(cells, place, cloud.code[i])
         for a in range(size):
             for c in range(size):
                 cells.S[a, c, place] = 0.0
@@ -207,7 +217,7 @@ def leave(cloud, cells, i):
     count_in(cloud, cells, i, place, -1.0)
     if cells.points[place] > 0:
         return False
-    shift_cells(cloud, cells, place + 1, -1)
+    shift_cells(cloud, cells, place + 1, np.int64(-1))
     return True
 
 
@@ -222,7 +232,7 @@ def gather_points(cloud, cells):
         for l in range(cloud.code.shape[1]):  # noqa: E741
             for r in range(cloud.code.shape[2]):
                 if cloud.code[i, l, r] != UNTRUNCATED:
-                    cells.truncated[l, r] += cloud.count[i]
+                    cells.truncated[l, r] += cloud.inputs[i]
     cells.tally[UPDATES] = 0
 
 
@@ -254,18 +264,17 @@ def plant(cells, tree):
     tree.first[0] = 0
     for depth in range(layers + 1):
         tree.first[depth + 1] = tree.first[depth] + frame * tree.nodes[depth]
-    # Rows that are a multiple of 4 KiB apart would share one place in the cache.
-    cells.tally[WIDTH] = tree.first[layers + 1] + 8
+    cells.tally[WIDTH] = tree.first[layers + 1] + PADDING
     list_held(cells, tree)
 
 
 @part
 def same_layer(cells, leaf, layer):
     """Return whether a cell has the same code as the one before it in this layer."""
+    same = True
     for r in range(cells.code.shape[2]):
-        if cells.code[leaf, layer, r] != cells.code[leaf - 1, layer, r]:
-            return False
-    return True
+        same = same and cells.code[leaf, layer, r] == cells.code[leaf - 1, layer, r]
+    return same
 
 
 @part

@@ -225,7 +225,7 @@ def backward(n, course, cells, tree, room, cols, lam):
     layers, dim = course.b.shape[1], course.b.shape[2]
     frame = cells.tally[FRAME]
     output(n, course, cells, tree, cols)
-    entry = 0
+    entry = np.int64(0)
     for depth in range(layers, 0, -1):
         first = tree.first[depth]
         end = tree.first[depth + 1]
@@ -285,7 +285,10 @@ def turn(n, depth, course, tree, cols, sums):
 @part
 def hold_entry(n, entry, course, tree, cols, lam, frame):
     """Add what λ of a pinned coordinate does to V, c and Ω of order n."""
-    depth, node, r, pin = tree.held[entry]
+    depth = tree.held[entry, 0]
+    node = tree.held[entry, 1]
+    r = tree.held[entry, 2]
+    pin = tree.held[entry, 3]
     first = tree.first[depth]
     count = tree.nodes[depth]
     above = tree.first[depth - 1]
@@ -310,25 +313,26 @@ def hold_entry(n, entry, course, tree, cols, lam, frame):
 
 
 @part
-def point_forward(n, i, course, cloud, z):
-    """Fill the n-th coefficients z[n, ℓ] of point i in all layers."""
+def point_forward(n, k, course, cloud, held):
+    """Fill the n-th coefficients z[n, k, ℓ] of the point of pin k in all layers."""
     layers, dim = course.b.shape[1], course.b.shape[2]
+    i = held.surface[k, 0]
+    z = held.z
     for r in range(dim):
         total = course.b[n, 0, r]
         for a in range(dim):
             total += course.R[n, 0, r, a] * cloud.x[i, a]
-        z[n, 0, r] = total
+        z[n, k, 0, r] = total
     for l in range(1, layers):  # noqa: E741
         for r in range(dim):
-            z[n, l, r] = course.b[n, l, r]
+            z[n, k, l, r] = course.b[n, l, r]
         for m in range(n + 1):
-            k = n - m
             for a in range(dim):
-                y = -course.b[k, l - 1, a]
+                y = -course.b[n - m, l - 1, a]
                 if cloud.pattern[i, l - 1, a] == UNTRUNCATED:
-                    y += z[k, l - 1, a]
+                    y += z[n - m, k, l - 1, a]
                 for r in range(dim):
-                    z[n, l, r] += course.M[m, l - 1, r, a] * y
+                    z[n, k, l, r] += course.M[m, l - 1, r, a] * y
 
 
 @part
@@ -358,9 +362,8 @@ def hold_pins(n, course, cloud, held):
     pins = held.surface.shape[0]
     speed = np.empty(pins)
     for k in range(pins):
-        i, l, r = held.surface[k]  # noqa: E741
-        point_forward(n + 1, i, course, cloud, held.z[:, k])
-        speed[k] = (n + 1) * held.z[n + 1, k, l, r]
+        point_forward(n + 1, k, course, cloud, held)
+        speed[k] = (n + 1) * held.z[n + 1, k, held.surface[k, 1], held.surface[k, 2]]
     for k in range(pins):
         for j in range(pins):
             held.lam[n, k] -= held.inverse[k, j] * speed[j]
@@ -370,10 +373,11 @@ def hold_pins(n, course, cloud, held):
 def begin(course, cloud, cells, tree, room, held, order):
     """Return the columns, with the coefficients of order 0 of the points' coordinates filled in."""
     cols = columns_of(cells, tree, room, order)
-    products(0, course)
-    forward(0, course, cells, tree, room, cols)
+    n = np.int64(0)  # a plain 0 would be a type of its own
+    products(n, course)
+    forward(n, course, cells, tree, room, cols)
     for k in range(held.surface.shape[0]):
-        point_forward(0, held.surface[k, 0], course, cloud, held.z[:, k])
+        point_forward(n, k, course, cloud, held)
     return cols
 
 
@@ -402,7 +406,7 @@ def expand(course, cloud, cells, tree, room, held, scale_b, scale_energy, tolera
             backward(n, course, cells, tree, room, cols, held.lam)
             next_state(n, course)
             for k in range(pins):
-                point_forward(n + 1, held.surface[k, 0], course, cloud, held.z[:, k])
+                point_forward(n + 1, k, course, cloud, held)
         forward(n + 1, course, cells, tree, room, cols)
 
         power = 0.0

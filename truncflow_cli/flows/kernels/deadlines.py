@@ -2,8 +2,8 @@
 
 With x̂ = (x, 1), a coordinate z = Z_r x̂ changes over a step by at most |ΔZ_r| (|x| + κ), where |ΔZ_r| is the greatest
 way of the linear part, or 1/κ of that of the affine one, over all rows and nodes of its layer. So a coordinate that is
-at z when its layer has gone the way ρ is safe until ρ + |z| / (|x| + κ): its deadline. Only points with a deadline within
-the step are looked at, and get a new one. Deadlines up to a horizon are listed, so that not all are compared each step.
+at z when its layer has gone the way ρ is safe until ρ + |z| / (|x| + κ): its deadline. Only points with a deadline
+within the step are looked at, and get a new one. Deadlines up to a horizon are listed, so that not all are compared.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from truncflow_cli.flows.kernels.cells import FRAME, Array, Ints
 from truncflow_cli.flows.kernels.jit import part
@@ -28,8 +27,8 @@ MISSED = 1e4
 #: Rounding error of a way, in units of rounding errors of a coordinate.
 SLACK = 8.0
 
-#: Entries of ``Watch.way``: how far a layer has gone, up to where deadlines are listed, bound over the present step, and
-#: what of it the orders from the second on contribute, in the linear and the affine part.
+#: Entries of ``Watch.way``: how far a layer has gone, up to where deadlines are listed, a bound over the present step,
+#: and what of it the orders from the second on contribute, in the linear and the affine part.
 GONE, HORIZON, AHEAD, REST_TURN, REST_SHIFT = range(5)
 
 
@@ -49,12 +48,12 @@ class Watch(NamedTuple):
     """
 
     due: Array
-    soon: NDArray[np.int32]
+    soon: Ints
     size: Ints
     way: Array
     speed: Array
     scale: Array
-    hit: NDArray[np.int32]
+    hit: Ints
     line: Array
     hits: Ints
 
@@ -154,6 +153,7 @@ def look(h, course, cloud, cells, tree, cols, watch):
     """List the points and layers with a coordinate that may leave its side on [0, h]."""
     dim = course.b.shape[2]
     bound_way(course, watch, h)
+    value, velocity = np.int64(0), np.int64(1)
     found = 0
     for l in range(watch.size.size):  # noqa: E741
         left = watch.way[l, HORIZON] - watch.way[l, GONE]
@@ -167,7 +167,7 @@ def look(h, course, cloud, cells, tree, cols, watch):
             if watch.due[l, i] <= end:
                 margin = np.inf
                 for r in range(dim):
-                    z = coordinate(0, l, r, i, cloud, cells, tree, cols)
+                    z = coordinate(value, l, r, i, cloud, cells, tree, cols)
                     watch.line[found, r, 0] = z
                     side = cloud.pattern[i, l, r]
                     if side != PINNED:
@@ -175,7 +175,7 @@ def look(h, course, cloud, cells, tree, cols, watch):
                 watch.due[l, i] = watch.way[l, GONE] + max(margin, 0.0) / (cloud.length[i] + watch.scale[0])
                 if watch.due[l, i] <= end:
                     for r in range(dim):
-                        watch.line[found, r, 1] = coordinate(1, l, r, i, cloud, cells, tree, cols)
+                        watch.line[found, r, 1] = coordinate(velocity, l, r, i, cloud, cells, tree, cols)
                     watch.hit[found, 0] = l
                     watch.hit[found, 1] = i
                     found += 1

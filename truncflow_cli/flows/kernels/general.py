@@ -156,7 +156,7 @@ def act(task, state, clock, cloud, cells, tree, course, room, held, watch, accur
     elif task == FIELD:
         set_order_zero(state, clock, course)
         cols = begin(course, cloud, cells, tree, room, held, course.energy.size - 1)
-        backward(0, course, cells, tree, room, cols, held.lam)
+        backward(np.int64(0), course, cells, tree, room, cols, held.lam)
     elif task == POLISH:
         for l in range(state.R.shape[0]):  # noqa: E741
             orthonormalise(state.R[l])
@@ -270,7 +270,7 @@ def cross(i, l, r, s, cloud, cells, tree, watch, log, counts):  # noqa: E741
     fresh = enter(cloud, cells, i)
     if gone or fresh:
         plant(cells, tree)
-    cells.truncated[l, r] += cloud.count[i] if side == TRUNCATED else -cloud.count[i]
+    cells.truncated[l, r] += cloud.inputs[i] if side == TRUNCATED else -cloud.inputs[i]
     for m in range(l + 1, watch.size.size):
         hurry(watch, m, i)
     event = counts[EVENTS]
