@@ -135,15 +135,16 @@ def find(cells, root, code):
 @part
 def count_in(cloud, cells, i, place, sign):
     """Let the cell at ``place`` have point i (``sign`` 1.0), or no longer (-1.0)."""
-    size = cells.S.shape[0]
-    dim = cloud.x.shape[1]
+    S, Y, x, target = cells.S, cells.Y, cloud.x, cloud.target
+    last = S.shape[0] - 1
     weight = sign * cloud.weight[i]
-    for a in range(size):
-        xa = weight if a == size - 1 else weight * cloud.x[i, a]
-        for c in range(size):
-            cells.S[a, c, place] += xa if c == size - 1 else xa * cloud.x[i, c]
-        for q in range(dim):
-            cells.Y[q, a, place] += xa * cloud.target[i, q]
+    for a in range(last + 1):
+        xa = weight if a == last else weight * x[i, a]
+        for c in range(last):
+            S[a, c, place] += xa * x[i, c]
+        S[a, last, place] += xa
+        for q in range(x.shape[1]):
+            Y[q, a, place] += xa * target[i, q]
     cells.points[place] += 1 if sign > 0.0 else -1
     cells.tally[UPDATES] += 1
 

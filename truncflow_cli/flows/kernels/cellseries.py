@@ -141,208 +141,198 @@ def add_product(A, B, C):
 @part
 def products(n, course):
     """Fill the n-th coefficient of M_ℓ = R_{ℓ+1} R_ℓᵀ."""
-    R = course.R
-    layers, dim = R.shape[1], R.shape[2]
-    for l in range(layers - 1):  # noqa: E741
+    R, M, Mt = course.R, course.M, course.Mt
+    dim = R.shape[2]
+    for l in range(R.shape[1] - 1):  # noqa: E741
         for i in range(dim):
             for j in range(dim):
                 total = 0.0
                 for m in range(n + 1):
                     for a in range(dim):
                         total += R[m, l + 1, i, a] * R[n - m, l, j, a]
-                course.M[n, l, i, j] = total
-                course.Mt[n, l, j, i] = total
+                M[n, l, i, j] = total
+                Mt[n, l, j, i] = total
 
 
 @part
 def forward(n, course, cells, tree, room, cols):
     """Fill the n-th coefficients of Z and H at all nodes."""
-    layers, dim = course.b.shape[1], course.b.shape[2]
+    R, b, M, Z, H = course.R, course.b, course.M, cols.Z, cols.H
+    work, X, above, untruncated = room.work, room.X, tree.above, tree.open
+    dim = b.shape[2]
     frame = cells.tally[FRAME]
-    for l in range(layers):  # noqa: E741
-        nodes = tree.nodes[l]
-        first = tree.first[l]
-        affine = first + (frame - 1) * nodes
-        below = tree.first[l + 1]
-        count = tree.nodes[l + 1]
-        own = room.work[:, first:below]
+    for l in range(b.shape[1]):  # noqa: E741
+        first, nodes = tree.first[l], tree.nodes[l]
+        below, count = tree.first[l + 1], tree.nodes[l + 1]
+        own = work[:, first:below]
+        affine = (frame - 1) * nodes
         for r in range(dim):
-            shift = course.b[n, l, r]
-            own[r] = 0.0
-            if l > 0:
-                for m in range(n + 1):
-                    for a in range(dim):
-                        shift -= course.M[m, l - 1, r, a] * course.b[n - m, l - 1, a]
-            else:
-                for a in range(dim):
-                    for c in range(below - first):
-                        own[r, c] += course.R[n, 0, r, a] * room.X[a, c]
-            for c in range(affine - first, below - first):
+            shift = b[n, l, r]
+            for c in range(own.shape[1]):
+                own[r, c] = 0.0
+            for a in range(dim):
+                if l == 0:
+                    for c in range(own.shape[1]):
+                        own[r, c] += R[n, 0, r, a] * X[a, c]
+                else:
+                    for m in range(n + 1):
+                        shift -= M[m, l - 1, r, a] * b[n - m, l - 1, a]
+            for c in range(affine, own.shape[1]):
                 own[r, c] += shift
         if l > 0:
             for m in range(n + 1):
-                add_product(course.M[m, l - 1], cols.H[n - m, :, first:below], own)
+                add_product(M[m, l - 1], H[n - m, :, first:below], own)
         for r in range(dim):
             for a in range(frame):
-                Z = cols.Z[n, r, below + a * count : below + (a + 1) * count]
-                H = cols.H[n, r, below + a * count : below + (a + 1) * count]
                 for node in range(count):
-                    z = own[r, a * nodes + tree.above[l + 1, node]]
-                    Z[node] = z
-                    H[node] = z * tree.open[l + 1, r, node]
+                    z = own[r, a * nodes + above[l + 1, node]]
+                    Z[n, r, below + a * count + node] = z
+                    H[n, r, below + a * count + node] = z * untruncated[l + 1, r, node]
 
 
 @part
 def output(n, course, cells, tree, cols):
     """Fill the n-th coefficients of T at the cells: H Z S − b sᵀ − R Y of the last layer."""
-    last = course.b.shape[1] - 1
-    dim = course.b.shape[2]
-    frame = cells.tally[FRAME]
-    leaves = cells.tally[LEAVES]
+    R, b, S, Y, H, T = course.R, course.b, cells.S, cells.Y, cols.H, cols.T
+    last, dim = b.shape[1] - 1, b.shape[2]
+    frame, leaves = cells.tally[FRAME], cells.tally[LEAVES]
     first = tree.first[last + 1]
     for r in range(dim):
         for c in range(frame):
-            T = cols.T[n, r, first + c * leaves : first + (c + 1) * leaves]
-            v = course.b[n, last, r]
-            S = cells.S[frame - 1, c]
+            here = T[n, r, first + c * leaves : first + (c + 1) * leaves]
+            v = b[n, last, r]
             for k in range(leaves):
-                T[k] = -v * S[k]
+                here[k] = -v * S[frame - 1, c, k]
             for q in range(dim):
-                v = course.R[n, last, r, q]
-                Y = cells.Y[q, c]
+                v = R[n, last, r, q]
                 for k in range(leaves):
-                    T[k] -= v * Y[k]
+                    here[k] -= v * Y[q, c, k]
             for a in range(frame):
-                H = cols.H[n, r, first + a * leaves : first + (a + 1) * leaves]
-                S = cells.S[a, c]
+                z = H[n, r, first + a * leaves : first + (a + 1) * leaves]
                 for k in range(leaves):
-                    T[k] += H[k] * S[k]
+                    here[k] += z[k] * S[a, c, k]
 
 
 @part
 def backward(n, course, cells, tree, room, cols, lam):
     """Fill the n-th coefficients of T and V at all nodes, and those of c and Ω."""
-    layers, dim = course.b.shape[1], course.b.shape[2]
+    T, V, c, Mt = cols.T, cols.V, course.c, course.Mt
+    above, untruncated, held = tree.above, tree.open, tree.held
+    dim = c.shape[2]
     frame = cells.tally[FRAME]
     output(n, course, cells, tree, cols)
     entry = np.int64(0)
-    for depth in range(layers, 0, -1):
-        first = tree.first[depth]
-        end = tree.first[depth + 1]
-        count = tree.nodes[depth]
-        above = tree.first[depth - 1]
-        nodes = tree.nodes[depth - 1]
-        V = cols.V[n, :, above:first]
+    for depth in range(c.shape[1], 0, -1):
+        first, count = tree.first[depth], tree.nodes[depth]
+        start, nodes = tree.first[depth - 1], tree.nodes[depth - 1]
         for r in range(dim):
-            V[r] = 0.0
-            total = 0.0
+            for k in range(start, first):
+                V[n, r, k] = 0.0
             for a in range(frame):
-                T = cols.T[n, r, first + a * count : first + (a + 1) * count]
                 for node in range(count):
-                    V[r, a * nodes + tree.above[depth, node]] += T[node] * tree.open[depth, r, node]
+                    V[n, r, start + a * nodes + above[depth, node]] += (
+                        T[n, r, first + a * count + node] * untruncated[depth, r, node]
+                    )
+            total = 0.0
             for node in range(count):
-                if tree.open[depth, r, node] == 0.0:
-                    total += T[node]
-            course.c[n, depth - 1, r] = total
-        turn(n, depth, course, tree, cols, room.work[0, : end - first])
-        while entry < tree.tally[0] and tree.held[entry, 0] == depth:
+                if untruncated[depth, r, node] == 0.0:
+                    total += T[n, r, first + (frame - 1) * count + node]
+            c[n, depth - 1, r] = total
+        turn(n, depth, course, tree, cols, room.work)
+        while entry < tree.tally[0] and held[entry, 0] == depth:
             hold_entry(n, entry, course, tree, cols, lam, frame)
             entry += 1
         if depth > 1:
-            earlier = cols.T[n, :, above:first]
             for r in range(dim):
-                earlier[r] = 0.0
+                for k in range(start, first):
+                    T[n, r, k] = 0.0
             for m in range(n + 1):
-                add_product(course.Mt[m, depth - 2], cols.V[n - m, :, above:first], earlier)
+                add_product(Mt[m, depth - 2], V[n - m, :, start:first], T[n, :, start:first])
 
 
 @part
 def turn(n, depth, course, tree, cols, sums):
     """Fill the n-th coefficients of Ω of the layer above nodes of this depth, without the pinned coordinates' λ."""
-    first = tree.first[depth]
-    end = tree.first[depth + 1]
-    count = tree.nodes[depth]
-    for i in range(course.b.shape[2]):
-        course.Om[n, depth - 1, i, i] = 0.0
+    Z, T, Om, untruncated = cols.Z, cols.T, course.Om, tree.open
+    first, end, count = tree.first[depth], tree.first[depth + 1], tree.nodes[depth]
+    for i in range(Om.shape[2]):
+        Om[n, depth - 1, i, i] = 0.0
         for j in range(i):
             for c in range(end - first):
-                sums[c] = 0.0
-            for m in range(n + 1):
-                Z_i, Z_j = cols.Z[m, i, first:end], cols.Z[m, j, first:end]
-                T_i, T_j = cols.T[n - m, i, first:end], cols.T[n - m, j, first:end]
+                sums[j, c] = 0.0
+        for m in range(n + 1):
+            z, w = Z[m, :, first:end], T[n - m, :, first:end]
+            for j in range(i):
                 for c in range(end - first):
-                    sums[c] += Z_i[c] * T_j[c] + Z_j[c] * T_i[c]
+                    sums[j, c] += z[i, c] * w[j, c] + z[j, c] * w[i, c]
+        for j in range(i):
             total = 0.0
             for node in range(count):
-                jump = tree.open[depth, i, node] - tree.open[depth, j, node]
+                jump = untruncated[depth, i, node] - untruncated[depth, j, node]
                 if jump != 0.0:
                     for c in range(node, end - first, count):
-                        total += jump * sums[c]
-            course.Om[n, depth - 1, i, j] = -0.5 * total
-            course.Om[n, depth - 1, j, i] = 0.5 * total
+                        total += jump * sums[j, c]
+            Om[n, depth - 1, i, j] = -0.5 * total
+            Om[n, depth - 1, j, i] = 0.5 * total
 
 
 @part
 def hold_entry(n, entry, course, tree, cols, lam, frame):
     """Add what λ of a pinned coordinate does to V, c and Ω of order n."""
-    depth = tree.held[entry, 0]
-    node = tree.held[entry, 1]
-    r = tree.held[entry, 2]
-    pin = tree.held[entry, 3]
-    first = tree.first[depth]
-    count = tree.nodes[depth]
-    above = tree.first[depth - 1]
-    nodes = tree.nodes[depth - 1]
+    Z, T, V, pinned, held, Om = cols.Z, cols.T, cols.V, cols.pinned, tree.held, course.Om
+    depth, node, r, pin = held[entry, 0], held[entry, 1], held[entry, 2], held[entry, 3]
+    first, count = tree.first[depth], tree.nodes[depth]
+    parent = tree.first[depth - 1] + tree.above[depth, node]
+    total = 0.0
     for a in range(frame):
         total = 0.0
         for m in range(n + 1):
-            total += lam[m, pin] * cols.T[n - m, r, first + a * count + node]
-        cols.pinned[n, entry, a] = total
-        cols.V[n, r, above + a * nodes + tree.above[depth, node]] += total
-        if a == frame - 1:
-            course.c[n, depth - 1, r] -= total
-    for j in range(course.b.shape[2]):
+            total += lam[m, pin] * T[n - m, r, first + a * count + node]
+        pinned[n, entry, a] = total
+        V[n, r, parent + a * tree.nodes[depth - 1]] += total
+    course.c[n, depth - 1, r] -= total
+    for j in range(Om.shape[2]):
         if j == r:
             continue
         total = 0.0
         for a in range(frame):
             for m in range(n + 1):
-                total += cols.pinned[m, entry, a] * cols.Z[n - m, j, first + a * count + node]
-        course.Om[n, depth - 1, r, j] -= 0.5 * total
-        course.Om[n, depth - 1, j, r] += 0.5 * total
+                total += pinned[m, entry, a] * Z[n - m, j, first + a * count + node]
+        Om[n, depth - 1, r, j] -= 0.5 * total
+        Om[n, depth - 1, j, r] += 0.5 * total
 
 
 @part
 def point_forward(n, k, course, cloud, held):
     """Fill the n-th coefficients z[n, k, ℓ] of the point of pin k in all layers."""
-    layers, dim = course.b.shape[1], course.b.shape[2]
+    R, b, M, z, x, pattern = course.R, course.b, course.M, held.z, cloud.x, cloud.pattern
+    dim = b.shape[2]
     i = held.surface[k, 0]
-    z = held.z
     for r in range(dim):
-        total = course.b[n, 0, r]
+        total = b[n, 0, r]
         for a in range(dim):
-            total += course.R[n, 0, r, a] * cloud.x[i, a]
+            total += R[n, 0, r, a] * x[i, a]
         z[n, k, 0, r] = total
-    for l in range(1, layers):  # noqa: E741
+    for l in range(1, b.shape[1]):  # noqa: E741
         for r in range(dim):
-            z[n, k, l, r] = course.b[n, l, r]
+            z[n, k, l, r] = b[n, l, r]
         for m in range(n + 1):
             for a in range(dim):
-                y = -course.b[n - m, l - 1, a]
-                if cloud.pattern[i, l - 1, a] == UNTRUNCATED:
+                y = -b[n - m, l - 1, a]
+                if pattern[i, l - 1, a] == UNTRUNCATED:
                     y += z[n - m, k, l - 1, a]
                 for r in range(dim):
-                    z[n, k, l, r] += course.M[m, l - 1, r, a] * y
+                    z[n, k, l, r] += M[m, l - 1, r, a] * y
 
 
 @part
 def next_state(n, course):
     """Fill the (n+1)-th coefficients of R and b, and of M, from the field's coefficients up to n."""
-    R, b, Om = course.R, course.b, course.Om
-    layers, dim = b.shape[1], b.shape[2]
-    for l in range(layers):  # noqa: E741
+    R, b, Om, c = course.R, course.b, course.Om, course.c
+    dim = b.shape[2]
+    for l in range(b.shape[1]):  # noqa: E741
         for i in range(dim):
-            total = course.c[n, l, i]
+            total = c[n, l, i]
             for m in range(n + 1):
                 for j in range(dim):
                     total += Om[m, l, i, j] * b[n - m, l, j]
@@ -359,14 +349,14 @@ def next_state(n, course):
 @part
 def hold_pins(n, course, cloud, held):
     """Choose the n-th coefficients of λ so that z_{n+1} vanishes on the pinned surfaces."""
-    pins = held.surface.shape[0]
-    speed = np.empty(pins)
-    for k in range(pins):
+    surface, lam, z = held.surface, held.lam, held.z
+    for k in range(surface.shape[0]):
         point_forward(n + 1, k, course, cloud, held)
-        speed[k] = (n + 1) * held.z[n + 1, k, held.surface[k, 1], held.surface[k, 2]]
-    for k in range(pins):
-        for j in range(pins):
-            held.lam[n, k] -= held.inverse[k, j] * speed[j]
+    for k in range(surface.shape[0]):
+        total = 0.0
+        for j in range(surface.shape[0]):
+            total += held.inverse[k, j] * z[n + 1, j, surface[j, 1], surface[j, 2]]
+        lam[n, k] -= (n + 1) * total
 
 
 @part
@@ -388,8 +378,8 @@ def expand(course, cloud, cells, tree, room, held, scale_b, scale_energy, tolera
     Order 0 of ``course`` and ``held.lam`` hold the state. The length is -1 where the state is not finite.
     """
     highest = course.energy.size - 1
-    layers, dim = course.b.shape[1], course.b.shape[2]
-    pins = held.surface.shape[0]
+    lam = held.lam
+    pins = lam.shape[1]
     size_before = np.inf
     pull_before = np.inf
     h = 0.0
@@ -397,34 +387,22 @@ def expand(course, cloud, cells, tree, room, held, scale_b, scale_energy, tolera
     for n in range(highest):
         if n > 0:
             for k in range(pins):
-                held.lam[n, k] = 0.0
-        backward(n, course, cells, tree, room, cols, held.lam)
+                lam[n, k] = 0.0
+        backward(n, course, cells, tree, room, cols, lam)
         next_state(n, course)
         if pins > 0:
             # Sliding: with λ_n as it should be, once more.
             hold_pins(n, course, cloud, held)
-            backward(n, course, cells, tree, room, cols, held.lam)
+            backward(n, course, cells, tree, room, cols, lam)
             next_state(n, course)
             for k in range(pins):
                 point_forward(n + 1, k, course, cloud, held)
         forward(n + 1, course, cells, tree, room, cols)
 
-        power = 0.0
-        largest = 0.0
-        for l in range(layers):  # noqa: E741
-            for i in range(dim):
-                largest = max(largest, abs(course.b[n + 1, l, i]) / scale_b)
-                for j in range(dim):
-                    largest = max(largest, abs(course.R[n + 1, l, i, j]))
-                    for m in range(n + 1):
-                        power += course.Om[m, l, i, j] * course.Om[n - m, l, i, j]
-                for m in range(n + 1):
-                    power += course.c[m, l, i] * course.c[n - m, l, i]
-        course.energy[n + 1] = power / (n + 1)
-        largest = max(largest, abs(course.energy[n + 1]) / scale_energy)
+        largest = size_of_order(n, course, scale_b, scale_energy)
         pull = 0.0
         for k in range(pins):
-            pull = max(pull, abs(held.lam[n, k]))
+            pull = max(pull, abs(lam[n, k]))
         course.order[0] = n + 1
         if not np.isfinite(largest):
             return -1.0
@@ -444,6 +422,26 @@ def expand(course, cloud, cells, tree, room, held, scale_b, scale_energy, tolera
         size_before = largest
         pull_before = pull
     return h
+
+
+@part
+def size_of_order(n, course, scale_b, scale_energy):
+    """Fill the (n+1)-th coefficient of the energy; return the size of those of the state, relative to it."""
+    R, b, Om, c = course.R, course.b, course.Om, course.c
+    dim = b.shape[2]
+    power = 0.0
+    largest = 0.0
+    for l in range(b.shape[1]):  # noqa: E741
+        for i in range(dim):
+            largest = max(largest, abs(b[n + 1, l, i]) / scale_b)
+            for m in range(n + 1):
+                power += c[m, l, i] * c[n - m, l, i]
+            for j in range(dim):
+                largest = max(largest, abs(R[n + 1, l, i, j]))
+                for m in range(n + 1):
+                    power += Om[m, l, i, j] * Om[n - m, l, i, j]
+    course.energy[n + 1] = power / (n + 1)
+    return max(largest, abs(course.energy[n + 1]) / scale_energy)
 
 
 @part

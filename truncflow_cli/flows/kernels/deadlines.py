@@ -61,42 +61,42 @@ class Watch(NamedTuple):
 @part
 def bound_speeds(course, cells, tree, cols, watch):
     """Bound the coefficients of all rows of all nodes, for each layer and order from the first on."""
-    layers, dim = course.b.shape[1], course.b.shape[2]
-    frame = cells.tally[FRAME]
-    for l in range(layers):  # noqa: E741
+    Z, speed = cols.Z, watch.speed
+    for l in range(speed.shape[1]):  # noqa: E741
         count = tree.nodes[l + 1]
         first = tree.first[l + 1]
-        affine = first + (frame - 1) * count
+        affine = first + (cells.tally[FRAME] - 1) * count
         for n in range(1, course.order[0] + 1):
             turn = 0.0
             shift = 0.0
-            for r in range(dim):
+            for r in range(Z.shape[1]):
                 for node in range(count):
                     square = 0.0
                     for c in range(first + node, affine, count):
-                        square += cols.Z[n, r, c] ** 2
+                        square += Z[n, r, c] * Z[n, r, c]
                     turn = max(turn, square)
-                    shift = max(shift, abs(cols.Z[n, r, affine + node]))
-            watch.speed[n, l, 0] = np.sqrt(turn)
-            watch.speed[n, l, 1] = shift
+                    shift = max(shift, abs(Z[n, r, affine + node]))
+            speed[n, l, 0] = np.sqrt(turn)
+            speed[n, l, 1] = shift
 
 
 @part
 def bound_way(course, watch, h):
     """Bound how far each layer goes on [0, h]."""
-    for l in range(watch.size.size):  # noqa: E741
+    way, speed = watch.way, watch.speed
+    for l in range(way.shape[0]):  # noqa: E741
         turn = 0.0
         shift = 0.0
         power = h
         for n in range(2, course.order[0] + 1):
             power *= h
-            turn += watch.speed[n, l, 0] * power
-            shift += watch.speed[n, l, 1] * power
-        watch.way[l, REST_TURN] = turn
-        watch.way[l, REST_SHIFT] = shift
-        turn += watch.speed[1, l, 0] * h
-        shift += watch.speed[1, l, 1] * h
-        watch.way[l, AHEAD] = max(turn, shift / watch.scale[0]) + watch.scale[1]
+            turn += speed[n, l, 0] * power
+            shift += speed[n, l, 1] * power
+        way[l, REST_TURN] = turn
+        way[l, REST_SHIFT] = shift
+        turn += speed[1, l, 0] * h
+        shift += speed[1, l, 1] * h
+        way[l, AHEAD] = max(turn, shift / watch.scale[0]) + watch.scale[1]
 
 
 @part
@@ -110,17 +110,18 @@ def go(course, watch, t):
 @part
 def list_soon(watch, l):  # noqa: E741
     """List the deadlines of a layer anew, counting its way from here."""
-    gone = watch.way[l, GONE]
-    horizon = STEPS_LISTED * watch.way[l, AHEAD]
+    due, soon, way = watch.due, watch.soon, watch.way
+    gone = way[l, GONE]
+    horizon = STEPS_LISTED * way[l, AHEAD]
     found = 0
-    for i in range(watch.due.shape[1]):
-        watch.due[l, i] -= gone
-        if watch.due[l, i] <= horizon:
-            watch.soon[l, found] = i
+    for i in range(due.shape[1]):
+        due[l, i] -= gone
+        if due[l, i] <= horizon:
+            soon[l, found] = i
             found += 1
     watch.size[l] = found
-    watch.way[l, GONE] = 0.0
-    watch.way[l, HORIZON] = horizon
+    way[l, GONE] = 0.0
+    way[l, HORIZON] = horizon
 
 
 @part
@@ -139,48 +140,50 @@ def hurry(watch, l, i):  # noqa: E741
 @part
 def coordinate(n, l, r, i, cloud, cells, tree, cols):  # noqa: E741
     """Return the n-th coefficient of z_{ℓ,i,r}."""
-    frame = cells.tally[FRAME]
+    Z, x = cols.Z, cloud.x
+    last = cells.tally[FRAME] - 1
     count = tree.nodes[l + 1]
     column = tree.first[l + 1] + tree.node[l + 1, cloud.cell[i]]
-    total = cols.Z[n, r, column + (frame - 1) * count]
-    for a in range(frame - 1):
-        total += cols.Z[n, r, column + a * count] * cloud.x[i, a]
+    total = Z[n, r, column + last * count]
+    for a in range(last):
+        total += Z[n, r, column + a * count] * x[i, a]
     return total
 
 
 @part
 def look(h, course, cloud, cells, tree, cols, watch):
     """List the points and layers with a coordinate that may leave its side on [0, h]."""
-    dim = course.b.shape[2]
+    due, soon, way, hit, line = watch.due, watch.soon, watch.way, watch.hit, watch.line
+    pattern = cloud.pattern
     bound_way(course, watch, h)
     value, velocity = np.int64(0), np.int64(1)
     found = 0
-    for l in range(watch.size.size):  # noqa: E741
-        left = watch.way[l, HORIZON] - watch.way[l, GONE]
-        long = watch.size[l] > SHORT and left > TOO_MANY * STEPS_LISTED * watch.way[l, AHEAD]
-        if long or watch.way[l, AHEAD] > left:
+    for l in range(way.shape[0]):  # noqa: E741
+        left = way[l, HORIZON] - way[l, GONE]
+        long = watch.size[l] > SHORT and left > TOO_MANY * STEPS_LISTED * way[l, AHEAD]
+        if long or way[l, AHEAD] > left:
             list_soon(watch, l)
-        end = watch.way[l, GONE] + watch.way[l, AHEAD]
+        gone, horizon = way[l, GONE], way[l, HORIZON]
+        end = gone + way[l, AHEAD]
         kept = 0
         for entry in range(watch.size[l]):
-            i = watch.soon[l, entry]
-            if watch.due[l, i] <= end:
+            i = soon[l, entry]
+            if due[l, i] <= end:
                 margin = np.inf
-                for r in range(dim):
+                for r in range(pattern.shape[2]):
                     z = coordinate(value, l, r, i, cloud, cells, tree, cols)
-                    watch.line[found, r, 0] = z
-                    side = cloud.pattern[i, l, r]
-                    if side != PINNED:
-                        margin = min(margin, z if side == UNTRUNCATED else -z)
-                watch.due[l, i] = watch.way[l, GONE] + max(margin, 0.0) / (cloud.length[i] + watch.scale[0])
-                if watch.due[l, i] <= end:
-                    for r in range(dim):
-                        watch.line[found, r, 1] = coordinate(velocity, l, r, i, cloud, cells, tree, cols)
-                    watch.hit[found, 0] = l
-                    watch.hit[found, 1] = i
+                    line[found, r, 0] = z
+                    if pattern[i, l, r] != PINNED:
+                        margin = min(margin, z if pattern[i, l, r] == UNTRUNCATED else -z)
+                due[l, i] = gone + max(margin, 0.0) / (cloud.length[i] + watch.scale[0])
+                if due[l, i] <= end:
+                    for r in range(pattern.shape[2]):
+                        line[found, r, 1] = coordinate(velocity, l, r, i, cloud, cells, tree, cols)
+                    hit[found, 0] = l
+                    hit[found, 1] = i
                     found += 1
-            if watch.due[l, i] <= watch.way[l, HORIZON]:
-                watch.soon[l, kept] = i
+            if due[l, i] <= horizon:
+                soon[l, kept] = i
                 kept += 1
         watch.size[l] = kept
     watch.hits[0] = found
@@ -195,43 +198,41 @@ def rest_of(hit, cloud, watch):
 
 @part
 def first_within(h, course, cloud, cells, tree, cols, watch, counters):
-    """Return (t, hit, r) of the first coordinate to leave its side on [0, h]; hit is -1 if none does."""
-    dim = course.b.shape[2]
+    """Return (t, entry) of the first coordinate to leave its side on [0, h]; entry is hit Q + r, -1 if none does."""
+    hit, line, pattern = watch.hit, watch.line, cloud.pattern
+    dim = pattern.shape[2]
     look(h, course, cloud, cells, tree, cols, watch)
-    counters[0] += watch.hits[0]
+    hits = watch.hits[0]
+    counters[0] += hits
     # The one that seems to be first makes the stretch short on which the others have to be looked at.
     lead = -1
     soonest = h
-    for hit in range(watch.hits[0]):
-        for r in range(dim):
-            side = cloud.pattern[watch.hit[hit, 1], watch.hit[hit, 0], r]
-            if side == PINNED:
-                continue
-            toward = -watch.line[hit, r, 1] if side == UNTRUNCATED else watch.line[hit, r, 1]
-            distance = abs(watch.line[hit, r, 0])
-            if toward > 0.0 and distance < soonest * toward:
-                soonest = distance / toward
-                lead = hit * dim + r
+    for entry in range(hits * dim):
+        k, r = entry // dim, entry % dim
+        side = pattern[hit[k, 1], hit[k, 0], r]
+        toward = -line[k, r, 1] if side == UNTRUNCATED else line[k, r, 1]
+        distance = abs(line[k, r, 0])
+        if side != PINNED and toward > 0.0 and distance < soonest * toward:
+            soonest = distance / toward
+            lead = entry
     best = h
     which = -1
     c = np.empty(course.order[0] + 1)
-    for turn in range(-1, watch.hits[0] * dim):
+    for turn in range(-1, hits * dim):
         entry = lead if turn < 0 else turn
-        if entry < 0 or (turn >= 0 and turn == lead):
+        if entry < 0 or turn == lead:
             continue
-        hit = entry // dim
-        r = entry % dim
-        l = watch.hit[hit, 0]  # noqa: E741
-        i = watch.hit[hit, 1]
-        side = cloud.pattern[i, l, r]
+        k, r = entry // dim, entry % dim
+        l, i = hit[k, 0], hit[k, 1]  # noqa: E741
+        side = pattern[i, l, r]
         if side == PINNED:
             continue
         sign = 1.0 if side == UNTRUNCATED else -1.0
         noise = cloud.noise[i]
-        z0 = sign * watch.line[hit, r, 0]
+        z0 = sign * line[k, r, 0]
         part = best / h if h > 0.0 else 1.0
         # The rest grows at least like t², so that z1 t − rest is least at one of the ends.
-        fall = min(0.0, sign * watch.line[hit, r, 1] * best - rest_of(hit, cloud, watch) * part * part)
+        fall = min(0.0, sign * line[k, r, 1] * best - rest_of(k, cloud, watch) * part * part)
         if z0 + fall >= min(0.0, z0) - noise:
             continue
         for n in range(c.size):
