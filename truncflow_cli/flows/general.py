@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from truncflow_cli.flows.base import Ahead, Change, Counters, EventRow, LocalField, Surfaces
+from truncflow_cli.flows.base import Ahead, Change, Counters, EventRow, Surfaces
 from truncflow_cli.flows.general_cells import CellSums
 from truncflow_cli.flows.general_data import GeneralData
 from truncflow_cli.flows.general_descent import Descent, plain_descent
 from truncflow_cli.flows.general_events import NetworkLog
-from truncflow_cli.flows.general_field import FieldOnSurfaces, split_tangent
+from truncflow_cli.flows.general_field import FieldOnSurfaces, split_tangent, standing_still
 from truncflow_cli.flows.general_groups import Group, Key, common_side, grouped, several_layers
 from truncflow_cli.flows.general_series import GeneralSeries, restored_series
 from truncflow_cli.flows.general_state import (
@@ -24,17 +24,14 @@ from truncflow_cli.flows.kernels import cells as shapes
 from truncflow_cli.flows.kernels import deadlines
 from truncflow_cli.flows.kernels import general as loop
 from truncflow_cli.flows.kernels.pace import Pace
+from truncflow_cli.flows.kernels.passing import Accuracy
 from truncflow_cli.flows.kernels.polynomial import weight_exit
 from truncflow_cli.flows.kernels.separated import PINNED, TRUNCATED, UNTRUNCATED
 from truncflow_cli.flows.layer_state import pattern_state, restore_pattern
-from truncflow_cli.model.events import EventLog
 from truncflow_cli.model.network import forward_pass, tangent, velocity
 from truncflow_cli.model.problem import Array, IntArray, Pattern
 from truncflow_cli.model.state import Saved, State, number, under
 
-#: Newton steps to hold pinned coordinates still, and the speed (relative to the field) at which they do.
-MAX_HOLD = 8
-HOLD = 1e-14
 MAX_ORDER = 20
 STEP_SHARE = 0.1
 #: Accuracy to which the series are summed in any case. Surfaces of several points and layers meet at one instant
@@ -58,7 +55,7 @@ class GeneralFlow:
         self.data = data
         self.counters = Counters()
         floor = max(float(np.abs(data.y_tilde).max()), atol / rtol)
-        accuracy = loop.Accuracy(min(STEP_SHARE * rtol, SERIES), floor, data.spread)
+        accuracy = Accuracy(min(STEP_SHARE * rtol, SERIES), floor, data.spread)
         self.cells = CellSums(data, R, beta.shape[0], order, accuracy)
         self.R, self.b, self.pattern = self.cells.R, self.cells.b, self.cells.pattern
         self.cells.act(loop.POLISH)
@@ -119,7 +116,7 @@ class GeneralFlow:
         if self.pins:
             self._stay_on_surfaces()
             field = self._field_on(self.pins)
-            local = self._hold(field)
+            local, self.pin_weight = standing_still(field, self.pin_weight)
             cells.held.lam[0] = self.pin_weight
             cells.held.inverse[:] = np.linalg.pinv(field.held_normals() @ local.directions.T, rcond=1e-11)
             self.counters.slides += 1
@@ -130,23 +127,6 @@ class GeneralFlow:
         self.counters.steps += 1
         self.counters.orders += cells.order
         return float(cells.clock[loop.LENGTH])
-
-    def _hold(self, on_pins: FieldOnSurfaces) -> LocalField:
-        """Bring the pinned weights to where all pinned coordinates stand still; return the field about them.
-
-        The last values are right but for rounding, or for weights of one point in several layers, in which the field is
-        multilinear: Newton's iteration.
-        """
-        local = on_pins.about(self.pin_weight)
-        for _ in range(MAX_HOLD):
-            field = local.velocity + self.pin_weight @ local.directions
-            speed = local.normals @ field
-            if np.abs(speed).max() <= HOLD * np.abs(field).max():
-                break
-            inverse = np.linalg.pinv(local.normals @ local.directions.T, rcond=1e-11)
-            self.pin_weight = self.pin_weight - inverse @ speed
-            local = on_pins.about(self.pin_weight)
-        return local
 
     def _stay_on_surfaces(self) -> None:
         """Move the state back onto the pinned surfaces (rounding and the last bits of the series drift off them)."""
@@ -241,18 +221,7 @@ class GeneralFlow:
             series = self._series(cells.state.truncated / self.data.multiplicity.sum())
         else:
             start, series = reached.s, self.standing()
-        return Ahead(reached, start, series, self._passed_events(int(counts[loop.EVENTS])))
-
-    def _passed_events(self, count: int) -> EventLog:
-        """Return the events of the coordinates that ``run_ahead`` has let pass."""
-        passed = self.cells.log
-        return self.log.passed(
-            passed.s[:count],
-            passed.point[:count],
-            passed.layer[:count],
-            passed.row[:count],
-            passed.side[:count],
-        )
+        return Ahead(reached, start, series, self.log.passed(cells.log, int(counts[loop.EVENTS])))
 
     # -- going on later ----------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import numpy as np
 from truncflow_cli.flows.general_data import GeneralData
 from truncflow_cli.flows.general_groups import Group
 from truncflow_cli.flows.kernels import cells as shapes
-from truncflow_cli.flows.kernels import cellseries, deadlines
+from truncflow_cli.flows.kernels import columns, deadlines, passing
 from truncflow_cli.flows.kernels import general as loop
 from truncflow_cli.flows.kernels.separated import UNTRUNCATED
 from truncflow_cli.model.problem import Array, IntArray, Pattern
@@ -21,11 +21,13 @@ SPARE_CELLS = 64
 class CellSums:
     """The state with the points by cells, and the series about it."""
 
-    def __init__(self, data: GeneralData, R: Array, layers: int, order: int, accuracy: loop.Accuracy) -> None:
+    def __init__(
+        self, data: GeneralData, R: Array, layers: int, order: int, accuracy: passing.Accuracy
+    ) -> None:
         size, dim = data.x.shape
         self.R = np.array(R, dtype=np.float64, order="C")
         self.b = np.zeros((layers, dim))
-        self.state = loop.State(
+        self.state = passing.State(
             self.R, self.b, np.empty_like(self.R), np.empty_like(self.b), np.zeros((layers, dim))
         )
         self.clock, self.counts = np.zeros(loop.CLOCK), np.zeros(loop.COUNTS, np.int64)
@@ -121,14 +123,14 @@ class CellSums:
         frame, roots = (dim + 1, 1) if self._together else (1, size)
         self.cells = _cells(room, layers, dim, frame)
         self.tree = _tree(max(room, roots), layers, dim)
-        columns = frame * (roots + layers * room) + shapes.PADDING
-        size_of_one = (self._order + 1) * dim * columns
-        self.room = cellseries.Room(
+        width = frame * (roots + layers * room) + shapes.PADDING
+        size_of_one = (self._order + 1) * dim * width
+        self.room = columns.Room(
             Z=np.zeros(size_of_one),
             H=np.zeros(size_of_one),
             T=np.zeros(size_of_one),
             V=np.zeros(size_of_one),
-            work=np.zeros((dim, columns)),
+            work=np.zeros((dim, width)),
             pinned=np.zeros(0),
             X=np.eye(dim, dim + 1) if self._together else np.ascontiguousarray(self.cloud.x.T),
         )
@@ -172,9 +174,7 @@ class CellSums:
         n, (layers, dim) = self._order + 1, self.b.shape
         surface = np.array([members[0] for members in pins], dtype=np.int64).reshape(-1, 3)
         k = len(pins)
-        self.held = cellseries.Held(
-            surface, np.zeros((n, k)), np.zeros((k, k)), np.zeros((n, k, layers, dim))
-        )
+        self.held = columns.Held(surface, np.zeros((n, k)), np.zeros((k, k)), np.zeros((n, k, layers, dim)))
 
     def field(self) -> tuple[Array, Array]:
         """Return c (L, Q) and Ω (L, Q, Q) at the state, with λ = 0 on pinned surfaces."""
@@ -188,9 +188,9 @@ class CellSums:
         self.watch.way[:, deadlines.HORIZON] = -np.inf
 
 
-def _course(layers: int, dim: int, order: int) -> cellseries.Course:
+def _course(layers: int, dim: int, order: int) -> columns.Course:
     n, links = order + 1, max(layers - 1, 1)
-    return cellseries.Course(
+    return columns.Course(
         R=np.zeros((n, layers, dim, dim)),
         b=np.zeros((n, layers, dim)),
         energy=np.zeros(n),

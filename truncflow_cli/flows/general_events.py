@@ -6,10 +6,11 @@ import numpy as np
 
 from truncflow_cli.flows.base import EventRow
 from truncflow_cli.flows.general_data import GeneralData
+from truncflow_cli.flows.kernels.general import Passed
 from truncflow_cli.flows.kernels.separated import UNTRUNCATED
 from truncflow_cli.flows.layer_events import surface_kind
 from truncflow_cli.model.events import EventLog, Kind, event_log
-from truncflow_cli.model.problem import Array, IntArray, Pattern
+from truncflow_cli.model.problem import IntArray, Pattern
 
 
 class NetworkLog:
@@ -56,16 +57,10 @@ class NetworkLog:
         self._collapsed = collapsed
         return rows
 
-    def passed(self, s: Array, i: IntArray, layer: IntArray, r: IntArray, side: Pattern) -> EventLog:
-        """Return the events of surfaces that have been crossed one after the other, none of them at the same time.
-
-        Args:
-            s: (E,) when, in order.
-            i: (E,) rows of ``data.x``.
-            layer: (E,) layers.
-            r: (E,) coordinates.
-            side: (E,) TRUNCATED or UNTRUNCATED: where each went.
-        """
+    def passed(self, log: Passed, count: int) -> EventLog:
+        """Return the events of the first ``count`` crossings in ``log``, no two of which are at the same time."""
+        s, i, r = log.s[:count], log.point[:count], log.row[:count]
+        layer, side = log.layer[:count], log.side[:count]
         turns = self._turns(layer, self.data.label[i], side)
         rows: list[tuple[float, *EventRow]] = []
         crossings = zip(s.tolist(), i.tolist(), layer.tolist(), r.tolist(), side.tolist(), strict=True)

@@ -11,6 +11,10 @@ from truncflow_cli.flows.kernels.separated import UNTRUNCATED
 from truncflow_cli.model.network import adjoint, forward_pass, tangent, velocity
 from truncflow_cli.model.problem import Array, Pattern
 
+#: Newton steps to hold pinned coordinates still, and the speed (relative to the field) at which they do.
+MAX_HOLD = 8
+HOLD = 1e-14
+
 
 class FieldOnSurfaces:
     """The field at one state, for any weights λ of ``groups`` of surfaces (m of them).
@@ -72,6 +76,24 @@ class FieldOnSurfaces:
         z = forward_pass(self._x, self._R, self._b, lambda layer, _: h[:, layer]).z
         one_each = self._members[self._first]
         return z[tuple(one_each.T)], adjoint(one_each, z, h, self._R)[1]
+
+
+def standing_still(on_pins: FieldOnSurfaces, weight: Array) -> tuple[LocalField, Array]:
+    """Bring the pinned weights (m,) to where all pinned coordinates stand still; return the field about them, and them.
+
+    The last values are right but for rounding, or for weights of one point in several layers, in which the field is
+    multilinear: Newton's iteration.
+    """
+    local = on_pins.about(weight)
+    for _ in range(MAX_HOLD):
+        field = local.velocity + weight @ local.directions
+        speed = local.normals @ field
+        if np.abs(speed).max() <= HOLD * np.abs(field).max():
+            break
+        inverse = np.linalg.pinv(local.normals @ local.directions.T, rcond=1e-11)
+        weight = weight - inverse @ speed
+        local = on_pins.about(weight)
+    return local, weight
 
 
 def split_tangent(vectors: Array, layers: int, dim: int) -> tuple[Array, Array]:

@@ -23,84 +23,12 @@ linear system, the same one for all orders.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
-from truncflow_cli.flows.kernels.cells import FRAME, LEAVES, WIDTH, Array, Ints
+from truncflow_cli.flows.kernels.cells import FRAME, LEAVES, WIDTH
+from truncflow_cli.flows.kernels.columns import Columns
 from truncflow_cli.flows.kernels.jit import part
-from truncflow_cli.flows.kernels.separated import UNTRUNCATED, orthonormalise
-
-
-class Course(NamedTuple):
-    """Taylor coefficients of the state along the present piece; the first axis is the order, up to P.
-
-    Attributes:
-        R, b, energy: (P+1, L, Q, Q), (P+1, L, Q), (P+1,).
-        Om, c: (P+1, L, Q, Q), (P+1, L, Q) Ω and c.
-        M, Mt: (P+1, L−1, Q, Q) M_ℓ and M_ℓᵀ (room for one if L = 1).
-        order: (1,) the order in use.
-    """
-
-    R: Array
-    b: Array
-    energy: Array
-    Om: Array
-    c: Array
-    M: Array
-    Mt: Array
-    order: Ints
-
-
-class Room(NamedTuple):
-    """Memory for the columns of all nodes.
-
-    Attributes:
-        Z, H, T, V: (room,) see ``Columns``.
-        work: (Q, columns).
-        pinned: (room,) see ``Columns``.
-        X: (Q, columns of the roots) what the columns of the roots are images of.
-    """
-
-    Z: Array
-    H: Array
-    T: Array
-    V: Array
-    work: Array
-    pinned: Array
-    X: Array
-
-
-class Columns(NamedTuple):
-    """The series of all columns of nodes; the first axis is the order, the last one the column.
-
-    Attributes:
-        Z, H: (P+1, Q, columns) z_ℓ as the nodes of depth ℓ have it, and H_ℓ z_ℓ.
-        T, V: (P+1, Q, columns) T_ℓ of the nodes of depth ℓ, and V_ℓ.
-        pinned: (P+1, entries, K) the rows λ T_r of the coordinates in ``Tree.held``.
-    """
-
-    Z: Array
-    H: Array
-    T: Array
-    V: Array
-    pinned: Array
-
-
-class Held(NamedTuple):
-    """The pinned surfaces, m of them, each by one of its points.
-
-    Attributes:
-        surface: (m, 3) point, layer and coordinate.
-        lam: (P+1, m) series of the weights.
-        inverse: (m, m) pseudo-inverse of ∂ż/∂λ.
-        z: (P+1, m, L, Q) series of the points' coordinates.
-    """
-
-    surface: Ints
-    lam: Array
-    inverse: Array
-    z: Array
+from truncflow_cli.flows.kernels.separated import UNTRUNCATED, orthonormalise, where_accurate
 
 
 @part
@@ -381,6 +309,7 @@ def expand(course, cloud, cells, tree, room, held, scale_b, scale_energy, tolera
     lam = held.lam
     pins = lam.shape[1]
     size_before = np.inf
+    size_earlier = np.inf
     pull_before = np.inf
     h = 0.0
     cols = begin(course, cloud, cells, tree, room, held, highest)
@@ -407,11 +336,7 @@ def expand(course, cloud, cells, tree, room, held, scale_b, scale_energy, tolera
         if not np.isfinite(largest):
             return -1.0
         if n >= 1:
-            h = np.inf
-            if largest > 0.0:
-                h = (tolerance / largest) ** (1.0 / (n + 1))
-            if size_before > 0.0:
-                h = min(h, (tolerance / size_before) ** (1.0 / n))
+            h = where_accurate(largest, size_before, size_earlier, n, tolerance)
             # The weights are derivatives of the state, as it were, and converge one order later.
             if pull > 0.0:
                 h = min(h, (tolerance / pull) ** (1.0 / n))
@@ -419,6 +344,7 @@ def expand(course, cloud, cells, tree, room, held, scale_b, scale_energy, tolera
                 h = min(h, (tolerance / pull_before) ** (1.0 / (n - 1)))
             if n >= 2 and h >= reach:
                 return h
+        size_earlier = size_before
         size_before = largest
         pull_before = pull
     return h
