@@ -7,10 +7,10 @@ import numpy as np
 from truncflow_cli.flows.base import EventRow
 from truncflow_cli.flows.general_data import GeneralData
 from truncflow_cli.flows.kernels.general import Passed
-from truncflow_cli.flows.kernels.separated import UNTRUNCATED
+from truncflow_cli.flows.kernels.separated import TRUNCATED, UNTRUNCATED
 from truncflow_cli.flows.layer_events import surface_kind
 from truncflow_cli.model.events import EventLog, Kind, event_log
-from truncflow_cli.model.problem import IntArray, Pattern
+from truncflow_cli.model.problem import Pattern
 
 
 class NetworkLog:
@@ -59,36 +59,14 @@ class NetworkLog:
 
     def passed(self, log: Passed, count: int) -> EventLog:
         """Return the events of the first ``count`` crossings in ``log``, no two of which are at the same time."""
-        s, i, r = log.s[:count], log.point[:count], log.row[:count]
-        layer, side = log.layer[:count], log.side[:count]
-        turns = self._turns(layer, self.data.label[i], side)
         rows: list[tuple[float, *EventRow]] = []
-        crossings = zip(s.tolist(), i.tolist(), layer.tolist(), r.tolist(), side.tolist(), strict=True)
-        for event, (at, point, of_layer, row, after) in enumerate(crossings):
-            kind = Kind.RELEASE if after == UNTRUNCATED else Kind.TRUNCATE
-            cluster = int(self.data.label[point])
-            rows += [
-                (at, kind, of_layer, int(member), row, cluster, -1) for member in self.data.members_of(point)
-            ]
-            if event in turns:
-                kind = Kind.UNCOLLAPSE if after == UNTRUNCATED else Kind.COLLAPSE
-                rows.append((at, kind, of_layer, int(self.data.members_of(point)[-1]), row, cluster, -1))
+        for s, i, layer, r, side in zip(*(array[:count].tolist() for array in log), strict=True):
+            before = TRUNCATED if side == UNTRUNCATED else UNTRUNCATED
+            rows += [(s, *row) for row in self.passage((i, layer, r), before, side)]
+            cluster = self.data.label[i]
+            if (self._positive[layer, cluster] == 0) != self._collapsed[layer, cluster]:
+                rows += [(s, *row) for row in self.collapses()]
         return event_log(rows)
-
-    def _turns(self, layer: IntArray, cluster: IntArray, side: Pattern) -> set[int]:
-        """Count crossings; return after which of them a cluster is wholly truncated in a layer, or no more."""
-        turns: set[int] = set()
-        for of_layer, of_cluster in np.unique(np.column_stack([layer, cluster]), axis=0):
-            index = np.flatnonzero((layer == of_layer) & (cluster == of_cluster))
-            positive = self._positive[of_layer, of_cluster] + np.cumsum(
-                np.where(side[index] == UNTRUNCATED, 1, -1)
-            )
-            collapsed = positive == 0
-            before = np.append(self._collapsed[of_layer, of_cluster], collapsed[:-1])
-            turns.update(index[collapsed != before].tolist())
-            self._positive[of_layer, of_cluster] = positive[-1]
-            self._collapsed[of_layer, of_cluster] = collapsed[-1]
-        return turns
 
     def rest(self) -> list[EventRow]:
         """Return the row that says that the flow has stopped."""

@@ -22,6 +22,9 @@ STEPS_LISTED = 24.0
 #: Listed are at most these times as many steps, unless only ``SHORT`` deadlines are.
 TOO_MANY = 4.0
 SHORT = 64
+#: The share of the step that is looked at first where there is nothing to go by, and how much longer it gets each time.
+FIRST = 2.0**-12
+LONGER = 8.0
 #: A coordinate this far on the wrong side, in units of its rounding error, has not got there by rounding.
 MISSED = 1e4
 #: Rounding error of a way, in units of rounding errors of a coordinate.
@@ -250,13 +253,13 @@ def first_within(h, course, cloud, cells, tree, cols, watch, counters):
 def first_crossing(h, soon, course, cloud, cells, tree, cols, watch, counters):
     """Return (t, entry) of the first coordinate to leave its side on [0, h]; entry is hit Q + r, -1 if none does.
 
-    If one is likely to be found on [0, soon], fewer have to be looked at. ``counters`` (2,) counts the points looked at
-    and the crossings located.
+    One that is found on a short stretch saves looking at those that come later: on [0, soon], or on shorter ones if
+    that is all. ``counters`` (2,) counts the points looked at and the crossings located.
     """
     bound_speeds(course, cells, tree, cols, watch)
-    t, which = h, -1
-    if soon < h:
-        t, which = first_within(soon, course, cloud, cells, tree, cols, watch, counters)
-    if which < 0:
-        t, which = first_within(h, course, cloud, cells, tree, cols, watch, counters)
-    return t, which
+    end = soon if soon < h else FIRST * h
+    while True:
+        t, which = first_within(end, course, cloud, cells, tree, cols, watch, counters)
+        if which >= 0 or end >= h:
+            return t, which
+        end = min(LONGER * end, h)
