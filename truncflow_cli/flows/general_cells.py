@@ -108,7 +108,7 @@ class CellSums:
     def _codes(self, points: IntArray, pins: list[Group]) -> IntArray:
         """Return the codes (k, L, Q) of points (k,)."""
         code: IntArray = self.cloud.pattern[points].astype(np.int64)
-        row = {int(i): k for k, i in enumerate(points)}
+        row = {int(i): k for k, i in enumerate(points)} if pins else {}
         for pin, members in enumerate(pins):
             for i, layer, r in members:
                 if i in row:
