@@ -20,7 +20,8 @@ class GeneralData:
         label: (M,) cluster of each row.
         multiplicity: (M,) how many training inputs coincide in each row.
         weight: (M,) multiplicity / N_j.
-        members: for each row the rows of ``Problem.x`` that it stands for.
+        members: (N,) rows of ``Problem.x``, those of each row side by side.
+        first: (M+1,) where in ``members`` those of each row begin.
         y_tilde: (C, Q) ỹ_j − x̄.
     """
 
@@ -30,13 +31,18 @@ class GeneralData:
     label: IntArray
     multiplicity: Array
     weight: Array
-    members: tuple[IntArray, ...]
+    members: IntArray
+    first: IntArray
     y_tilde: Array
 
     @property
     def n_clusters(self) -> int:
         """C."""
         return int(self.y_tilde.shape[0])
+
+    def members_of(self, i: int) -> IntArray:
+        """Return the rows of ``Problem.x`` that row i stands for."""
+        return self.members[self.first[i] : self.first[i + 1]]
 
     @property
     def spread(self) -> float:
@@ -48,8 +54,6 @@ def general_data(problem: Problem) -> GeneralData:
     """Prepare the points of ``problem``; sums over them do not depend on the order they were given in."""
     keyed = np.column_stack([problem.cluster.astype(np.float64), problem.x + 0.0])
     distinct, inverse, counts = np.unique(keyed, axis=0, return_inverse=True, return_counts=True)
-    order = np.argsort(inverse.reshape(-1), kind="stable")
-    members = tuple(np.split(order, np.cumsum(counts)[:-1]))
     multiplicity = counts.astype(np.float64)
     label = distinct[:, 0].astype(np.int64)
     sizes = np.bincount(label, weights=multiplicity, minlength=problem.n_clusters)
@@ -62,6 +66,7 @@ def general_data(problem: Problem) -> GeneralData:
         label=label,
         multiplicity=multiplicity,
         weight=multiplicity / sizes[label],
-        members=members,
+        members=np.argsort(inverse.reshape(-1), kind="stable"),
+        first=np.append(0, np.cumsum(counts)),
         y_tilde=problem.y_tilde - center,
     )

@@ -6,22 +6,23 @@ import numpy as np
 
 from truncflow_cli.flows.base import EventRow
 from truncflow_cli.flows.general_data import GeneralData
-from truncflow_cli.flows.kernels.separated import UNTRUNCATED
+from truncflow_cli.flows.kernels.general import Passed
+from truncflow_cli.flows.kernels.separated import TRUNCATED, UNTRUNCATED
 from truncflow_cli.flows.layer_events import surface_kind
-from truncflow_cli.model.events import Kind
-from truncflow_cli.model.problem import Array
+from truncflow_cli.model.events import EventLog, Kind, event_log
+from truncflow_cli.model.problem import Pattern
 
 
 class NetworkLog:
     """Counts, for each layer and cluster, the coordinates that are not truncated."""
 
-    def __init__(self, data: GeneralData, pattern: Array) -> None:
+    def __init__(self, data: GeneralData, pattern: Pattern) -> None:
         self.data = data
-        size, layers, _ = pattern.shape
+        layers = pattern.shape[1]
         positive = (pattern == UNTRUNCATED).sum(axis=2)
-        self._positive = np.zeros((layers, data.n_clusters), np.int64)
-        for i in range(size):
-            self._positive[:, data.label[i]] += positive[i]
+        self._positive = np.zeros((data.n_clusters, layers), np.int64)
+        np.add.at(self._positive, data.label, positive)
+        self._positive = np.ascontiguousarray(self._positive.T)
         self._collapsed = self._positive == 0
         self._last: dict[tuple[int, int], tuple[int, int]] = {}
 
@@ -40,8 +41,8 @@ class NetworkLog:
         i, layer, r = key
         cluster = int(self.data.label[i])
         self._positive[layer, cluster] += int(after == UNTRUNCATED) - int(before == UNTRUNCATED)
-        self._last[layer, cluster] = (int(self.data.members[i][-1]), r)
-        return [(what[0], layer, int(point), r, cluster, what[1]) for point in self.data.members[i]]
+        self._last[layer, cluster] = (int(self.data.members_of(i)[-1]), r)
+        return [(what[0], layer, int(point), r, cluster, what[1]) for point in self.data.members_of(i)]
 
     def collapses(self) -> list[EventRow]:
         """Return which clusters have become wholly truncated in a layer, or are so no more."""
@@ -55,6 +56,17 @@ class NetworkLog:
             rows.append((kind, layer, point, r, cluster, -1))
         self._collapsed = collapsed
         return rows
+
+    def passed(self, log: Passed, count: int) -> EventLog:
+        """Return the events of the first ``count`` crossings in ``log``, no two of which are at the same time."""
+        rows: list[tuple[float, *EventRow]] = []
+        for s, i, layer, r, side in zip(*(array[:count].tolist() for array in log), strict=True):
+            before = TRUNCATED if side == UNTRUNCATED else UNTRUNCATED
+            rows += [(s, *row) for row in self.passage((i, layer, r), before, side)]
+            cluster = self.data.label[i]
+            if (self._positive[layer, cluster] == 0) != self._collapsed[layer, cluster]:
+                rows += [(s, *row) for row in self.collapses()]
+        return event_log(rows)
 
     def rest(self) -> list[EventRow]:
         """Return the row that says that the flow has stopped."""

@@ -7,23 +7,27 @@ from collections.abc import Iterable
 import numpy as np
 
 from truncflow_cli.flows.kernels.separated import PINNED, TRUNCATED
-from truncflow_cli.model.problem import Array
+from truncflow_cli.model.problem import Pattern
 
 #: Surface (row of the data, layer, coordinate), and the surfaces of points that coincide there.
 Key = tuple[int, int, int]
 Group = tuple[Key, ...]
 
 
-def grouped(keys: Iterable[Key], pattern: Array) -> list[Group]:
+def grouped(keys: Iterable[Key], pattern: Pattern) -> list[Group]:
     """Put surfaces together that are one and the same: those of points which an earlier layer has made coincide.
 
     Points that are truncated in all coordinates of a layer leave it at −β^(ℓ), and share all later surfaces.
     """
-    groups: dict[tuple[int, ...], list[Key]] = {}
-    for i, layer, r in sorted(keys):
-        closed = np.flatnonzero((pattern[i, :layer] == TRUNCATED).all(axis=1))
-        merged = int(closed[-1]) if closed.size else -1 - i
-        groups.setdefault((layer, r, merged), []).append((i, layer, r))
+    order = sorted(keys)
+    where = np.array(order, dtype=np.int64).reshape(-1, 3)
+    layers = np.arange(pattern.shape[1])
+    closed = (pattern[where[:, 0]] == TRUNCATED).all(axis=2) & (layers < where[:, 1, None])
+    last = np.where(closed, layers, -1).max(axis=1, initial=-1)
+    merged = np.where(last >= 0, last, -1 - where[:, 0])
+    groups: dict[tuple[int, int, int], list[Key]] = {}
+    for key, into in zip(order, merged.tolist(), strict=True):
+        groups.setdefault((key[1], key[2], into), []).append(key)
     return [tuple(members) for members in groups.values()]
 
 
@@ -33,7 +37,7 @@ def several_layers(chosen: list[Group]) -> bool:
     return any(layers.setdefault(i, layer) != layer for members in chosen for i, layer, _ in members)
 
 
-def common_side(members: Group, pattern: Array) -> int:
+def common_side(members: Group, pattern: Pattern) -> int:
     """Return the side that all members are on; they are held where they differ."""
     sides = {int(pattern[key]) for key in members}
     return sides.pop() if len(sides) == 1 else PINNED

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from truncflow_cli.flows.general_data import GeneralData
-from truncflow_cli.flows.kernels.general import evaluate_state
+from truncflow_cli.flows.kernels.separated import evaluate_state
 from truncflow_cli.model.network import forward_pass
 from truncflow_cli.model.problem import Array
 from truncflow_cli.model.state import Saved, State
@@ -47,8 +47,16 @@ class GeneralSeries:
         beta, R = np.empty((size, layers, dim)), np.empty((size, layers, dim, dim))
         loss, energy = np.empty((size, self.data.n_clusters)), np.empty(size)
         b = np.empty((layers, dim))
+        by_layer = [
+            (np.ascontiguousarray(self.R[:, layer]), np.ascontiguousarray(self.b[:, layer]))
+            for layer in range(layers)
+        ]
+        order = self.energy.size - 1
         for k in range(size):
-            energy[k] = evaluate_state(self.R, self.b, self.energy, self.energy.size - 1, t[k], R[k], b)
+            for layer, (R_series, b_series) in enumerate(by_layer):
+                energy[k] = evaluate_state(
+                    R_series, b_series, self.energy, order, t[k], R[k, layer], b[layer]
+                )
             beta[k] = np.einsum("lia,li->la", R[k], b) - self.data.center
             loss[k] = cluster_losses(self.data, R[k], b)
         fraction = np.broadcast_to(self.truncated_fraction, (size, layers, dim)).copy()

@@ -1,12 +1,16 @@
-"""What the `general` flow goes on from: its pins as arrays, and back."""
+"""What the `general` flow goes on from: its pins, the sums of its cells and its deadlines as arrays, and back."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from truncflow_cli.flows.general_cells import CellSums
 from truncflow_cli.flows.general_groups import Group
+from truncflow_cli.flows.kernels import cells as shapes
+from truncflow_cli.flows.kernels import deadlines
+from truncflow_cli.flows.kernels.deadlines import Watch
 from truncflow_cli.model.problem import Array
-from truncflow_cli.model.state import Saved, State
+from truncflow_cli.model.state import Saved, State, integer
 
 
 def pins_state(pins: list[Group], weight: Array) -> State:
@@ -33,3 +37,47 @@ def restored_pins(shape: tuple[int, ...], saved: Saved) -> tuple[list[Group], Ar
     keys = [(int(i), int(layer), int(r)) for i, layer, r in members]
     ends = np.cumsum(size).tolist()
     return [tuple(keys[end - n : end]) for end, n in zip(ends, size.tolist(), strict=True)], weight
+
+
+def cells_state(sums: CellSums) -> State:
+    """Return the sums of the cells as they have been summed up, in their order."""
+    cells = sums.cells
+    leaves, updates = (int(cells.tally[k]) for k in (shapes.LEAVES, shapes.UPDATES))
+    return {"S": cells.S[..., :leaves].copy(), "Y": cells.Y[..., :leaves].copy(), "updates": integer(updates)}
+
+
+def restore_cells(sums: CellSums, pins: list[Group], saved: Saved) -> None:
+    """Find the cells of all points, and take back their sums as ``cells_state`` has given them.
+
+    Raises:
+        UserError: they do not fit.
+    """
+    dim = sums.cloud.x.shape[1]
+    S = saved.array("S", "f8", (None, None, None))
+    sums.gather(pins, together=S.shape[0] > 1)
+    leaves = int(sums.cells.tally[shapes.LEAVES])
+    frame = int(sums.cells.tally[shapes.FRAME])
+    if S.shape != (frame, frame, leaves):
+        raise saved.misfit("S", str(S.shape))
+    sums.cells.S[..., :leaves] = S
+    sums.cells.Y[..., :leaves] = saved.array("Y", "f8", (dim, frame, leaves))
+    sums.cells.tally[shapes.UPDATES] = saved.integer("updates")
+
+
+def deadlines_state(watch: Watch) -> State:
+    """Return the deadlines: where a step is cut depends on them in its last bits."""
+    return {"due": watch.due, "way": watch.way}
+
+
+def restore_deadlines(watch: Watch, saved: Saved) -> None:
+    """Take back what ``deadlines_state`` has given.
+
+    Raises:
+        UserError: it does not fit.
+    """
+    watch.due[:] = saved.array("due", "f8", watch.due.shape)
+    watch.way[:] = saved.array("way", "f8", watch.way.shape)
+    for layer in range(watch.size.size):
+        soon = np.flatnonzero(watch.due[layer] <= watch.way[layer, deadlines.HORIZON])
+        watch.size[layer] = soon.size
+        watch.soon[layer, : soon.size] = soon

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from truncflow_cli.model.problem import Array, BoolArray
+from truncflow_cli.model.problem import Array, BoolArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,16 @@ def tangent(c: Array, Om: Array) -> Array:
     return np.concatenate([c, np.sqrt(2.0) * Om[:, upper[0], upper[1]]], axis=1).ravel()
 
 
-def adjoint(surfaces: Sequence[tuple[int, int, int]], z: Array, h: Array, R: Array) -> tuple[Array, Array]:
+def adjoint(
+    surfaces: Sequence[tuple[int, int, int]] | IntArray, z: Array, h: Array, R: Array
+) -> tuple[Array, Array]:
     """Return q_m = R_m ∂z/∂t_m (k, L, Q) below the surface's layer, and ∇z (k, d), for surfaces (i, ℓ, r).
 
     A layer m < ℓ acts through t_m: δt_m = R_mᵀ ([H, Ω_m] z_m − H⊥ R_m δβ^(m)); layer ℓ itself through Ω z_ℓ + R δβ.
     """
     layers, dim = z.shape[1:]
     count = len(surfaces)
-    point, layer, row = np.array(surfaces, dtype=np.int64).reshape(count, 3).T
+    point, layer, row = np.asarray(surfaces, dtype=np.int64).reshape(count, 3).T
     every = np.arange(count)
     q = np.zeros((count, layers, dim))
     shift = np.zeros((count, layers, dim))

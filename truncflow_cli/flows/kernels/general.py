@@ -1,312 +1,240 @@
-"""Taylor series of the flow of Theorem 5.1 (corrected), point by point through all layers.
+"""What Python may ask of the compiled code of `general`, through one function, and its event loop for the usual step.
 
-In the layers' co-moving frames, with b_ℓ = R_ℓ β^(ℓ), M_ℓ = R_{ℓ+1} R_ℓᵀ and u_j = b_L + R_L ỹ_j, a point of
-cluster j has
-
-    forward:   z_1 = R_1 x + b_1,    z_{ℓ+1} = M_ℓ (H_ℓ z_ℓ − b_ℓ) + b_{ℓ+1}
-    backward:  w_L = H_L z_L − u_j,  w_ℓ = M_ℓᵀ H_{ℓ+1} w_{ℓ+1}                  (w_ℓ = R_ℓ g_ℓ)
-
-and the flow is, with means over each cluster summed over clusters,
-
-    b_ℓ' = Ω_ℓ b_ℓ + c_ℓ,   c_ℓ = Σ mean H_ℓ⊥ w_ℓ                                 (5.4), corrected
-    R_ℓ' = Ω_ℓ R_ℓ,         Ω_ℓ = −½ (P − Pᵀ),  P_ij = Σ mean h_i (z_i w_j + z_j w_i)    (5.6)
-    energy' = Σ_ℓ |c_ℓ|² + ‖Ω_ℓ‖_F².
-
-A pinned coordinate (z_r = 0) has h_r = λ(s), such that z_r stays 0; its coefficient of each order solves a linear
-system, the same one for all orders. Work arrays of points have the order of the series as their last axis but one.
+The usual step ends where one coordinate of one point goes through, alone. It is taken with the same functions as one
+that goes through Python, so that the two give the same numbers. What is out of the ordinary ends the loop before the
+step in question, which is then taken from its beginning in Python.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
+from truncflow_cli.flows.kernels import pace
+from truncflow_cli.flows.kernels.cells import (
+    LEAVES,
+    UPDATES,
+    Array,
+    Ints,
+    enter,
+    gather_points,
+    leave,
+    plant,
+)
+from truncflow_cli.flows.kernels.cellseries import (
+    backward,
+    begin,
+    columns_of,
+    evaluate_state,
+    expand,
+)
+from truncflow_cli.flows.kernels.deadlines import first_crossing, go, hurry
 from truncflow_cli.flows.kernels.jit import kernel, part
-from truncflow_cli.flows.kernels.polynomial import first_exit, reach_below
-from truncflow_cli.flows.kernels.separated import PINNED, TRUNCATED, UNTRUNCATED, orthonormalise
+from truncflow_cli.flows.kernels.passing import passes
+from truncflow_cli.flows.kernels.separated import TRUNCATED, UNTRUNCATED, orthonormalise
 
-#: A coordinate this far on the wrong side, in units of its rounding error, has not got there by rounding.
-MISSED = 1e4
+later = part(pace.later)
+next_reach = part(pace.next_reach)
+step_length = part(pace.step_length)
 
+#: What to do: see ``act``.
+EXPAND, CROSS, ADVANCE, AHEAD, GATHER, MOVE, FIELD, POLISH = range(8)
+#: The next crossing is first looked for within this share of the reach.
+SOON = 0.75
+#: Rank-one updates of the cells' sums after which they are summed anew, so that rounding does not pile up.
+REFRESH = 4096
 
-@kernel
-def polish(R):
-    """Make the R of every layer (L, Q, Q) orthogonal to rounding."""
-    for layer in range(R.shape[0]):
-        orthonormalise(R[layer])
-
-
-@part
-def forward(n, i, x, R, b, M, pattern, z):
-    """Fill the n-th coefficients z[i, ℓ, n] of point i in all layers."""
-    layers, dim = b.shape[1], b.shape[2]
-    for r in range(dim):
-        total = b[n, 0, r]
-        for a in range(dim):
-            total += R[n, 0, r, a] * x[i, a]
-        z[i, 0, n, r] = total
-    for l in range(1, layers):  # noqa: E741
-        for r in range(dim):
-            z[i, l, n, r] = b[n, l, r]
-        for m in range(n + 1):
-            k = n - m
-            for a in range(dim):
-                y = -b[k, l - 1, a]
-                if pattern[i, l - 1, a] == UNTRUNCATED:
-                    y += z[i, l - 1, k, a]
-                for r in range(dim):
-                    z[i, l, n, r] += M[m, l - 1, r, a] * y
+EPS = float(np.finfo(np.float64).eps)
+#: Entries of the clock: time, its rounding error, reach, dissipated energy, start of the last step, end of the run,
+#: where to stop, the length of the present series or step, and how far the next crossing is first looked for.
+S, LOST, REACH, ENERGY, BEFORE, S_END, UNTIL, LENGTH, NEARBY = range(9)
+CLOCK = 9
+#: Entries of the counts: those of ``flows.base.Counters``, events in the log, and whether the next step is unusual.
+STEPS, ORDERS, CANDIDATES, ROOTS, EVENTS, UNUSUAL = range(6)
+COUNTS = 6
 
 
-@part
-def backward(n, i, label, u, M, pattern, pin_of, lam, z, w):
-    """Fill the n-th coefficients w[i, ℓ, n] of point i in all layers."""
-    layers, dim = z.shape[1], z.shape[3]
-    last = layers - 1
-    for r in range(dim):
-        w[i, last, n, r] = -u[n, label, r]
-        if pattern[i, last, r] == UNTRUNCATED:
-            w[i, last, n, r] += z[i, last, n, r]
-    for l in range(last - 1, -1, -1):  # noqa: E741
-        for r in range(dim):
-            w[i, l, n, r] = 0.0
-        for a in range(dim):
-            side = pattern[i, l + 1, a]
-            if side == TRUNCATED:
-                continue
-            for m in range(n + 1):
-                k = n - m
-                value = w[i, l + 1, k, a] if side == UNTRUNCATED else weighted(k, i, l + 1, a, pin_of, lam, w)
-                for r in range(dim):
-                    w[i, l, n, r] += M[m, l, a, r] * value
+class Passed(NamedTuple):
+    """Room for what has been passed: time, row of the points, layer, coordinate and pattern after, for each event."""
 
-
-@part
-def weighted(n, i, l, a, pin_of, lam, w):  # noqa: E741
-    """Return the n-th coefficient of λ w_a for the pinned coordinate a."""
-    pin = pin_of[i, l, a]
-    total = 0.0
-    for m in range(n + 1):
-        total += lam[m, pin] * w[i, l, n - m, a]
-    return total
-
-
-@part
-def gather(n, i, weight, pattern, pin_of, lam, z, w, c, P):
-    """Add the n-th coefficients of point i's part of c (L, Q) and P (L, Q, Q)."""
-    layers, dim = z.shape[1], z.shape[3]
-    for l in range(layers):  # noqa: E741
-        open_rows = 0
-        for r in range(dim):
-            side = pattern[i, l, r]
-            if side == UNTRUNCATED:
-                open_rows += 1
-            elif side == TRUNCATED:
-                c[l, r] += weight * w[i, l, n, r]
-            else:
-                c[l, r] += weight * (w[i, l, n, r] - weighted(n, i, l, r, pin_of, lam, w))
-        if open_rows == dim:
-            continue  # H = 1 commutes with everything
-        for r in range(dim):
-            side = pattern[i, l, r]
-            if side == UNTRUNCATED:
-                for m in range(n + 1):
-                    zr = weight * z[i, l, m, r]
-                    wr = weight * w[i, l, n - m, r]
-                    for j in range(dim):
-                        P[l, r, j] += zr * w[i, l, n - m, j] + z[i, l, m, j] * wr
-            elif side == PINNED:
-                for m in range(n + 1):
-                    lw = weight * weighted(m, i, l, r, pin_of, lam, w)
-                    for j in range(dim):
-                        P[l, r, j] += lw * z[i, l, n - m, j]
-
-
-@part
-def products(n, R, M):
-    """Fill the n-th coefficient of M_ℓ = R_{ℓ+1} R_ℓᵀ."""
-    layers, dim = R.shape[1], R.shape[2]
-    for l in range(layers - 1):  # noqa: E741
-        for i in range(dim):
-            for j in range(dim):
-                total = 0.0
-                for m in range(n + 1):
-                    for a in range(dim):
-                        total += R[m, l + 1, i, a] * R[n - m, l, j, a]
-                M[n, l, i, j] = total
+    s: Array
+    point: Ints
+    layer: Ints
+    row: Ints
+    side: NDArray[np.int8]
 
 
 @kernel
-def expand(
-    R, b, energy, M, u, c, Om, z, w, x, label, weight, y_tilde, pattern, acts,
-    pin_of, pin_point, pin_layer, pin_row, lam, pin_c, pin_Om, pin_inverse, member_point, member_pin, member_w,
-    order, scale_b, scale_energy, tolerance, reach,
-):  # fmt: skip
-    """Extend the series, order by order, until they are accurate over ``reach``; return (h, order used).
+def act(task, state, clock, cloud, cells, tree, course, room, held, watch, accuracy, log, counts):
+    """Do one of these and return what is said of it; ``clock`` and ``counts`` hold its numbers.
 
-    R (P+1, L, Q, Q), b (P+1, L, Q), energy (P+1,), lam (P+1, m) hold the state in their entry 0. A pinned surface may
-    be that of several points, of which ``pin_point`` is one. ``pin_c`` (m, L, Q) and ``pin_Om`` (m, L, Q, Q) say how c
-    and Ω answer to λ, and ``member_w`` (k, L, Q) how the w of point ``member_point`` does, to λ ``member_pin``.
+    - EXPAND the solution about the state, to be accurate over clock[REACH]: clock[LENGTH] is how far it is.
+    - CROSS: find the first coordinate to leave its side within clock[LENGTH], first looking within clock[NEARBY];
+      clock[LENGTH] becomes the time, and (hit, coordinate) is returned as one number (-1: none).
+    - ADVANCE the state to clock[LENGTH] of the series.
+    - AHEAD: see ``run_ahead``.
+    - GATHER the points in cells, and sum those up from scratch.
+    - MOVE the first counts[EVENTS] points of ``log`` to the cells of their codes; ``log.side`` says whether they have
+      to leave one (0) or be put into one (1). Returns how many pinned coordinates the nodes have.
+    - FIELD: fill order 0 of c and Ω.
+    - POLISH: make R orthogonal to rounding.
     """
-    size = x.shape[0]
-    layers, dim = b.shape[1], b.shape[2]
-    pins = pin_row.size
-    size_before = np.inf
-    pull_before = np.inf
-    h = 0.0
-    products(0, R, M)
-    for i in range(size):
-        forward(0, i, x, R, b, M, pattern, z)
-    for n in range(order):
-        for j in range(u.shape[1]):
-            for r in range(dim):
-                total = b[n, layers - 1, r]
-                for a in range(dim):
-                    total += R[n, layers - 1, r, a] * y_tilde[j, a]
-                u[n, j, r] = total
-        if n > 0:
-            for k in range(pins):
-                lam[n, k] = 0.0
-        P = np.zeros((layers, dim, dim))
-        c[n] = 0.0
-        for i in range(size):
-            if acts[i]:
-                backward(n, i, label[i], u, M, pattern, pin_of, lam, z, w)
-                gather(n, i, weight[i], pattern, pin_of, lam, z, w, c[n], P)
-        for l in range(layers):  # noqa: E741
-            for i in range(dim):
-                Om[n, l, i, i] = 0.0
-                for j in range(i):
-                    Om[n, l, i, j] = -0.5 * (P[l, i, j] - P[l, j, i])
-                    Om[n, l, j, i] = -Om[n, l, i, j]
-        next_state(n, R, b, c, Om)
-        products(n + 1, R, M)
-        if pins > 0:
-            # Sliding: choose the n-th coefficients of λ so that z_{n+1} vanishes on the pinned surfaces.
-            speed = np.empty(pins)
-            corrections = np.empty(pins)
-            for k in range(pins):
-                forward(n + 1, pin_point[k], x, R, b, M, pattern, z)
-                speed[k] = (n + 1) * z[pin_point[k], pin_layer[k], n + 1, pin_row[k]]
-            for k in range(pins):
-                correction = 0.0
-                for j in range(pins):
-                    correction -= pin_inverse[k, j] * speed[j]
-                lam[n, k] += correction
-                for l in range(layers):  # noqa: E741
-                    for r in range(dim):
-                        c[n, l, r] += correction * pin_c[k, l, r]
-                        for j in range(dim):
-                            Om[n, l, r, j] += correction * pin_Om[k, l, r, j]
-                corrections[k] = correction
-            for k in range(member_pin.size):
-                for l in range(layers):  # noqa: E741
-                    for r in range(dim):
-                        w[member_point[k], l, n, r] += corrections[member_pin[k]] * member_w[k, l, r]
-            next_state(n, R, b, c, Om)
-            products(n + 1, R, M)
-        for i in range(size):
-            forward(n + 1, i, x, R, b, M, pattern, z)
-
-        power = 0.0
-        largest = 0.0
-        for l in range(layers):  # noqa: E741
-            for i in range(dim):
-                largest = max(largest, abs(b[n + 1, l, i]) / scale_b)
-                for j in range(dim):
-                    largest = max(largest, abs(R[n + 1, l, i, j]))
-                    for m in range(n + 1):
-                        power += Om[m, l, i, j] * Om[n - m, l, i, j]
-                for m in range(n + 1):
-                    power += c[m, l, i] * c[n - m, l, i]
-        energy[n + 1] = power / (n + 1)
-        largest = max(largest, abs(energy[n + 1]) / scale_energy)
-        pull = 0.0
-        for k in range(pins):
-            pull = max(pull, abs(lam[n, k]))
-        if not np.isfinite(largest):
-            return -1.0, n + 1
-        if n >= 1:
-            h = np.inf
-            if largest > 0.0:
-                h = (tolerance / largest) ** (1.0 / (n + 1))
-            if size_before > 0.0:
-                h = min(h, (tolerance / size_before) ** (1.0 / n))
-            # The weights are derivatives of the state, as it were, and converge one order later.
-            if pull > 0.0:
-                h = min(h, (tolerance / pull) ** (1.0 / n))
-            if n >= 2 and pull_before > 0.0:
-                h = min(h, (tolerance / pull_before) ** (1.0 / (n - 1)))
-            if n >= 2 and h >= reach:
-                return h, n + 1
-        size_before = largest
-        pull_before = pull
-    return h, order
+    if task == EXPAND:
+        clock[LENGTH] = expand_state(
+            state, clock, cloud, cells, tree, course, room, held, accuracy, clock[REACH]
+        )
+    elif task == CROSS:
+        cols = columns_of(cells, tree, room, course.energy.size - 1)
+        seen = counts[CANDIDATES : ROOTS + 1]
+        clock[LENGTH], which = first_crossing(
+            clock[LENGTH], clock[NEARBY], course, cloud, cells, tree, cols, watch, seen
+        )
+        return which
+    elif task == ADVANCE:
+        clock[ENERGY] = evaluate_state(course, clock[LENGTH], state.R, state.b)
+        go(course, watch, clock[LENGTH])
+    elif task == AHEAD:
+        return run_ahead(state, clock, cloud, cells, tree, course, room, held, watch, accuracy, log, counts)
+    elif task == GATHER:
+        gather_points(cloud, cells)
+        plant(cells, tree)
+        return tree.tally[0]
+    elif task == MOVE:
+        for k in range(counts[EVENTS]):
+            if log.side[k] == 0:
+                leave(cloud, cells, log.point[k])
+            else:
+                enter(cloud, cells, log.point[k])
+                for l in range(state.b.shape[0]):  # noqa: E741
+                    hurry(watch, l, log.point[k])
+        plant(cells, tree)
+        return tree.tally[0]
+    elif task == FIELD:
+        set_order_zero(state, clock, course)
+        cols = begin(course, cloud, cells, tree, room, held, course.energy.size - 1)
+        backward(np.int64(0), course, cells, tree, room, cols, held.lam)
+    elif task == POLISH:
+        for l in range(state.R.shape[0]):  # noqa: E741
+            orthonormalise(state.R[l])
+    return 0
 
 
 @part
-def next_state(n, R, b, c, Om):
-    """Fill the (n+1)-th coefficients of R and b from the field's coefficients up to n."""
-    layers, dim = b.shape[1], b.shape[2]
-    for l in range(layers):  # noqa: E741
-        for i in range(dim):
-            total = c[n, l, i]
-            for m in range(n + 1):
-                for j in range(dim):
-                    total += Om[m, l, i, j] * b[n - m, l, j]
-            b[n + 1, l, i] = total / (n + 1)
-            for a in range(dim):
-                total = 0.0
-                for m in range(n + 1):
-                    for j in range(dim):
-                        total += Om[m, l, i, j] * R[n - m, l, j, a]
-                R[n + 1, l, i, a] = total / (n + 1)
+def set_order_zero(state, clock, course):
+    """Let the series begin at the state."""
+    course.energy[0] = clock[ENERGY]
+    for l in range(state.b.shape[0]):  # noqa: E741
+        for r in range(state.b.shape[1]):
+            course.b[0, l, r] = state.b[l, r]
+            for a in range(state.b.shape[1]):
+                course.R[0, l, r, a] = state.R[l, r, a]
 
 
-@kernel
-def first_crossing(z, pattern, order, h, noise, counters):
-    """Return (t, i, ℓ, r) of the first coordinate to leave its side within [0, h]; i = -1 if none does."""
-    size, layers, _, dim = z.shape
-    best = h
-    where = (-1, 0, 0)
-    c = np.empty(order + 1)
-    for i in range(size):
+@part
+def expand_state(state, clock, cloud, cells, tree, course, room, held, accuracy, reach):
+    """Expand the solution about the state; return the length on which the series are accurate."""
+    set_order_zero(state, clock, course)
+    scale = accuracy.floor
+    for l in range(state.b.shape[0]):  # noqa: E741
+        for r in range(state.b.shape[1]):
+            scale = max(scale, abs(state.b[l, r]))
+    scale_energy = max(accuracy.spread, scale) ** 2
+    return expand(course, cloud, cells, tree, room, held, scale, scale_energy, accuracy.tolerance, reach)
+
+
+@part
+def run_ahead(state, clock, cloud, cells, tree, course, room, held, watch, accuracy, log, counts):
+    """Take steps until ``clock[UNTIL]`` is passed, something unusual is next, or the log is full; return their number.
+
+    ``state``, ``clock`` and the other arrays are where the last step has led to; ``course`` holds its series unless
+    ``counts[UNUSUAL]`` is 1: the next step has then to be taken in Python.
+    """
+    steps = 0
+    layers, dim = state.b.shape
+    s_end = clock[S_END]
+    until = clock[UNTIL]
+    counts[UNUSUAL] = 0
+    seen = np.zeros(2, np.int64)
+    while counts[EVENTS] < log.s.size:
+        counts[UNUSUAL] = 1
+        if cells.tally[LEAVES] >= cells.root.size or cells.tally[UPDATES] > REFRESH:
+            break
+        s = clock[S]
+        left = s_end - s
+        reach = min(clock[REACH], left)
+        h = expand_state(state, clock, cloud, cells, tree, course, room, held, accuracy, reach)
+        if not h > 0.0:
+            break
+        h = step_length(h, clock[REACH], left)
+        seen[0] = 0
+        seen[1] = 0
+        cols = columns_of(cells, tree, room, course.energy.size - 1)
+        t, entry = first_crossing(h, SOON * reach, course, cloud, cells, tree, cols, watch, seen)
+        if not t > 4 * EPS * s:
+            break
+        energy = evaluate_state(course, t, state.R_next, state.b_next)
+        if entry >= 0 and not passes(state, t, entry, course, cloud, cells, tree, cols, watch, accuracy):
+            break
+
+        counts[UNUSUAL] = 0
+        steps += 1
+        counts[STEPS] += 1
+        counts[ORDERS] += course.order[0]
+        counts[CANDIDATES] += seen[0]
+        counts[ROOTS] += seen[1]
+        go(course, watch, t)
         for l in range(layers):  # noqa: E741
             for r in range(dim):
-                side = pattern[i, l, r]
-                if side == PINNED:
-                    continue
-                sign = 1.0 if side == UNTRUNCATED else -1.0
-                for n in range(order + 1):
-                    c[n] = sign * z[i, l, n, r]
-                if reach_below(c, best) >= -noise[i]:
-                    continue
-                counters[0] += 1
-                # One that is on the wrong side by more than rounding has been missed: it changes now.
-                t = 0.0 if c[0] < -MISSED * noise[i] else first_exit(c, best, noise[i])
-                if t >= 0.0 and (t < best or where[0] < 0):
-                    counters[1] += 1
-                    best = t
-                    where = (i, l, r)
-    return best, where
+                for a in range(dim):
+                    state.R[l, r, a] = state.R_next[l, r, a]
+                state.b[l, r] = state.b_next[l, r]
+                state.truncated[l, r] = cells.truncated[l, r]
+        clock[BEFORE] = s
+        clock[ENERGY] = energy
+        clock[REACH] = next_reach(clock[REACH], t, entry >= 0, s_end)
+        if entry < 0 and h >= left:
+            clock[S] = s_end
+        else:
+            s_next, clock[LOST] = later(s, clock[LOST], t)
+            clock[S] = min(s_next, s_end)
+        if entry >= 0:
+            hit = entry // dim
+            cross(
+                watch.hit[hit, 1],
+                watch.hit[hit, 0],
+                entry % dim,
+                clock[S],
+                cloud,
+                cells,
+                tree,
+                watch,
+                log,
+                counts,
+            )
+        if clock[S] >= until or clock[S] >= s_end:
+            break
+    return steps
 
 
-@kernel
-def evaluate_state(R, b, energy, order, t, R_out, b_out):
-    """Fill R_out (L, Q, Q), orthonormalised, and b_out (L, Q) with the state at ``t``; return the energy."""
-    layers, dim = b.shape[1], b.shape[2]
-    total = energy[order]
-    for n in range(order - 1, -1, -1):
-        total = total * t + energy[n]
-    for l in range(layers):  # noqa: E741
-        for i in range(dim):
-            value = b[order, l, i]
-            for n in range(order - 1, -1, -1):
-                value = value * t + b[n, l, i]
-            b_out[l, i] = value
-            for a in range(dim):
-                value = R[order, l, i, a]
-                for n in range(order - 1, -1, -1):
-                    value = value * t + R[n, l, i, a]
-                R_out[l, i, a] = value
-        orthonormalise(R_out[l])
-    return total
+@part
+def cross(i, l, r, s, cloud, cells, tree, watch, log, counts):  # noqa: E741
+    """Let a coordinate change sides, and write that down."""
+    gone = leave(cloud, cells, i)
+    side = TRUNCATED if cloud.pattern[i, l, r] == UNTRUNCATED else UNTRUNCATED
+    cloud.pattern[i, l, r] = side
+    cloud.code[i, l, r] = side
+    fresh = enter(cloud, cells, i)
+    if gone or fresh:
+        plant(cells, tree)
+    cells.truncated[l, r] += cloud.inputs[i] if side == TRUNCATED else -cloud.inputs[i]
+    for m in range(l + 1, watch.size.size):
+        hurry(watch, m, i)
+    event = counts[EVENTS]
+    log.s[event] = s
+    log.point[event] = i
+    log.layer[event] = l
+    log.row[event] = r
+    log.side[event] = side
+    counts[EVENTS] = event + 1
