@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from truncflow_cli.flows.kernels.jit import part
+from truncflow_cli.flows.kernels.jit import plain
 from truncflow_cli.flows.kernels.separated import UNTRUNCATED
 
 Array = NDArray[np.float64]
@@ -105,7 +105,7 @@ class Tree(NamedTuple):
     tally: Ints
 
 
-@part
+@plain
 def compare(cells, place, root, code):
     """Return the sign of (cell at ``place``) − (root, code) in the order of the cells."""
     if cells.root[place] != root:
@@ -118,7 +118,7 @@ def compare(cells, place, root, code):
     return 0
 
 
-@part
+@plain
 def find(cells, root, code):
     """Return the place of a cell, or of the first one after where it would be."""
     low = 0
@@ -132,7 +132,7 @@ def find(cells, root, code):
     return low
 
 
-@part
+@plain
 def count_in(cloud, cells, i, place, sign):
     """Let the cell at ``place`` have point i (``sign`` 1.0), or no longer (-1.0)."""
     S, Y, x, target = cells.S, cells.Y, cloud.x, cloud.target
@@ -149,7 +149,7 @@ def count_in(cloud, cells, i, place, sign):
     cells.tally[UPDATES] += 1
 
 
-@part
+@plain
 def shift_cells(cloud, cells, place, by):
     """Move the cells from ``place`` on, by one place on (``by`` 1) or back (-1)."""
     leaves = cells.tally[LEAVES]
@@ -167,7 +167,7 @@ def shift_cells(cloud, cells, place, by):
     cells.tally[LEAVES] = leaves + by
 
 
-@part
+@plain
 def write_code(cells, place, code):
     """Let the cell at ``place`` have this code."""
     for l in range(code.shape[0]):  # noqa: E741
@@ -175,7 +175,7 @@ def write_code(cells, place, code):
             cells.code[place, l, r] = code[l, r]
 
 
-@part
+@plain
 def copy_cell(cells, source, target, size):
     """Write one cell over another."""
     cells.root[target] = cells.root[source]
@@ -188,7 +188,7 @@ def copy_cell(cells, source, target, size):
             cells.Y[q, a, target] = cells.Y[q, a, source]
 
 
-@part
+@plain
 def enter(cloud, cells, i):
     """Put point i, which is in no cell, into that of its code; return whether there was none so far."""
     size = cells.S.shape[0]
@@ -210,7 +210,7 @@ def enter(cloud, cells, i):
     return fresh
 
 
-@part
+@plain
 def leave(cloud, cells, i):
     """Take point i out of its cell; return whether that is gone now."""
     place = cloud.cell[i]
@@ -222,7 +222,7 @@ def leave(cloud, cells, i):
     return True
 
 
-@part
+@plain
 def gather_points(cloud, cells):
     """Find the cells of all points, and sum up each from scratch; the rows of ``cloud`` are in their order."""
     cells.tally[LEAVES] = 0
@@ -237,7 +237,7 @@ def gather_points(cloud, cells):
     cells.tally[UPDATES] = 0
 
 
-@part
+@plain
 def plant(cells, tree):
     """Make the tree above the cells anew."""
     leaves = cells.tally[LEAVES]
@@ -269,7 +269,7 @@ def plant(cells, tree):
     list_held(cells, tree)
 
 
-@part
+@plain
 def same_layer(cells, leaf, layer):
     """Return whether a cell has the same code as the one before it in this layer."""
     same = True
@@ -278,7 +278,7 @@ def same_layer(cells, leaf, layer):
     return same
 
 
-@part
+@plain
 def list_held(cells, tree):
     """List the pinned coordinates of all nodes; with too little room only their number is right."""
     layers = cells.code.shape[1]

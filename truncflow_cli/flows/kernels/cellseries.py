@@ -27,7 +27,7 @@ import numpy as np
 
 from truncflow_cli.flows.kernels.cells import FRAME, LEAVES, WIDTH
 from truncflow_cli.flows.kernels.columns import Columns
-from truncflow_cli.flows.kernels.jit import part
+from truncflow_cli.flows.kernels.jit import part, plain
 from truncflow_cli.flows.kernels.separated import UNTRUNCATED, orthonormalise, where_accurate
 
 
@@ -48,7 +48,7 @@ def columns_of(cells, tree, room, order):
     )
 
 
-@part
+@plain
 def add_product(A, B, C):
     """Add A B to C, where A is (Q, Q) and B and C are (Q, n)."""
     dim = A.shape[0]
@@ -66,7 +66,7 @@ def add_product(A, B, C):
             a += 1
 
 
-@part
+@plain
 def products(n, course):
     """Fill the n-th coefficient of M_ℓ = R_{ℓ+1} R_ℓᵀ."""
     R, M, Mt = course.R, course.M, course.Mt
@@ -82,7 +82,7 @@ def products(n, course):
                 Mt[n, l, j, i] = total
 
 
-@part
+@plain
 def forward(n, course, cells, tree, room, cols):
     """Fill the n-th coefficients of Z and H at all nodes."""
     R, b, M, Z, H = course.R, course.b, course.M, cols.Z, cols.H
@@ -118,7 +118,7 @@ def forward(n, course, cells, tree, room, cols):
                     H[n, r, below + a * count + node] = z * untruncated[l + 1, r, node]
 
 
-@part
+@plain
 def output(n, course, cells, tree, cols):
     """Fill the n-th coefficients of T at the cells: H Z S − b sᵀ − R Y of the last layer."""
     R, b, S, Y, H, T = course.R, course.b, cells.S, cells.Y, cols.H, cols.T
@@ -141,7 +141,7 @@ def output(n, course, cells, tree, cols):
                     here[k] += z[k] * S[a, c, k]
 
 
-@part
+@plain
 def backward(n, course, cells, tree, room, cols, lam):
     """Fill the n-th coefficients of T and V at all nodes, and those of c and Ω."""
     T, V, c, Mt = cols.T, cols.V, course.c, course.Mt
@@ -178,7 +178,7 @@ def backward(n, course, cells, tree, room, cols, lam):
                 add_product(Mt[m, depth - 2], V[n - m, :, start:first], T[n, :, start:first])
 
 
-@part
+@plain
 def turn(n, depth, course, tree, cols, sums):
     """Fill the n-th coefficients of Ω of the layer above nodes of this depth, without the pinned coordinates' λ."""
     Z, T, Om, untruncated = cols.Z, cols.T, course.Om, tree.open
@@ -204,7 +204,7 @@ def turn(n, depth, course, tree, cols, sums):
             Om[n, depth - 1, j, i] = 0.5 * total
 
 
-@part
+@plain
 def hold_entry(n, entry, course, tree, cols, lam, frame):
     """Add what λ of a pinned coordinate does to V, c and Ω of order n."""
     Z, T, V, pinned, held, Om = cols.Z, cols.T, cols.V, cols.pinned, tree.held, course.Om
@@ -230,7 +230,7 @@ def hold_entry(n, entry, course, tree, cols, lam, frame):
         Om[n, depth - 1, j, r] += 0.5 * total
 
 
-@part
+@plain
 def point_forward(n, k, course, cloud, held):
     """Fill the n-th coefficients z[n, k, ℓ] of the point of pin k in all layers."""
     R, b, M, z, x, pattern = course.R, course.b, course.M, held.z, cloud.x, cloud.pattern
@@ -253,7 +253,7 @@ def point_forward(n, k, course, cloud, held):
                     z[n, k, l, r] += M[m, l - 1, r, a] * y
 
 
-@part
+@plain
 def next_state(n, course):
     """Fill the (n+1)-th coefficients of R and b, and of M, from the field's coefficients up to n."""
     R, b, Om, c = course.R, course.b, course.Om, course.c
@@ -274,7 +274,7 @@ def next_state(n, course):
     products(n + 1, course)
 
 
-@part
+@plain
 def hold_pins(n, course, cloud, held):
     """Choose the n-th coefficients of λ so that z_{n+1} vanishes on the pinned surfaces."""
     surface, lam, z = held.surface, held.lam, held.z
@@ -350,7 +350,7 @@ def expand(course, cloud, cells, tree, room, held, scale_b, scale_energy, tolera
     return h
 
 
-@part
+@plain
 def size_of_order(n, course, scale_b, scale_energy):
     """Fill the (n+1)-th coefficient of the energy; return the size of those of the state, relative to it."""
     R, b, Om, c = course.R, course.b, course.Om, course.c

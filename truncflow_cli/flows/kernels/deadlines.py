@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from truncflow_cli.flows.kernels.cells import FRAME, Array, Ints
-from truncflow_cli.flows.kernels.jit import part
+from truncflow_cli.flows.kernels.jit import part, plain
 from truncflow_cli.flows.kernels.polynomial import first_exit
 from truncflow_cli.flows.kernels.separated import PINNED, UNTRUNCATED
 
@@ -61,7 +61,7 @@ class Watch(NamedTuple):
     hits: Ints
 
 
-@part
+@plain
 def bound_speeds(course, cells, tree, cols, watch):
     """Bound the coefficients of all rows of all nodes, for each layer and order from the first on."""
     Z, speed = cols.Z, watch.speed
@@ -83,7 +83,7 @@ def bound_speeds(course, cells, tree, cols, watch):
             speed[n, l, 1] = shift
 
 
-@part
+@plain
 def bound_way(course, watch, h):
     """Bound how far each layer goes on [0, h]."""
     way, speed = watch.way, watch.speed
@@ -102,7 +102,7 @@ def bound_way(course, watch, h):
         way[l, AHEAD] = max(turn, shift / watch.scale[0]) + watch.scale[1]
 
 
-@part
+@plain
 def go(course, watch, t):
     """Note that all layers have gone on to ``t`` of the present step."""
     bound_way(course, watch, t)
@@ -110,7 +110,7 @@ def go(course, watch, t):
         watch.way[l, GONE] += watch.way[l, AHEAD]
 
 
-@part
+@plain
 def list_soon(watch, l):  # noqa: E741
     """List the deadlines of a layer anew, counting its way from here."""
     due, soon, way = watch.due, watch.soon, watch.way
@@ -127,7 +127,7 @@ def list_soon(watch, l):  # noqa: E741
     way[l, HORIZON] = horizon
 
 
-@part
+@plain
 def hurry(watch, l, i):  # noqa: E741
     """Let point i be looked at next, in this layer: it has come under another node."""
     if watch.due[l, i] > watch.way[l, HORIZON]:
@@ -140,7 +140,7 @@ def hurry(watch, l, i):  # noqa: E741
     watch.due[l, i] = -np.inf
 
 
-@part
+@plain
 def coordinate(n, l, r, i, cloud, cells, tree, cols):  # noqa: E741
     """Return the n-th coefficient of z_{ℓ,i,r}."""
     Z, x = cols.Z, cloud.x
@@ -153,7 +153,7 @@ def coordinate(n, l, r, i, cloud, cells, tree, cols):  # noqa: E741
     return total
 
 
-@part
+@plain
 def look(h, course, cloud, cells, tree, cols, watch):
     """List the points and layers with a coordinate that may leave its side on [0, h]."""
     due, soon, way, hit, line = watch.due, watch.soon, watch.way, watch.hit, watch.line
@@ -192,7 +192,7 @@ def look(h, course, cloud, cells, tree, cols, watch):
     watch.hits[0] = found
 
 
-@part
+@plain
 def rest_of(hit, cloud, watch):
     """Return a bound of what the orders from the second on can do to the coordinates of a hit."""
     l = watch.hit[hit, 0]  # noqa: E741
@@ -249,7 +249,7 @@ def first_within(h, course, cloud, cells, tree, cols, watch, counters):
     return best, which
 
 
-@part
+@plain
 def first_crossing(h, soon, course, cloud, cells, tree, cols, watch, counters):
     """Return (t, entry) of the first coordinate to leave its side on [0, h]; entry is hit Q + r, -1 if none does.
 

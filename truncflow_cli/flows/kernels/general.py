@@ -31,7 +31,7 @@ from truncflow_cli.flows.kernels.cellseries import (
     expand,
 )
 from truncflow_cli.flows.kernels.deadlines import first_crossing, go, hurry
-from truncflow_cli.flows.kernels.jit import kernel, part
+from truncflow_cli.flows.kernels.jit import kernel, part, plain
 from truncflow_cli.flows.kernels.passing import passes
 from truncflow_cli.flows.kernels.separated import TRUNCATED, UNTRUNCATED, orthonormalise
 
@@ -121,7 +121,7 @@ def act(task, state, clock, cloud, cells, tree, course, room, held, watch, accur
     return 0
 
 
-@part
+@plain
 def set_order_zero(state, clock, course):
     """Let the series begin at the state."""
     course.energy[0] = clock[ENERGY]
@@ -132,7 +132,7 @@ def set_order_zero(state, clock, course):
                 course.R[0, l, r, a] = state.R[l, r, a]
 
 
-@part
+@plain
 def expand_state(state, clock, cloud, cells, tree, course, room, held, accuracy, reach):
     """Expand the solution about the state; return the length on which the series are accurate."""
     set_order_zero(state, clock, course)
@@ -218,7 +218,7 @@ def run_ahead(state, clock, cloud, cells, tree, course, room, held, watch, accur
     return steps
 
 
-@part
+@plain
 def cross(i, l, r, s, cloud, cells, tree, watch, log, counts):  # noqa: E741
     """Let a coordinate change sides, and write that down."""
     gone = leave(cloud, cells, i)

@@ -12,7 +12,7 @@ import numpy as np
 
 from truncflow_cli.flows.kernels.cells import Array
 from truncflow_cli.flows.kernels.deadlines import coordinate, rest_of
-from truncflow_cli.flows.kernels.jit import part
+from truncflow_cli.flows.kernels.jit import part, plain
 from truncflow_cli.flows.kernels.polynomial import derivative
 from truncflow_cli.flows.kernels.separated import UNTRUNCATED
 
@@ -88,7 +88,7 @@ def passes(state, t, entry, course, cloud, cells, tree, cols, watch, accuracy):
     return after > MAY_REST * largest * max(1.0, largest) * np.sqrt(normal)
 
 
-@part
+@plain
 def alone(state, t, entry, course, cloud, watch, z):
     """Return whether no other coordinate is zero, to rounding, where this one crosses."""
     dim = state.b.shape[1]
@@ -127,7 +127,7 @@ def pass_point(state, i, cloud, z):
         back(state, i, l, cloud, z[l], state.b_next[l], before)
 
 
-@part
+@plain
 def back(state, i, l, cloud, z, b, t):  # noqa: E741
     """Fill t (Q,) with R_ℓᵀ (H z − b)."""
     dim = t.size
