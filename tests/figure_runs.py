@@ -127,6 +127,6 @@ def interrupted() -> RunFile:
 
     text = TEXTS["pins"].replace("count: 61", "count: 600001")
     plan = runner.prepare(config.load_text(text, Path.cwd(), "stopped"), Path(_FOLDER.name) / "stopped.h5")
-    found = runner.execute(plan, watch=stop).run
+    found = runner.execute(plan, watch=stop).open()
     assert found is not None
     return found

@@ -192,6 +192,7 @@ def test_a_violated_certificate_is_said(folder: Path, run) -> None:
     assert [line.split(":")[1] for line in done.err.splitlines()] == [
         f" violated, {name}" for name in violated
     ]
+    assert "energy_balance: THE ENERGY BALANCE IS OUT OF TOLERANCE: |D(s)| reaches" in done.err
 
 
 def test_a_defect_is_owned_up_to(folder: Path, run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,17 @@ def test_a_report_that_is_read_in_part_is_no_error(folder: Path) -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
+def test_help_that_nobody_reads_is_no_error(arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as closed:
+        done = subprocess.run(
+            command(*arguments), env=environment(), stdout=closed, stderr=subprocess.PIPE, timeout=60
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_a_run_does_not_end_because_nobody_reads_what_it_says(folder: Path) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(

@@ -13,7 +13,7 @@ from page_reading import Page, images, states
 from recorded_runs import solve
 
 import truncflow_cli as truncflow
-from truncflow_cli.certify import NAMES, passes
+from truncflow_cli.certify import NAMES, certify, passes
 from truncflow_cli.model.events import Kind
 from truncflow_cli.report.content import certificates_of
 from truncflow_cli.report.html import write_page
@@ -187,10 +187,21 @@ def test_a_run_that_has_not_ended_well_has_a_page(runs, count, attrs):
     read = Page(page(run))
     told = story(run, certificates_of(run))[0]
     assert "e^" in told or " ".join(told.replace("`", "").split()) in read.words
-    assert all(value in read.words for value in attrs.values())
+    shown = ["killed" if value == "running" else value for value in attrs.values()]
+    assert all(value in read.words for value in shown)
     assert "made for this page: the run file has none yet" in read.words
     assert len(read.data["s"]) == count
     assert not read.faults
+
+
+def test_a_balance_out_of_tolerance_stands_out(runs):
+    whole = runs["separated"]
+    broken = dataclasses.replace(
+        whole, energy_balance=whole.energy_balance + np.linspace(0, 1e-3, whole.s.size)
+    )
+    broken = dataclasses.replace(broken, certificates={c.name: c for c in certify(broken)})
+    assert '<p class="loud">THE ENERGY BALANCE IS OUT OF TOLERANCE' in page(broken)
+    assert 'class="loud"' not in page(whole)
 
 
 def test_a_point_and_a_line_have_pages():

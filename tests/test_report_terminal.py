@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -25,7 +27,9 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from truncflow_cli.model.events import Kind
+from truncflow_cli.report.history import truncations
 from truncflow_cli.report.terminal import render
+from truncflow_cli.store.lock import OutputLock, lock_path
 
 
 def report(run: Recorded, width: int = 80, encoding: str = "utf-8", colour: bool = False) -> str:
@@ -177,13 +181,34 @@ def test_violated_certificate_is_shown_with_what_was_found():
     assert "equations AS PRINTED" in text
 
 
-@pytest.mark.parametrize("status", ["failed", "interrupted", "running"])
-def test_unfinished_runs_say_how_far_they_came(status):
+@pytest.mark.parametrize(
+    ("status", "shown"), [("failed", "failed"), ("interrupted", "interrupted"), ("running", "killed")]
+)
+def test_unfinished_runs_say_how_far_they_came(status, shown):
     text = flat(report(cut_short(separated(), status, message="the step size is at rounding level")))
-    assert f"({status})" in text
+    assert f"({shown})" in text
     assert "s = 0 to 2.9 of 10" in text
     if status == "failed":
         assert "The run failed at s = 2.9: the step size is at rounding level." in text
+
+
+def test_running_is_said_of_a_run_that_somebody_writes(tmp_path):
+    run = dataclasses.replace(cut_short(separated(), "running"), path=tmp_path / "run.h5")
+    lock = OutputLock(lock_path(tmp_path.resolve() / "run.h5"), run.path)
+    written = flat(report(run))
+    lock.release()
+    left = flat(report(run))
+    assert "(running)" in written and f"still going on (process {os.getpid()})" in written
+    assert "(killed)" in left and "`truncflow run --resume` goes on from there" in left
+
+
+def test_a_state_that_is_not_finite_is_reported_without_a_warning():
+    run = separated()
+    beta = run.beta.copy()
+    beta[-1] = [[np.nan, np.inf], [1e308, -1e308]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert truncations(damaged(run, beta=beta))
 
 
 def test_a_file_without_certificates_is_certified_on_the_spot():

@@ -14,7 +14,7 @@ from truncflow_cli.model.chunk import Chunk
 from truncflow_cli.model.state import StateError
 from truncflow_cli.needs import check_needs
 from truncflow_cli.stopping import StopRequests
-from truncflow_cli.store import RunFile, RunWriter
+from truncflow_cli.store import Record, RunFile, RunWriter
 
 __all__ = [
     "Outcome",
@@ -51,12 +51,18 @@ class Outcome:
     """How a run ended.
 
     Attributes:
-        run: the run file; None if the run ended before it had anything to keep.
+        path: the run file; None if the run ended before it had anything to keep.
+        record: what that file holds, as far as it has been certified.
         error: what ended it early: a RunFailed or a KeyboardInterrupt; None if it is complete.
     """
 
-    run: RunFile | None
+    path: Path | None
+    record: Record | None = None
     error: RunFailed | KeyboardInterrupt | None = None
+
+    def open(self) -> RunFile | None:
+        """Open the run file; None if there is none."""
+        return None if self.path is None else store.open_run(self.path)
 
 
 def load(path: Path | str, overrides: Sequence[str] = ()) -> Experiment:
@@ -106,8 +112,9 @@ def run(
     outcome = execute(plan, force=force, command="truncflow_cli.run", resume=there)
     if outcome.error is not None:
         raise outcome.error
-    assert outcome.run is not None, "a complete run has a sample"
-    return outcome.run
+    run = outcome.open()
+    assert run is not None, "a complete run has a sample"
+    return run
 
 
 @blas.one_thread()
@@ -190,7 +197,7 @@ def execute(
         except Exception as defect:
             writer.finish("failed", message=f"defect of the program: {type(defect).__name__}: {defect}")
             raise
-    return Outcome(store.open_run(plan.target) if writer.finished else None, error)
+    return Outcome(plan.target if writer.finished else None, writer.record, error)
 
 
 def _left(writer: RunWriter) -> str:

@@ -26,6 +26,7 @@ BENCHMARKS = {
     "process": "process",
     "cores": "cores",
     "memory": "memory",
+    "sweep": "sweep",
 }
 PACKAGES = ("numpy", "scipy", "numba", "jax", "diffrax")
 

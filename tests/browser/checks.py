@@ -12,7 +12,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
-from tests.browser.chromium import measure, messages, requests, settle, tap, view
+from tests.browser.chromium import measure, messages, requests, settle, tap, until, view
 from tests.browser.reading import data_of, frame_now, inside, into_view, moves, near, number_in, seen, shows
 
 Check = Callable[[WebDriver, Path], Iterator[str]]
@@ -154,9 +154,9 @@ def plays(driver: WebDriver, page: Path) -> Iterator[str]:
         yield from _plays_to_the_end(driver, play, last)
         return
     play.click()
-    time.sleep(0.8)
+    until(lambda: frame_now(driver) > 0, 2.0)
     first = frame_now(driver)
-    time.sleep(0.6)
+    until(lambda: frame_now(driver) > first, 2.0)
     if not 0 < first < last or not first < frame_now(driver) < last:
         yield f"playing leads to {first}, then {frame_now(driver)} of {last}"
     play.click()
@@ -179,7 +179,7 @@ def plays(driver: WebDriver, page: Path) -> Iterator[str]:
 def _plays_to_the_end(driver: WebDriver, play: WebElement, last: int) -> Iterator[str]:
     driver.find_element(By.ID, "slider").send_keys(Keys.END + Keys.ARROW_LEFT)
     play.click()
-    time.sleep(1.0)
+    until(lambda: frame_now(driver) == last and play.text == "Play", 3.0)
     if frame_now(driver) != last or play.text != "Play":
         yield "it does not stop at the end"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,13 @@ def settle(driver: WebDriver) -> None:
     driver.execute_async_script(
         "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done()));"
     )
+
+
+def until(condition: Callable[[], bool], seconds: float) -> None:
+    """Wait until something is so, but no longer than this; whether it is, is for the caller to see."""
+    limit = time.monotonic() + seconds
+    while not condition() and time.monotonic() < limit:
+        time.sleep(0.02)
 
 
 def messages(driver: WebDriver) -> list[str]:

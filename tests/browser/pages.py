@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import truncflow_cli as truncflow
@@ -15,7 +15,13 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
 import page_samples as samples  # noqa: E402 - tests are not a package
-from recorded_runs import solve  # noqa: E402
+from recorded_runs import Recorded, damaged, solve  # noqa: E402
+
+
+def out_of_tolerance(run: Recorded) -> RunLike:
+    """Return a run whose D(s) is larger than its tolerances allow."""
+    return damaged(run, energy_balance=run.energy_balance + 1e-3 * run.s, certificates={})
+
 
 ODD: dict[str, Callable[[], RunLike]] = {
     "a-line": lambda: solve(samples.LINE, "a-line"),
@@ -23,6 +29,7 @@ ODD: dict[str, Callable[[], RunLike]] = {
     "one-time": lambda: samples.first_times(samples.solved("separated"), 1, status="interrupted"),
     "one-time-collapsed": lambda: samples.first_times(samples.solved("collapsed"), 1, status="interrupted"),
     "running": lambda: samples.first_times(samples.solved("general"), 5, status="running"),
+    "off-balance": lambda: out_of_tolerance(samples.solved("separated")),
     "hostile": lambda: samples.hostile(samples.solved("separated")),
     "lanes": lambda: samples.made_up(60, 50, 300, dim=1, clusters=4),
     "many-points": lambda: samples.made_up(10_000, 2_000, 50_000),
@@ -30,15 +37,21 @@ ODD: dict[str, Callable[[], RunLike]] = {
 }
 
 
-def write_pages(folder: Path, only: Sequence[str]) -> Iterator[Path]:
-    """Write the pages into a folder, those named in ``only`` if it names any, and yield each."""
-    for config in sorted((ROOT / "configs").glob("*.yaml")):
-        if not only or config.stem in only:
-            with (
-                tempfile.TemporaryDirectory() as place,
-                truncflow.run(config, out=Path(place) / f"{config.stem}.h5") as run,
-            ):
-                yield write_page(run, folder / f"{config.stem}.html")
-    for name, make in ODD.items():
-        if not only or name in only:
-            yield write_page(make(), folder / f"{name}.html")
+#: Every page, those that take longest first, so that no worker has one of them left in the end.
+LONGEST = ("many-dimensions", "many-points", "lanes")
+NAMES = (
+    *LONGEST,
+    *(config.stem for config in sorted((ROOT / "configs").glob("*.yaml"))),
+    *(name for name in ODD if name not in LONGEST),
+)
+
+
+def write(name: str, folder: Path) -> Path:
+    """Write a page into a folder."""
+    if name in ODD:
+        return write_page(ODD[name](), folder / f"{name}.html")
+    with (
+        tempfile.TemporaryDirectory() as place,
+        truncflow.run(ROOT / "configs" / f"{name}.yaml", out=Path(place) / f"{name}.h5") as run,
+    ):
+        return write_page(run, folder / f"{name}.html")

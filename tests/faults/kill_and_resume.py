@@ -227,8 +227,14 @@ def started(place: Path, *options: str) -> Process:
             stdout=said,
             stderr=said,
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            preexec_fn=_heed_interrupts,
         )
     return Process(process.pid, lambda: process.wait(PATIENCE))
+
+
+def _heed_interrupts() -> None:
+    """Undo what shells do to commands in the background, whose children would ignore Ctrl-C too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def long_run(seconds: float, kills: int, seed: int, folder: Path) -> tuple[Counts, list[str]]:

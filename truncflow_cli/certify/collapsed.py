@@ -157,7 +157,7 @@ def _norm_bounds(ev: Evidence, B: Array, W: Array, gap: Gap) -> Certificate:
 def _limit(ev: Evidence, B: Array, W: Array, gap: Gap) -> Certificate:
     bound_W, bound_B, residual = _constants(ev, B, W, gap)
     # From (8.38): ∫_s^{s_end} ‖E‖‖B‖, with ‖E‖ ≤ √(2C(0)) e^{−λ₀ s'} and ‖B‖ ≤ its bound at s.
-    left = residual * (np.exp(-gap.rate * ev.s) - np.exp(-gap.rate * ev.s[-1])) / gap.rate
+    left = residual * np.exp(-gap.rate * ev.s) * -np.expm1(-gap.rate * (ev.s[-1] - ev.s)) / gap.rate
     error = 10.0 * _state_error(ev, B, W) * ev.dim
     tiny = np.finfo(np.float64).tiny
     way_W = np.linalg.norm(W - W[-1], axis=(1, 2)) / np.maximum(bound_B * left + error, tiny)

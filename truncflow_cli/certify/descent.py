@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from truncflow_cli.certify.evidence import Evidence
-from truncflow_cli.certify.passes import separated_velocity, skew
+from truncflow_cli.certify.passes import skew
 from truncflow_cli.model.problem import Array, IntArray
 
 
@@ -43,14 +43,7 @@ def descent(ev: Evidence) -> Descent:
     alone = ev.own_layer_only
     if alone.any():
         for k in range(ev.n_clusters):
-            moved, turned = separated_velocity(
-                ev.points(k),
-                ev.run.y_tilde[k],
-                ev.R[:, k],
-                ev.beta[:, k],
-                ev.pinned_in(k, k),
-                printed=ev.printed,
-            )
+            moved, turned = ev.velocity[k]
             velocity_beta[alone, k], Omega[alone, k] = moved[alone], turned[alone]
     if ev.frozen:
         Omega[:] = 0.0
@@ -72,7 +65,7 @@ def descent(ev: Evidence) -> Descent:
     return Descent(
         beta_part=np.einsum("tlq,tlq->tl", gradient_beta, velocity_beta),
         R_part=np.einsum("tlij,tlij->tl", gradient_R, Omega),
-        size=np.sqrt((squares[0] + turns[0]) * (squares[1] + turns[1])),
+        size=np.sqrt(squares[0] + turns[0]) * np.sqrt(squares[1] + turns[1]),
         pinned=int(states.size),
         left_out=left_out,
     )

@@ -9,7 +9,14 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from truncflow_cli.certify.passes import ClusterPass, Pinned, blocks, cluster_pass
+from truncflow_cli.certify.passes import (
+    ClusterPass,
+    Pinned,
+    blocks,
+    cluster_pass,
+    sector_margin,
+    separated_velocity,
+)
 from truncflow_cli.certify.run_like import RunLike
 from truncflow_cli.config.recorded import recorded_settings
 from truncflow_cli.model.events import EventLog, Kind
@@ -176,6 +183,45 @@ class Evidence:
             for k in range(self.n_clusters)
         ]
 
+    @cached_property
+    def velocity(self) -> list[tuple[Array, Array]]:
+        """(∂_s β, Ω) of each cluster's own layer by Theorem 3.2, as printed if the run says so; needs L = C."""
+        return [
+            separated_velocity(
+                self.points(k),
+                self.run.y_tilde[k],
+                self.R[:, k],
+                self.beta[:, k],
+                self.pinned_in(k, k),
+                printed=self.printed,
+            )
+            for k in range(self.n_clusters)
+        ]
+
+    @cached_property
+    def foreign_margins(self) -> Array:
+        """Least coordinate of any point of cluster k under layer l, (M, L, C); infinite for l = k."""
+        margins = np.full((self.s.size, self.n_layers, self.n_clusters), np.inf)
+        for layer in range(self.n_layers):
+            for k in range(self.n_clusters):
+                if k != layer:
+                    margins[:, layer, k] = sector_margin(
+                        self.points(k), self.R[:, layer], self.beta[:, layer]
+                    )
+        return margins
+
+    @cached_property
+    def image_margins(self) -> Array:
+        """The same for the images τ^(k)(x) of cluster k under layers l > k, (M, L, C); else infinite."""
+        margins = np.full((self.s.size, self.n_layers, self.n_clusters), np.inf)
+        for k in range(self.n_clusters):
+            own = self.R[:, k], self.beta[:, k]
+            for layer in range(k + 1, self.n_layers):
+                margins[:, layer, k] = sector_margin(
+                    self.points(k), self.R[:, layer], self.beta[:, layer], own
+                )
+        return margins
+
     def by_cluster(self, name: str) -> Array:
         """Return a quantity of ``ClusterPass``, (M, C, ...), under the flow that held at each time."""
         alone = self.own_layer_only
@@ -249,7 +295,8 @@ class Evidence:
         if not self.layered:
             size = float(max(np.abs(a).max(initial=0.0) for a in (self.run.W, self.run.B) if a is not None))
             lever = max(size, float(np.abs(self.x).max(initial=0.0)))
-            return float(slope * ((self.rtol + ROUNDING) * size + self.atol) * lever * self.dim)
+            error = slope * ((self.rtol + ROUNDING) * size + self.atol) * lever * self.dim
+            return float(error + ROUNDING * self.loss[0])
         layers = 1 if self.flow == "separated" and np.isinf(self.switched_at) else self.n_layers
         return slope * layers * (self.bias_error + self.turn_error * self.reach)
 

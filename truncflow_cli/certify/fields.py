@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from truncflow_cli.certify.evidence import ON_SURFACE, Evidence
-from truncflow_cli.certify.passes import separated_velocity
 from truncflow_cli.certify.separation import separated_times
 from truncflow_cli.certify.verdicts import Statement
 from truncflow_cli.model.certificate import Certificate
@@ -48,9 +47,7 @@ def certificates(ev: Evidence) -> list[Certificate]:
     general_R = -np.sum([passed.gradient_R for passed in ev.composed], axis=0)
     difference = np.zeros(ev.s.size)
     for k in range(ev.n_clusters):
-        moved, turned = separated_velocity(
-            ev.points(k), ev.run.y_tilde[k], ev.R[:, k], ev.beta[:, k], ev.pinned_in(k, k), printed=ev.printed
-        )
+        moved, turned = ev.velocity[k]
         difference = np.maximum(difference, np.abs(moved - general_beta[:, k]).max(axis=1))
         difference = np.maximum(
             difference, np.abs(turned - general_R[:, k]).max(axis=(1, 2)) / (ev.reach or 1.0)

@@ -2,7 +2,8 @@
 
 Nothing here is shared with the solvers: the loss is the mean over the points of the composed truncation maps
 (1.8), and its gradient is accumulated backwards through them, so that a certificate does not take over a
-solver's mistake.
+solver's mistake. Inside, points stand along the last axis, (states, Q, points): that is how they lie in memory, and
+sums over points are many and those over coordinates short.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ class Pinned:
     coordinate: IntArray
 
     def place(self, z: Array, layer: int, states: slice, points: slice) -> None:
-        """Set the pinned entries of a block z (states, points, Q) of a layer to zero."""
+        """Set the pinned entries of a block z (states, Q, points) of a layer to zero."""
         if not self.state.size:
             return
         here = self.layer == layer
         here &= (self.state >= states.start) & (self.state < states.stop)
         here &= (self.point >= points.start) & (self.point < points.stop)
-        z[self.state[here] - states.start, self.point[here] - points.start, self.coordinate[here]] = 0.0
+        z[self.state[here] - states.start, self.coordinate[here], self.point[here] - points.start] = 0.0
 
 
 @dataclass(frozen=True)
@@ -90,33 +91,36 @@ def cluster_pass(x: Array, y_tilde: Array, R: Array, beta: Array, pinned: Pinned
     along_beta = np.zeros((n_states, n_layers, dim))
     along_R = np.zeros((n_states, n_layers, dim, dim))
     for states, points in blocks(n_states, n, dim):
-        R_, beta_ = R[states], beta[states]
+        R_, beta_ = R[states], beta[states, :, :, None]
+        turned, back = R_.swapaxes(1, 0), R_.swapaxes(1, 0).swapaxes(2, 3)
         z_of, h_of = [], []
-        t = np.broadcast_to(x[points], (R_.shape[0], *x[points].shape))
+        t: Array = _columns(x[points])
         for layer in range(n_layers):
-            z = (t + beta_[:, None, layer]) @ R_[:, layer].swapaxes(1, 2)
+            z = turned[layer] @ (t + beta_[:, layer])
             # The output is that of the saved state as it is; on which side a pin counts, the log says.
-            t = np.maximum(z, 0.0) @ R_[:, layer] - beta_[:, None, layer]
+            t = back[layer] @ np.maximum(z, 0.0) - beta_[:, layer]
             pinned.place(z, layer, states, points)
-            h = z > 0.0
-            lowest[states, layer] = np.minimum(lowest[states, layer], z.min(axis=(1, 2)))
+            h = (z > 0.0).astype(np.float64)
+            least = z.min(axis=2)
+            lowest[states, layer] = np.minimum(lowest[states, layer], least.min(axis=1))
             highest[states, layer] = np.maximum(highest[states, layer], z.max(axis=(1, 2)))
-            truncated[states, layer] += (~h).sum(axis=1)
-            nearest[states, layer] = np.minimum(nearest[states, layer], np.abs(z).min(axis=1))
+            truncated[states, layer] += z.shape[2] - h.sum(axis=2)
+            nearest[states, layer] = np.minimum(nearest[states, layer], np.abs(z).min(axis=2))
             z_of.append(z)
             h_of.append(h)
-        d = t - shift[states, None]
-        first[states] += d.sum(axis=1)
-        second[states] += np.einsum("tiq,tiq->t", d, d)
-        g = t - y_tilde
-        loss[states] += 0.5 * np.einsum("tiq,tiq->t", g, g)
+        d = t - shift[states, :, None]
+        first[states] += d.sum(axis=2)
+        second[states] += np.einsum("tqi,tqi->t", d, d)
+        g = t - y_tilde[:, None]
+        loss[states] += 0.5 * np.einsum("tqi,tqi->t", g, g)
         for layer in reversed(range(n_layers)):
             z, h = z_of[layer], h_of[layer]
-            w = g @ R_[:, layer].swapaxes(1, 2)
+            w = turned[layer] @ g
             hw = h * w
-            along_beta[states, layer] += np.einsum("tq,tqa->ta", (hw - w).sum(axis=1), R_[:, layer])
-            along_R[states, layer] += (h * z).swapaxes(1, 2) @ w + hw.swapaxes(1, 2) @ z
-            g = hw @ R_[:, layer]
+            along_beta[states, layer] += np.einsum("tq,tqa->ta", (hw - w).sum(axis=2), R_[:, layer])
+            along_R[states, layer] += (h * z) @ w.swapaxes(1, 2) + hw @ z.swapaxes(1, 2)
+            if layer:
+                g = back[layer] @ hw
     count = max(n, 1)
     first /= count
     return ClusterPass(
@@ -140,11 +144,21 @@ def skew(A: Array) -> Array:
 
 def output(x: Array, R: Array, beta: Array) -> Array:
     """Return τ^(L)∘…∘τ^(1)(x), (M, n, Q), for x (n, Q), R (M, L, Q, Q), beta (M, L, Q)."""
-    t = np.broadcast_to(x, (R.shape[0], *x.shape))
+    return _through(_columns(x), R, beta).swapaxes(1, 2)
+
+
+def _columns(x: Array) -> Array:
+    """Return points x (n, Q) as columns, (Q, n), in this order in memory too: what is made of them inherits it."""
+    return np.ascontiguousarray(x.T)
+
+
+def _through(t: Array, R: Array, beta: Array) -> Array:
+    """Return the same for points t (Q, n) or (M, Q, n) as columns: (M, Q, n)."""
     for layer in range(R.shape[1]):
-        z = (t + beta[:, None, layer]) @ R[:, layer].swapaxes(1, 2)
-        t = np.maximum(z, 0.0) @ R[:, layer] - beta[:, None, layer]
-    return t
+        bias = beta[:, layer, :, None]
+        z = R[:, layer] @ (t + bias)
+        t = R[:, layer].swapaxes(1, 2) @ np.maximum(z, 0.0) - bias
+    return t if t.ndim == 3 else np.broadcast_to(t, (R.shape[0], *t.shape))
 
 
 def separated_velocity(
@@ -159,13 +173,13 @@ def separated_velocity(
     n_states = beta.shape[0]
     J_perp, first, second = np.zeros((n_states, dim)), np.zeros_like(R), np.zeros_like(R)
     for states, points in blocks(n_states, n, dim):
-        z = (x[points] + beta[states, None]) @ R[states].swapaxes(1, 2)
+        z = R[states] @ (_columns(x[points]) + beta[states, :, None])
         pinned.place(z, 0, states, points)
-        h = z > 0.0
-        J_perp[states] += (~h).sum(axis=1) / n
-        first[states] += h.astype(np.float64).swapaxes(1, 2) @ z / n  # mean h_i z_j
+        h = (z > 0.0).astype(np.float64)
+        J_perp[states] += (z.shape[2] - h.sum(axis=2)) / n
+        first[states] += h @ z.swapaxes(1, 2) / n  # mean h_i z_j
         if not printed:
-            second[states] += (h * z).swapaxes(1, 2) @ z / n  # mean h_i z_i z_j
+            second[states] += (h * z) @ z.swapaxes(1, 2) / n  # mean h_i z_i z_j
     u = np.einsum("tij,tj->ti", R, beta + y_tilde)
     diagonal = np.einsum("tii->ti", first)
     HM = 0.5 * (diagonal[:, :, None] * u[:, None, :] + u[:, :, None] * first - second)
@@ -182,10 +196,10 @@ def sector_margin(x: Array, R: Array, beta: Array, before: tuple[Array, Array] |
     if not x.shape[0]:
         return result
     for states, points in blocks(R.shape[0], *x.shape):
-        t = x[points]
+        t: Array = _columns(x[points])
         if before is not None:
-            t = output(t, before[0][states, None], before[1][states, None])
-        z = (t + beta[states, None]) @ R[states].swapaxes(1, 2)
+            t = _through(t, before[0][states, None], before[1][states, None])
+        z = R[states] @ (t + beta[states, :, None])
         result[states] = np.minimum(result[states], z.min(axis=(1, 2)))
     return result
 
@@ -194,7 +208,7 @@ def output_difference(x: Array, R: Array, beta: Array, own: int) -> Array:
     """Return max |τ^(L)∘…∘τ^(1)(x) − τ^(own)(x)| over points x (n, Q), (M,), for R (M, L, Q, Q)."""
     result = np.zeros(R.shape[0])
     for states, points in blocks(R.shape[0], *x.shape):
-        alone = output(x[points], R[states, own : own + 1], beta[states, own : own + 1])
-        composed = output(x[points], R[states], beta[states])
+        alone = _through(_columns(x[points]), R[states, own : own + 1], beta[states, own : own + 1])
+        composed = _through(_columns(x[points]), R[states], beta[states])
         result[states] = np.maximum(result[states], np.abs(composed - alone).max(axis=(1, 2), initial=0.0))
     return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from truncflow_cli.certify.evidence import Evidence, Mask
-from truncflow_cli.certify.passes import output_difference, sector_margin
+from truncflow_cli.certify.passes import output_difference
 from truncflow_cli.certify.verdicts import Statement
 from truncflow_cli.model.certificate import Certificate
 from truncflow_cli.model.events import Kind
@@ -51,31 +51,10 @@ def _orthogonality(ev: Evidence) -> Certificate:
     )
 
 
-def foreign_margins(ev: Evidence) -> Array:
-    """Return the least coordinate of any point of cluster k under layer l, (M, L, C); infinite for l = k."""
-    margins = np.full((ev.s.size, ev.n_layers, ev.n_clusters), np.inf)
-    for layer in range(ev.n_layers):
-        for k in range(ev.n_clusters):
-            if k != layer:
-                margins[:, layer, k] = sector_margin(ev.points(k), ev.R[:, layer], ev.beta[:, layer])
-    return margins
-
-
-def image_margins(ev: Evidence) -> Array:
-    """Return the same for the images τ^(k)(x) of cluster k under layers l > k, (M, L, C); else infinite."""
-    margins = np.full((ev.s.size, ev.n_layers, ev.n_clusters), np.inf)
-    for k in range(ev.n_clusters):
-        own = ev.R[:, k : k + 1], ev.beta[:, k : k + 1]
-        for layer in range(k + 1, ev.n_layers):
-            before = own[0][:, 0], own[1][:, 0]
-            margins[:, layer, k] = sector_margin(ev.points(k), ev.R[:, layer], ev.beta[:, layer], before)
-    return margins
-
-
 def _separation(ev: Evidence) -> Certificate:
     if ev.n_clusters == 1:
         return SEPARATION.vacuous("a single cluster: there are no others to leave alone")
-    margins = foreign_margins(ev)
+    margins = ev.foreign_margins
     least = margins.min(axis=(1, 2))
     m = int(np.argmin(least))
     layer, cluster = np.unravel_index(int(np.argmin(margins[m])), margins.shape[1:])
@@ -134,7 +113,7 @@ def _lost_at(ev: Evidence) -> Mask:
 
 def separated_times(ev: Evidence) -> tuple[Mask, Array]:
     """Return when (3.3) holds and the images stay in place too, (M,) bool, and that margin (M,)."""
-    margin = np.minimum(foreign_margins(ev).min(axis=(1, 2)), image_margins(ev).min(axis=(1, 2)))
+    margin = np.minimum(ev.foreign_margins.min(axis=(1, 2)), ev.image_margins.min(axis=(1, 2)))
     return np.asarray(margin > 0.0, dtype=bool), margin
 
 

@@ -12,7 +12,7 @@ import typer
 
 import truncflow_cli
 from truncflow_cli.cli import check, docs, events, new, report, run, schema, sweep, trajectory
-from truncflow_cli.cli.guard import guarded
+from truncflow_cli.cli.guard import drop_stdout, guarded
 
 app = typer.Typer(
     name="truncflow",
@@ -21,6 +21,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+#: How often garbage is collected: seldom, for what is made while libraries are loaded stays, and is a lot.
+_RARELY = (50_000, 20, 50)
 
 
 def _print_version(wanted: bool) -> None:
@@ -61,10 +64,16 @@ for command in (
 def main() -> None:
     """Run the command line and end the process."""
     _open_closed_streams()
+    gc.set_threshold(*_RARELY)
     try:
         app(prog_name="truncflow")
     except KeyboardInterrupt:
         sys.exit(130)
+    except SystemExit as end:
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        drop_stdout()  # --help | head: nobody reads on, and that is no error
+        sys.exit(0)
     finally:
         gc.freeze()  # the libraries' 10⁶ objects end with the process; looking through them once more takes 0.2 s
 

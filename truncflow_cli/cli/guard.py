@@ -57,7 +57,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
         except (typer.Exit, SystemExit):
             raise
         except BrokenPipeError:
-            _drop_stdout()
+            drop_stdout()
             raise typer.Exit(ExitCode.DONE) from None
         except BaseException as error:
             if kwargs.get("debug"):
@@ -111,7 +111,7 @@ def say(message: str) -> None:
         sys.stderr.flush()
 
 
-def _drop_stdout() -> None:
+def drop_stdout() -> None:
     """Let what is still buffered go nowhere, once nobody reads stdout any more."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

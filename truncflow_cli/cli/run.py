@@ -17,8 +17,9 @@ from truncflow_cli.cli.options import ConfigFile, Debug, Settings
 from truncflow_cli.errors import UserError
 
 if TYPE_CHECKING:
+    from truncflow_cli.model.certificate import Certificate
     from truncflow_cli.runner import Outcome, Plan, Resumption
-    from truncflow_cli.store import RunFile
+    from truncflow_cli.store import Record, RunFile
 
 
 #: Attributes of the run file that --json repeats.
@@ -75,9 +76,9 @@ def run(
     if there is not None and not quiet:
         say(f"{plan.target}: {there.note}")
     outcome = _execute(plan, force, there, quiet)
-    if outcome.run is not None:
-        _print_result(outcome.run, as_json)
-        _print_notes(outcome.run, quiet)
+    if (written := outcome.record or outcome.open()) is not None:
+        _print_result(written, as_json)
+        _print_notes(written, quiet)
     if outcome.error is not None:
         raise typer.Exit(explain(outcome.error))
 
@@ -101,7 +102,7 @@ def _execute(plan: Plan, force: bool, resume: Resumption | None, quiet: bool) ->
         return execute(watch=bar.watch)
 
 
-def _print_result(run: RunFile, as_json: bool) -> None:
+def _print_result(run: RunFile | Record, as_json: bool) -> None:
     if not as_json:
         typer.echo(os.fsencode(run.path))  # the bytes of its name, whatever their encoding
         return
@@ -110,7 +111,7 @@ def _print_result(run: RunFile, as_json: bool) -> None:
     print_json(outcome_json(run))
 
 
-def outcome_json(run: RunFile) -> dict[str, Any]:
+def outcome_json(run: RunFile | Record) -> dict[str, Any]:
     """Return what --json prints of a run."""
     return {
         "path": run.path,
@@ -127,7 +128,7 @@ def outcome_json(run: RunFile) -> dict[str, Any]:
     }
 
 
-def events_by_kind(run: RunFile) -> dict[str, int]:
+def events_by_kind(run: RunFile | Record) -> dict[str, int]:
     """Return how many events of each kind there were."""
     import numpy as np
 
@@ -137,15 +138,24 @@ def events_by_kind(run: RunFile) -> dict[str, int]:
     return {kind.name.lower(): counts[kind] for kind in Kind}
 
 
-def _print_notes(run: RunFile, quiet: bool) -> None:
+def _print_notes(run: RunFile | Record, quiet: bool) -> None:
     for certificate in run.certificates.values():
         if certificate.verdict == "violated":
-            say(f"warning: violated, {certificate.name}: {certificate.statement}")
+            say(f"warning: violated, {certificate.name}: {_finding(run, certificate)}")
     if not quiet:
         say(
             f"{run.status} at s = {run.s[-1]:.6g}: {run.n_events:,} events, loss {run.loss[0]:.6g} to "
             f"{run.loss[-1]:.6g}, D(s) = {run.energy_balance[-1]:.1e}, {run.attrs['elapsed_seconds']:.2f} s"
         )
+
+
+def _finding(run: RunFile | Record, certificate: Certificate) -> str:
+    """Return what is not so: the statement, or, of the run's own measure of its error, what that means."""
+    if certificate.name != "energy_balance":
+        return certificate.statement
+    from truncflow_cli.report.sentences import out_of_tolerance
+
+    return " ".join(out_of_tolerance(run, run.certificates))
 
 
 def _print_plan(plan: Plan, force: bool, resume: bool, as_json: bool) -> None:

@@ -31,9 +31,9 @@ _NAMED_FAILURES = 10
 #: A dry run lists at most so many members.
 _LISTED = 20
 
-_COMPILING = "compiling the solver, once for this machine (about twenty seconds)"
+_COMPILING = "compiling the solver, once for this machine (about fifteen seconds)"
 _COMPILING_FOR_ONE = (
-    "compiling the solver (about twenty seconds), anew in each worker because no folder for the result can be "
+    "compiling the solver (about fifteen seconds), anew in each worker because no folder for the result can be "
     "written; set NUMBA_CACHE_DIR to one that can"
 )
 

@@ -172,7 +172,9 @@ def _stacked(clusters: Clusters | None, dim: int) -> tuple[Array, np.ndarray[tup
     if clusters is None:
         return np.empty((0, dim)), np.empty(0, dtype=np.int64)
     sizes = [len(points) for points in clusters.points]
-    return np.concatenate(clusters.points), np.repeat(np.arange(len(sizes), dtype=np.int64), sizes)
+    # One cluster is taken as it is: of very many points there should not be a second copy.
+    x = clusters.points[0] if len(sizes) == 1 else np.concatenate(clusters.points)
+    return x, np.repeat(np.arange(len(sizes), dtype=np.int64), sizes)
 
 
 def _cluster_notes(clusters: Clusters) -> dict[str, str | float]:

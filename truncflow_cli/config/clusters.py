@@ -15,6 +15,9 @@ from truncflow_cli.config.streams import stream
 from truncflow_cli.config.table import read_table
 from truncflow_cli.model.problem import Array
 
+#: Squares of smaller coordinates are nearly zero in double precision, or are zero.
+SMALLEST = 1e-100
+
 
 @dataclass(frozen=True)
 class Clusters:
@@ -118,7 +121,9 @@ def shaped_points(cluster: ShapedCluster, seed: int, name: str) -> Array:
     dim = len(center)
     normal = stream(seed, f"{name}/direction").standard_normal((cluster.size, dim))
     if cluster.shape == "gaussian":
-        return np.asarray(center + (cluster.std or 0.0) * normal)
+        normal *= cluster.std or 0.0
+        normal += center
+        return normal
     length = np.linalg.norm(normal, axis=1, keepdims=True)
     distance = np.full((cluster.size, 1), cluster.radius or 0.0)
     if cluster.shape == "ball":
@@ -128,9 +133,13 @@ def shaped_points(cluster: ShapedCluster, seed: int, name: str) -> Array:
 
 
 def _check_points(points: Array) -> None:
+    size = np.abs(points)
     with np.errstate(invalid="ignore"):
-        beyond = ~(np.abs(points) <= LARGEST)
+        beyond = ~(size <= LARGEST) | ((size > 0.0) & (size < SMALLEST))
     if beyond.any():
         point, coordinate = (int(i) for i in np.argwhere(beyond)[0])
         value = points[point, coordinate]
-        raise Fault(f"point {point} has coordinate {value:g}; coordinates up to {LARGEST:g} are allowed")
+        raise Fault(
+            f"point {point} has coordinate {value:g}; coordinates up to {LARGEST:g} are allowed, and from "
+            f"{SMALLEST:g} on if they are not 0"
+        )

@@ -19,19 +19,24 @@ _STEP = 15.0
 _MANY_STEPS = {"separated": 3e6, "general": 1e5}
 #: A longer run takes years.
 _LONGEST = 1e12
+#: Points that are looked at together.
+_BLOCK = 65_536
+#: An absolute tolerance above this share of the data's size is what the run is then as good as.
+_SHARE = 1e-3
 
 
 def start_warnings(experiment: Experiment, problem: Problem, clusters: Clusters) -> tuple[str, ...]:
-    """Return a sentence on each hypothesis of the flow that the start does not meet, and on what will take very long.
+    """Return a sentence on each hypothesis of the flow that the start does not meet, on what will take very
+    long, and on a tolerance that is too large for the data.
 
     Raises:
         UserError: `separated` that is not cluster separated, with ``on_separation_lost: stop``; an ``s_end`` beyond all
             reach.
     """
     if problem.flow == "separated":
-        return _separated(experiment, problem, clusters) + _fast(experiment, problem)
+        return _separated(experiment, problem, clusters) + _fast(experiment, problem) + _small(problem)
     if problem.flow == "general":
-        return _fast(experiment, problem)
+        return _fast(experiment, problem) + _small(problem)
     if problem.flow == "collapsed":
         return _collapsed(problem, clusters)
     if problem.flow == "clustered":
@@ -56,18 +61,42 @@ def _fast(experiment: Experiment, problem: Problem) -> tuple[str, ...]:
             ("integrator", "s_end"),
             f"at most {_LONGEST:.0g} for flow {problem.flow}, whose steps are of order 1",
         )
-    u = problem.y_tilde[problem.cluster]
-    rate = 1.0
-    for layer, beta in enumerate(problem.beta0):
-        own = problem.cluster == layer if problem.flow == "separated" else np.ones(len(problem.x), dtype=bool)
-        v_size, u_size = (np.linalg.norm(array[own] + beta, axis=1) for array in (problem.x, u))
-        rate = max(rate, float((v_size**2 + v_size * u_size).mean()))
+    rate = max([1.0, *(_turning_rate(problem, layer) for layer in range(problem.n_layers))])
     steps = rate * s_end / _STEP
     if steps <= _MANY_STEPS[problem.flow]:
         return ()
     return (
         f"data of this size turn the rotations at a rate of up to {rate:.1g}, and up to s_end the run may take about "
         f"{steps:.1g} steps; scale points and labels down, or give a smaller s_end",
+    )
+
+
+def _turning_rate(problem: Problem, layer: int) -> float:
+    """Return the mean of |v|² + |v||u| of the points that a layer acts on, looking at some at a time."""
+    beta = problem.beta0[layer]
+    u_size = np.linalg.norm(problem.y_tilde + beta, axis=1)
+    total, count = 0.0, 0
+    for first in range(0, len(problem.x), _BLOCK):
+        block = slice(first, first + _BLOCK)
+        v_size, cluster = np.linalg.norm(problem.x[block] + beta, axis=1), problem.cluster[block]
+        own = cluster == layer if problem.flow == "separated" else np.ones(len(cluster), dtype=bool)
+        total += float((v_size**2 + v_size * u_size[cluster])[own].sum())
+        count += int(np.count_nonzero(own))
+    return total / max(count, 1)
+
+
+def _small(problem: Problem) -> tuple[str, ...]:
+    """Warn of data beside which the absolute tolerance is not small; the closed form has none."""
+    size = max(
+        float(max(a.max(initial=0.0), -a.min(initial=0.0)))
+        for a in (problem.x, problem.y_tilde, problem.beta0)
+    )
+    atol = problem.settings.atol
+    if problem.settings.freeze_rotation or not 0.0 < size < atol / _SHARE:
+        return ()
+    return (
+        f"points, labels and biases are of size {size:.1g}, and integrator.atol = {atol:g} is an error that is not "
+        f"small beside it: lower it to {max(size * atol, 1e-300):.0e}, or scale all of them up",
     )
 
 

@@ -16,6 +16,7 @@ TOPICS = {
     "run-file": "the layout of a run file, and how to read it with xarray, h5py and Python",
     "comparing": "runs against each other: what differs, how far they part, from which event on",
     "sweep": "many runs: grids, ranges, zips, Dask, starting again, the table, pictures, shell loops",
+    "promises": "what a run survives, what is refused, what is the same again, and the test of each",
     "mathematics": "the equations, the corrections to the paper, and how to check them oneself",
 }
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
+from truncflow_cli.flows import general, separated
 from truncflow_cli.flows.batched import BatchedLayerFlow
 from truncflow_cli.flows.clustered import solve_clustered
 from truncflow_cli.flows.collapsed import solve_collapsed
@@ -13,6 +15,7 @@ from truncflow_cli.flows.general_data import general_data
 from truncflow_cli.flows.layer_data import layer_data
 from truncflow_cli.flows.separated import LayerFlow
 from truncflow_cli.integrate.closed_form import ClosedForm
+from truncflow_cli.integrate.fast import series_order, shortest_step
 from truncflow_cli.integrate.merge import never, run_layers
 from truncflow_cli.integrate.solver import Solver
 from truncflow_cli.integrate.switch import run_switching
@@ -51,7 +54,11 @@ def frozen_solver(problem: Problem, layer: int) -> ClosedForm:
 def layer_solver(problem: Problem, layer: int) -> Solver:
     """Return the solver of layer ``layer`` of the `separated` flow."""
     settings = problem.settings
-    make = BatchedLayerFlow if problem.batched else LayerFlow
+    most = separated.MAX_ORDER
+    own = problem.x if problem.n_clusters == 1 else problem.x[problem.cluster == layer]
+    order = series_order(own, problem.beta0[layer], problem.y_tilde[layer], most)
+    del own  # of very many points there should not be another copy
+    make = BatchedLayerFlow if problem.batched and order == most else partial(LayerFlow, order=order)
     flow = make(
         layer_data(problem, layer),
         problem.R0[layer],
@@ -60,13 +67,19 @@ def layer_solver(problem: Problem, layer: int) -> Solver:
         atol=settings.atol,
         printed=problem.equations == "printed",
     )
-    return Solver(flow, settings.s_end)
+    return Solver(flow, settings.s_end, shortest=shortest_step(settings.s_end, order, most))
 
 
 def general_solver(problem: Problem) -> Solver:
     """Return the solver of the `general` flow, all layers at once."""
     settings = problem.settings
+    order = series_order(problem.x, problem.beta0, problem.y_tilde, general.MAX_ORDER)
     flow = GeneralFlow(
-        general_data(problem), problem.R0, problem.beta0, rtol=settings.rtol, atol=settings.atol
+        general_data(problem),
+        problem.R0,
+        problem.beta0,
+        rtol=settings.rtol,
+        atol=settings.atol,
+        order=order,
     )
-    return Solver(flow, settings.s_end)
+    return Solver(flow, settings.s_end, shortest=shortest_step(settings.s_end, order, general.MAX_ORDER))

@@ -47,11 +47,17 @@ def settle_flow(flow: PiecewiseFlow, change: Change | None) -> list[EventRow]:
         over="ignore", invalid="ignore"
     ):  # what is not finite is met, and said, by the next series
         surfaces = flow.surfaces(change)
-        return settle_surfaces(flow, surfaces, at_start=change is None)
+        at_once = change is not None and change.t <= 0.0
+        return settle_surfaces(flow, surfaces, at_start=change is None, at_once=at_once)
 
 
-def settle_surfaces(flow: PiecewiseFlow, surfaces: Surfaces, *, at_start: bool) -> list[EventRow]:
-    """Settle ``surfaces`` and what becomes of them; return the events."""
+def settle_surfaces(
+    flow: PiecewiseFlow, surfaces: Surfaces, *, at_start: bool, at_once: bool = False
+) -> list[EventRow]:
+    """Settle ``surfaces`` and what becomes of them; return the events.
+
+    ``at_once``: the one that leaves does so at the very instant at which it was settled before.
+    """
     if surfaces.side.size == 0:
         return []
     settled = None if at_start and surfaces.descend is not None else settle(surfaces)
@@ -65,7 +71,25 @@ def settle_surfaces(flow: PiecewiseFlow, surfaces: Surfaces, *, at_start: bool) 
         if regrouped is None:
             break
         settled = hold(regrouped) if descended else settle(regrouped) or hold(regrouped)
-    return flow.apply(*settled)
+    return flow.apply(*(_held_back(surfaces, *settled) if at_once else settled))
+
+
+def _held_back(surfaces: Surfaces, side: IntArray, weight: Array) -> tuple[IntArray, Array]:
+    """Pin what first order leaves at a bound of its weight and higher orders push back across its surface.
+
+    A coordinate that leaves the side it has just been given, and is given it again, does not move to first order, and
+    turns back to higher: if the kink is convex it is held, with a weight that starts at its bound. So is a pinned one
+    whose weight is at a bound at that instant, until it is its weight that leaves.
+    """
+    if side.shape != surfaces.side.shape:  # points have come to coincide meanwhile
+        return side, weight
+    local = surfaces.field(weight)
+    speed = np.abs(local.normals @ _velocity(local, weight))
+    scale = np.linalg.norm(local.normals, axis=1) * np.linalg.norm(_velocity(local, weight))
+    leaving = surfaces.leaving != 0
+    back = np.where(surfaces.side == 2, ~leaving, leaving & (side == surfaces.side))
+    held = back & _convex(local) & (speed <= STAYS * scale)
+    return np.where(held, 2, side), weight
 
 
 def settle(surfaces: Surfaces) -> tuple[IntArray, Array] | None:

@@ -18,6 +18,9 @@ from truncflow_cli.model.state import Saved, State, counts, integer, under
 #: Changes at one and the same instant after which the flow is given up.
 STUCK = 1_000
 
+#: Times in a row that the flow may creep on before it is given up: it chatters.
+MOST_CREEPS = 20
+
 #: Steps that a flow takes in one go, about: a request to stop has to be heard in between.
 MOST_AHEAD = 10_000
 
@@ -47,8 +50,19 @@ class Solver:
         counters: work done.
     """
 
-    def __init__(self, flow: PiecewiseFlow, s_end: float, *, step_limit: float = np.inf) -> None:
+    def __init__(
+        self, flow: PiecewiseFlow, s_end: float, *, step_limit: float = np.inf, shortest: float = 0.0
+    ) -> None:
+        """Prepare.
+
+        Args:
+            flow: what to advance.
+            s_end: end of the run.
+            step_limit: no step is longer.
+            shortest: a run whose first step is shorter than this is given up.
+        """
         self.flow = flow
+        self._shortest = shortest
         self.s = 0.0
         self.finished = False
         self.counters = flow.counters
@@ -58,6 +72,7 @@ class Solver:
         self._reach = np.inf
         self._resting = False
         self._at_instant = 0
+        self._creeps = 0
         self._changed: set[tuple[int, int, int]] = set()
         self._lost = 0.0
         self._stretch = 0.0
@@ -86,6 +101,12 @@ class Solver:
             s0 = self.s
             self._move_on(left, last=True)
             return Piece(s0, self.s, self.flow.standing(), event_log([]))
+        if self.s == 0.0 < self._shortest and 0.0 < (h := self.flow.expand(left)) < self._shortest:
+            raise RunFailed(
+                f"with data of this size the steps are of length {h:.1g}, and s_end = {self._s_end:g} is out of "
+                "reach; scale points and labels down, or lower integrator.s_end",
+                self.s,
+            )
         ahead = self._run_ahead(until)
         if ahead is not None:
             return ahead
@@ -114,12 +135,14 @@ class Solver:
         if change is not None:
             rows = settle_flow(flow, change)
             if self._unsettled(t, rows) and isinstance(flow, Creeps):
+                self._count_creep()
                 taken, more, surfaces = flow.creep()
                 self._move_on(taken, last=False)
                 rows += more + settle_surfaces(flow, surfaces, at_start=False)
             self._resting = self._look_for_rest(rows)
             events += [(self.s, *row) for row in rows]
         else:
+            self._creeps = 0
             self._look_for_convergence(s0)
         self._plan(t, change is not None)
         return Piece(s0, self.s, series, event_log(events))
@@ -133,6 +156,7 @@ class Solver:
             "pace": np.array([self.s, self._lost, self._reach, self._stretch]),
             "resting": integer(self._resting),
             "at_instant": integer(self._at_instant),
+            "creeps": integer(self._creeps),
             "changed": np.array(sorted(self._changed), dtype=np.int64).reshape(-1, 3),
             **under("counters", counts(asdict(self.counters))),
             **under("flow", self.flow.state()),
@@ -148,6 +172,7 @@ class Solver:
         self.s, self._lost, self._reach, self._stretch = saved.array("pace", "f8", (4,)).tolist()
         self._resting = bool(saved.integer("resting", (0, 2)))
         self._at_instant = saved.integer("at_instant")
+        self._creeps = saved.integer("creeps")
         self._changed = {(i, j, k) for i, j, k in saved.array("changed", "i8", (None, 3)).tolist()}
         self.finished = self.s >= self._s_end
         restore_counters(self.counters, saved.part("counters"))
@@ -197,6 +222,15 @@ class Solver:
         again = not surfaces.isdisjoint(self._changed)
         self._changed |= surfaces
         return again
+
+    def _count_creep(self) -> None:
+        self._creeps += 1
+        if self._creeps > MOST_CREEPS:
+            raise RunFailed(
+                f"events accumulate at s = {self.s:.17g}: the flow chatters between the sides of several surfaces at "
+                "once; a start that is not on them (a slightly different bias) may do",
+                self.s,
+            )
 
     def _look_for_convergence(self, s0: float) -> None:
         """Stand still from here on if the flow has converged to rounding, which is looked for at s = 2^k only."""

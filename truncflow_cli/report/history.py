@@ -154,14 +154,18 @@ def _patterns(
         points = run.x[members[part]]
         for position, layer in enumerate(layers):
             R, beta = run.R[t, layer], run.beta[t, layer]
-            z = (points + beta) @ R.T
+            with np.errstate(
+                invalid="ignore", over="ignore"
+            ):  # the state of a run that failed may be anything
+                z = (points + beta) @ R.T
             truncated = z <= 0.0
             # What lies on its surface, to rounding, is where the log says that it went last.
             i, r = np.nonzero(np.abs(z) <= ON_SURFACE * (np.abs(points).max() + np.abs(beta).max()))
             truncated[i, r] = ~sides.released(layer, members[part][i], r)
             cut[position] += np.count_nonzero(truncated.any(axis=1))
             whole[position] += np.count_nonzero(truncated.all(axis=1))
-            points = np.maximum(z, 0.0) @ R - beta
+            with np.errstate(invalid="ignore", over="ignore"):
+                points = np.maximum(z, 0.0) @ R - beta
     return list(zip(cut.tolist(), whole.tolist(), strict=True))
 
 

@@ -20,6 +20,10 @@ from truncflow_cli.report.history import (
 from truncflow_cli.report.numbers import count, listing, share, short
 from truncflow_cli.store.lock import writer_of
 
+#: What nobody must miss.
+LOUD = "OUT OF TOLERANCE"
+FAILED = "The run failed"
+
 #: A loss that changes by less than this share of itself does not change.
 UNCHANGED = 1e-12
 #: A loss that is less than this share of what it was is not spoken of as a share.
@@ -44,7 +48,7 @@ def _ending(run: RunLike) -> Iterator[str]:
     message = str(run.attrs.get("message") or "").rstrip(".")
     if status == "failed":
         why = f": {message}" if message else ""
-        yield f"The run failed at s = {reached}{why}. What follows is up to there."
+        yield f"{FAILED} at s = {reached}{why}. What follows is up to there."
     elif status == "interrupted":
         yield f"The run was interrupted at s = {reached}; `truncflow run --resume` goes on with it."
     elif status == "running":
@@ -231,17 +235,35 @@ def _clustered(certificates: Mapping[str, Certificate]) -> Iterator[str]:
 
 
 def _findings(run: RunLike, certificates: Mapping[str, Certificate]) -> Iterator[str]:
-    balance = certificates.get("energy_balance")
-    if balance is not None and balance.verdict == "violated":
-        yield (
-            f"THE ENERGY BALANCE IS OUT OF TOLERANCE: |D(s)| reaches {short(balance.value)}, allowed are "
-            f"{short(balance.bound)}."
-        )
-        if run.attrs.get("equations") == "printed":
-            yield "So it must be with the equations as printed."
-        else:
-            yield "The trajectory is not a solution to the accuracy that was asked for."
+    yield from out_of_tolerance(run, certificates)
     others = [c.name.replace("_", " ") for c in certificates.values() if c.verdict == "violated"]
     others = [name for name in others if name != "energy balance"]
     if others:
         yield f"Violated: {listing(others, 12)}."
+
+
+def out_of_tolerance(run: RunLike, certificates: Mapping[str, Certificate]) -> list[str]:
+    """Say that D(s) is larger than the tolerances allow, if it is."""
+    balance = certificates.get("energy_balance")
+    if balance is None or balance.verdict != "violated":
+        return []
+    printed = run.attrs.get("equations") == "printed"
+    return [
+        f"THE ENERGY BALANCE IS {LOUD}: |D(s)| reaches {short(balance.value)}, allowed are "
+        f"{short(balance.bound)}.",
+        "So it must be with the equations as printed."
+        if printed
+        else "The trajectory is not a solution to the accuracy that was asked for: do not rely on it, or tighten "
+        "integrator.rtol.",
+    ]
+
+
+def is_loud(paragraph: str) -> bool:
+    """Whether a paragraph of the story says what nobody must miss."""
+    return LOUD in paragraph or paragraph.startswith(FAILED)
+
+
+def status_of(run: RunLike) -> str:
+    """Return how the run ended: its status, or "killed" where nobody goes on with one that says it is running."""
+    status = str(run.attrs["status"])
+    return "killed" if status == "running" and writer_of(run.path) == "" else status

@@ -24,7 +24,7 @@ from truncflow_cli.report.content import (
 from truncflow_cli.report.history import Span, by_kind, departures, rests, separation_spans, truncations
 from truncflow_cli.report.numbers import count, listing, share, short
 from truncflow_cli.report.page import Page
-from truncflow_cli.report.sentences import story
+from truncflow_cli.report.sentences import is_loud, status_of, story
 from truncflow_cli.report.sparkline import chart, logarithmic_axis, positions, scale_of, sparkline
 
 #: Rows of a table that are shown; what is left out is counted (all of it is in the JSON report).
@@ -36,7 +36,13 @@ EVERYWHERE = re.compile(r"^evaluated at all \d+ saved times[;:] ")
 #: Columns of the chart's labels.
 LABEL = 9
 
-STATUS_STYLE = {"complete": "green", "failed": "bold red", "interrupted": "yellow", "running": "yellow"}
+STATUS_STYLE = {
+    "complete": "green",
+    "failed": "bold red",
+    "interrupted": "yellow",
+    "running": "yellow",
+    "killed": "yellow",
+}
 PLURAL = {
     "violated": "VIOLATED",
     "holds": "hold",
@@ -53,8 +59,7 @@ def render(run: RunLike, console: Console) -> None:
     _what(page, run)
     page.heading("What happened")
     for paragraph in story(run, certificates):
-        loud = "bold red" if "OUT OF TOLERANCE" in paragraph or paragraph.startswith("The run failed") else ""
-        page.line(paragraph, loud)
+        page.line(paragraph, "bold red" if is_loud(paragraph) else "")
     _loss(page, run)
     _balance(page, certificates)
     _quantities(page, run, certificates)
@@ -64,8 +69,8 @@ def render(run: RunLike, console: Console) -> None:
 
 def _what(page: Page, run: RunLike) -> None:
     attrs, sizes = run.attrs, sizes_of(run)
-    status = str(attrs["status"])
-    page.title(str(run.path), f"({status})", STATUS_STYLE[status])
+    status = status_of(run)
+    page.title(str(run.path), f"({status})", STATUS_STYLE.get(status, "yellow"))
     frozen = ", rotation frozen" if attrs.get("rotation_frozen") else ""
     equations = "equations AS PRINTED" if attrs.get("equations") == "printed" else "exact equations"
     page.line(f"flow {attrs['flow']} ({THEOREM[str(attrs['flow'])]}), {equations}{frozen}")

@@ -16,11 +16,12 @@ from typing import Any, Final
 
 import h5py
 import numpy as np
+from h5py import h5g
 from numpy.typing import NDArray
 
 from truncflow_cli.errors import UserError
 from truncflow_cli.model.state import State
-from truncflow_cli.store import checks
+from truncflow_cli.store import calls, checks
 from truncflow_cli.store.origin import Origin
 
 GROUP: Final = "checkpoint"
@@ -105,13 +106,18 @@ def unpacked(row: NDArray[np.uint8]) -> State:
 def write(file: h5py.File, checkpoint: Checkpoint) -> None:
     """Write a checkpoint in place of the one that the file has."""
     remove(file)
-    group = file.create_group(GROUP)
-    group.attrs["description"] = _DESCRIPTION
-    for name, value in checkpoint.facts().items():
-        group.attrs[name] = value
-    group.attrs["sha256"] = checkpoint.digest()
-    data = group.create_dataset("state", data=checkpoint.state)
-    data.attrs["description"] = "arrays of the solver, packed: length of a header, header (JSON), arrays"
+    group = h5g.create(file.id, GROUP.encode())
+    for name, value in {
+        "description": _DESCRIPTION,
+        **checkpoint.facts(),
+        "sha256": checkpoint.digest(),
+    }.items():
+        calls.attach(group, name, value)
+    data = calls.create(group, "state", np.dtype(np.uint8), checkpoint.state.shape)
+    calls.write(data, checkpoint.state)
+    calls.attach(
+        data, "description", "arrays of the solver, packed: length of a header, header (JSON), arrays"
+    )
 
 
 def remove(file: h5py.File) -> None:

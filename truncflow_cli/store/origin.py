@@ -42,11 +42,17 @@ class Origin:
 
 def origin_of(problem: Problem) -> Origin:
     """Return the origin of a state of ``problem`` that is computed here and now."""
-    libraries = [f"{name} {version(name)}" for name in _LIBRARIES]
+    libraries = [f"{name} {installed(name)}" for name in _LIBRARIES]
     python = f"Python {platform.python_version()}"
     return Origin(
         truncflow_cli.__version__, _program(), ", ".join([python, *libraries]), _machine(), _digest(problem)
     )
+
+
+@cache
+def installed(package: str) -> str:
+    """Return the version of a package; the metadata that say it take a millisecond to be read."""
+    return version(package)
 
 
 @cache

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -11,6 +13,7 @@ import numpy as np
 from truncflow_cli.errors import UserError
 from truncflow_cli.store import checkpoint, checks, contents, layout
 from truncflow_cli.store.checkpoint import Checkpoint
+from truncflow_cli.store.contents import Provenance
 from truncflow_cli.store.origin import Origin
 from truncflow_cli.store.reader import open_run
 from truncflow_cli.store.working import WorkingFile
@@ -68,6 +71,23 @@ def reopen(file: WorkingFile, earlier: Earlier, config: str, origin: Origin) -> 
             contents.write_config(file.h5, config)
         file.h5.attrs["resumed"] = int(file.h5.attrs.get("resumed", 0)) + 1
     return found
+
+
+def provenance_in(path: Path, file: h5py.File, config: str, attributes: Mapping[str, Any]) -> Provenance:
+    """Return what a run file says of its run, which is kept when it is gone on with.
+
+    Args:
+        path: the file, for messages.
+        file: it, open.
+        config: the resolved config of the run that goes on.
+        attributes: its root attributes.
+
+    Raises:
+        UserError: its notes cannot be read.
+    """
+    notes = checks.texts_and_numbers(path, file["notes"])
+    warnings = str(notes.pop("warnings", "")).splitlines()
+    return Provenance(config, attributes["seed"], attributes["command"], notes, warnings)
 
 
 def find_checkpoint(path: Path) -> Checkpoint | None:

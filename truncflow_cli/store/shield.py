@@ -12,7 +12,7 @@ _STOP_REQUESTS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Hold SIGINT and SIGTERM back inside the block; one that came meanwhile is delivered at its end.
+    """Hold SIGINT and SIGTERM back inside the block; what came meanwhile is delivered at its end, in order.
 
     Only Python's main thread is ever interrupted by signals; in other threads the block runs as it is.
     """
@@ -29,5 +29,14 @@ def undisturbed() -> Iterator[None]:
     finally:
         for number in replaced:
             signal.signal(number, handlers[number])
-        if received:
-            signal.raise_signal(received[0])
+        _deliver(received)
+
+
+def _deliver(numbers: list[int]) -> None:
+    """Raise the signals one after the other, the next one even if a handler leaves by an exception."""
+    if not numbers:
+        return
+    try:
+        signal.raise_signal(numbers[0])
+    finally:
+        _deliver(numbers[1:])

@@ -20,10 +20,7 @@ import h5py
 
 from truncflow_cli.errors import UserError
 from truncflow_cli.store.lock import OutputLock, lock_path
-
-#: The format of HDF5 1.10 has check sums over its own structures, so that damage is found and not followed.
-#: Named bounds, not "latest": what any supported h5py writes can be read by every other.
-_LIBVER = ("v110", "v110")
+from truncflow_cli.store.skeleton import LIBVER
 
 
 class WorkingFile:
@@ -54,10 +51,15 @@ class WorkingFile:
         self._lock = OutputLock(lock_path(self.target), self.target)
         self._remove_hidden()
 
-    def open(self, *, new: bool = False) -> None:
-        """Open the working file for writing, unless it is open; ``new`` makes an empty one."""
+    def open(self) -> None:
+        """Open the working file for writing, unless it is open."""
         if not self._is_open():
-            self.h5 = h5py.File(self.path, "w" if new else "r+", libver=_LIBVER)
+            self.h5 = h5py.File(self.path, "r+", libver=LIBVER)
+
+    def open_new(self, image: bytes) -> None:
+        """Make the working file, with these bytes, and open it."""
+        self.path.write_bytes(image)
+        self.open()
 
     def open_copy(self) -> None:
         """Make the working file a copy of the target, and open it."""
@@ -90,7 +92,7 @@ class WorkingFile:
         try:
             shutil.copyfile(self.path, self._snapshot)
             _reserve(self._snapshot, extra_bytes)
-            with h5py.File(self._snapshot, "r+", libver=_LIBVER) as copy:
+            with h5py.File(self._snapshot, "r+", libver=LIBVER) as copy:
                 add(copy)
             _sync(self._snapshot)
             self._snapshot.replace(self.target)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import h5py
 import numpy as np
@@ -16,14 +17,15 @@ from truncflow_cli.model.certificate import Certificate
 from truncflow_cli.model.chunk import Chunk
 from truncflow_cli.model.problem import Problem
 from truncflow_cli.model.state import State
-from truncflow_cli.store import checkpoint, contents, layout
+from truncflow_cli.store import checkpoint, checks, contents, layout
 from truncflow_cli.store.checkpoint import Checkpoint, packed, unpacked
 from truncflow_cli.store.checks import readable
 from truncflow_cli.store.contents import Provenance
 from truncflow_cli.store.origin import origin_of
-from truncflow_cli.store.reader import RunFile, open_run
-from truncflow_cli.store.reopen import Earlier, reopen
+from truncflow_cli.store.record import Record
+from truncflow_cli.store.reopen import Earlier, provenance_in, reopen
 from truncflow_cli.store.shield import undisturbed
+from truncflow_cli.store.skeleton import image_of
 from truncflow_cli.store.working import WorkingFile, explained
 
 #: Chunks are collected in memory up to this size, so that many small ones cost little.
@@ -35,7 +37,7 @@ FIRST_CHECKPOINT = 1.0
 #: A checkpoint that takes long is made less often: its cost stays below this share of the run.
 CHECKPOINT_SHARE = 0.02
 
-Certify = Callable[[RunFile], Sequence[Certificate]]
+Certify = Callable[[Record], Sequence[Certificate]]
 
 
 class RunWriter:
@@ -73,6 +75,10 @@ class RunWriter:
         self._checkpoint_every = checkpoint_every
         self._next_checkpoint = self._began + min(FIRST_CHECKPOINT, checkpoint_every)
         self._problem = problem
+        self._provenance = provenance
+        self._target = target
+        self._attributes: dict[str, Any] = {}
+        self._record: Record | None = None
         self._pending: list[Chunk] = []
         self._pending_bytes = 0
         self._counters: dict[str, int] = {}
@@ -84,17 +90,19 @@ class RunWriter:
         self._finished = False
         self._origin = origin_of(problem)
         self._checkpoint: Checkpoint | None = None
-        with undisturbed(), explained(target):
-            self._file = WorkingFile(target)
-            try:
+        file: WorkingFile | None = None
+        try:
+            with undisturbed(), explained(target):
+                file = self._file = WorkingFile(target)
                 with self._guarded():
                     if earlier is None:
                         self._prepare(force, provenance)
                     else:
                         self._go_on(earlier, provenance.config)
-            except BaseException:
-                self._file.discard()
-                raise
+        except BaseException:  # also what was held back meanwhile
+            if file is not None:
+                file.discard()
+            raise
 
     @property
     def path(self) -> Path:
@@ -122,6 +130,11 @@ class RunWriter:
     def finished(self) -> bool:
         """Whether the file has been published for good."""
         return self._finished
+
+    @property
+    def record(self) -> Record | None:
+        """What the published file holds; None if it has not been certified."""
+        return self._record if self._finished else None
 
     def __enter__(self) -> RunWriter:
         return self
@@ -169,7 +182,7 @@ class RunWriter:
 
         Args:
             status: how the run ended.
-            certify: makes the certificates from the finished working file.
+            certify: makes the certificates from what the working file holds.
             message: why the run failed.
 
         Raises:
@@ -179,12 +192,10 @@ class RunWriter:
             return
         with self._guarded():
             self._flush()
-            self._write_status(status, message)
-            self._file.close()
         if self._saved == 0:
             return
         try:
-            certificates = self._certified(certify) if certify else []
+            certificates = self._certified(certify, status, message) if certify else []
         except (KeyboardInterrupt, MemoryError, UserError):
             self._publish("interrupted" if status == "complete" else status, message, [])
             raise
@@ -199,18 +210,18 @@ class RunWriter:
             raise UserError(f"{target} is not a regular file; choose another output with -o")
         if target.exists() and not force:
             raise UserError(f"{target} exists; --force replaces it, -o chooses another name")
-        self._file.open(new=True)
+        self._file.open_new(image_of(self._problem))
         self._file.reserve(contents.fixed_bytes(self._problem, provenance))
-        contents.write_fixed(self._file.h5, self._problem, provenance)
-        self._file.h5.flush()
+        self._attributes = contents.write_fixed(self._file.h5, self._problem, provenance)
 
     def _go_on(self, earlier: Earlier, config: str) -> None:
         self._checkpoint = reopen(self._file, earlier, config, self._origin)
         self._s = self._published_s = self._checkpoint.s
         self._file.published = True  # as far as it goes
         self._saved, self._n_events = self._checkpoint.saved, self._checkpoint.events
-        self._elapsed = self._elapsed_before = float(self._file.h5.attrs["elapsed_seconds"])
-        self._file.h5.flush()
+        self._attributes = checks.attributes(self._target, self._file.h5)
+        self._provenance = provenance_in(self._target, self._file.h5, config, self._attributes)
+        self._elapsed = self._elapsed_before = float(self._attributes["elapsed_seconds"])
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -224,19 +235,21 @@ class RunWriter:
             return f"; {self._file.target.name} holds the run up to s = {self._published_s:.6g}"
         return "; the earlier file is untouched" if self._file.target.exists() else ""
 
-    def _certified(self, certify: Certify) -> Sequence[Certificate]:
+    def _certified(self, certify: Certify, status: layout.Status, message: str) -> Sequence[Certificate]:
+        attributes = {**self._attributes, **self._ending(status, message)}
+        record = Record(
+            self._target, self._problem, attributes, self._provenance, self._counters, self._file.h5
+        )
         try:
-            with open_run(self._file.path) as run:
-                return certify(run)
+            certificates = certify(record)
+            record.keep(certificates)
         except UserError as error:  # too little memory to read it, say
-            reason = str(error).replace(str(self._file.path), "the run")
-            raise UserError(
-                f"{self._file.target}: no certificates yet ({reason}); --resume makes them"
-            ) from error
+            raise UserError(f"{self._target}: no certificates yet ({error}); --resume makes them") from error
+        self._record = record
+        return certificates
 
     def _publish(self, status: layout.Status, message: str, certificates: Sequence[Certificate]) -> None:
         with self._guarded():
-            self._file.open()
             self._file.reserve(contents.certificates_bytes(certificates) + self._checkpoint_room)
             contents.write_certificates(self._file.h5, certificates)
             self._write_checkpoint(self._file.h5)
@@ -245,10 +258,13 @@ class RunWriter:
             self._file.publish()
             self._finished = True
 
+    def _ending(self, status: layout.Status, message: str) -> dict[str, Any]:
+        """Return the root attributes that change in the course of a run."""
+        switched = {} if self._switched_at is None else {"switched_at": float(self._switched_at)}
+        return {**switched, "status": status, "message": message, "elapsed_seconds": float(self._elapsed)}
+
     def _write_status(self, status: layout.Status, message: str = "") -> None:
-        contents.write_status(
-            self._file.h5, status, message, self._elapsed, self._counters, self._switched_at
-        )
+        contents.write_status(self._file.h5, self._ending(status, message), self._counters)
 
     @property
     def _checkpoint_room(self) -> int:
@@ -277,7 +293,6 @@ class RunWriter:
             self._switched_at = self._last.switched_at
             self._s = self._last.s
             self._pending, self._pending_bytes = [], 0
-        self._file.h5.flush()
 
     def _room_for_pending(self) -> int:
         n_samples = sum(len(chunk.samples.get("s", ())) for chunk in self._pending)

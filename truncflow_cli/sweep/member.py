@@ -16,7 +16,7 @@ from truncflow_cli.model.chunk import Chunk
 from truncflow_cli.model.events import Kind
 from truncflow_cli.report.tables import run_row
 from truncflow_cli.runner import Plan, Resumption
-from truncflow_cli.store import RunFile
+from truncflow_cli.store import Record, RunFile
 from truncflow_cli.sweep.plan import Source
 
 #: complete, failed and interrupted are what the run file says; refused is a run that could not start.
@@ -119,10 +119,12 @@ def perform(source: Source, task: Task, progress: Progress = lambda share: None)
             watch=_watch(plan, progress),
             resume=_resumption(plan) if unfinished else None,
         )
-        if outcome.run is None:
+        if outcome.record is not None:
+            return result(*_ended(outcome.error), row=columns_of(outcome.record))
+        if (written := outcome.open()) is None:
             return result(*_ended(outcome.error))
-        with outcome.run as run:
-            return result(*_ended(outcome.error), row=columns_of(run))
+        with written:
+            return result(*_ended(outcome.error), row=columns_of(written))
     except UserError as error:
         return result("refused", 2, str(error).removeprefix("--set "))
     except MemoryError:
@@ -134,7 +136,7 @@ def perform(source: Source, task: Task, progress: Progress = lambda share: None)
         return result("failed", 1, f"a defect of truncflow, {text}")
 
 
-def columns_of(run: RunFile) -> dict[str, Any]:
+def columns_of(run: RunFile | Record) -> dict[str, Any]:
     """Return the columns of one run: those of ``report --csv``, and what pictures of sweeps are made of.
 
     These are the number of certificates of each verdict, and ``s_full_truncation``: the time from which every
@@ -195,7 +197,7 @@ def _watch(plan: Plan, progress: Progress) -> Callable[[Chunk], None]:
     return watch
 
 
-def _full_truncation(run: RunFile) -> float | None:
+def _full_truncation(run: RunFile | Record) -> float | None:
     """Return the time from which every cluster stays in S_ℓ⁻ of some layer ℓ, None if one does not at the end."""
     since: dict[tuple[int, int], float] = {}
     for event in run.events[np.isin(run.events["kind"], (Kind.COLLAPSE, Kind.UNCOLLAPSE))]:

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from truncflow_cli.model.problem import Array
 
+#: Points that are looked at together.
+_BLOCK = 65_536
+
 
 def frame(R: Array, beta: Array, x: Array) -> Array:
     """Return z = R (x + β) of one layer, (N, Q): signed distances of the points from the layer's faces."""
@@ -32,13 +35,18 @@ def outside(R: Array, beta: Array, x: Array) -> NDArray[np.bool_]:
 
 def foreign_points(R: Array, beta: Array, points: Sequence[Array]) -> dict[tuple[int, int], int]:
     """Return, for each (cluster k, layer ℓ ≠ k) that violates (3.3), how many points of k are not in S_ℓ⁺."""
-    x = np.concatenate(points)
-    cluster = np.repeat(np.arange(len(points)), [len(each) for each in points])
     found: dict[tuple[int, int], int] = {}
     for layer in range(len(R)):
-        counts = np.bincount(cluster[outside(R[layer], beta[layer], x)], minlength=len(points))
-        found |= {(int(k), layer): int(counts[k]) for k in np.flatnonzero(counts) if k != layer}
+        for k, cluster in enumerate(points):
+            if k != layer and (count := _count_outside(R[layer], beta[layer], cluster)):
+                found[k, layer] = count
     return found
+
+
+def _count_outside(R: Array, beta: Array, x: Array) -> int:
+    """Return how many of the points are not in S⁺, looking at some at a time: there may be very many."""
+    blocks = (x[first : first + _BLOCK] for first in range(0, len(x), _BLOCK))
+    return sum(int(np.count_nonzero(outside(R, beta, block))) for block in blocks)
 
 
 def composed(R: Array, beta: Array, x: Array) -> Array:

@@ -9,7 +9,6 @@ import numpy as np
 
 from truncflow_cli.certify.descent import Descent, descent
 from truncflow_cli.certify.evidence import Evidence
-from truncflow_cli.certify.passes import separated_velocity
 from truncflow_cli.model.certificate import Certificate
 from truncflow_cli.model.problem import Array, IntArray
 from truncflow_cli.report.figures.style import names_of
@@ -69,14 +68,7 @@ class Subject:
         norms = np.sqrt(np.maximum(-self.descent.R_part, 0.0))
         if ev.printed and not ev.frozen:
             for k in range(ev.n_clusters):
-                _, Omega = separated_velocity(
-                    ev.points(k),
-                    self.run.y_tilde[k],
-                    ev.R[:, k],
-                    ev.beta[:, k],
-                    ev.pinned_in(k, k),
-                    printed=True,
-                )
+                _, Omega = ev.velocity[k]
                 norms[:, k] = np.linalg.norm(Omega, axis=(1, 2))
         return np.asarray(norms)
 

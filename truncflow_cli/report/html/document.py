@@ -6,11 +6,13 @@ import base64
 import hashlib
 import math
 import shlex
+from collections.abc import Mapping
 from importlib.resources import files
 from string import Template
 from typing import Any
 
 from truncflow_cli.certify.run_like import RunLike
+from truncflow_cli.model.certificate import Certificate
 from truncflow_cli.report.content import (
     THEOREM,
     certificates_of,
@@ -27,7 +29,7 @@ from truncflow_cli.report.html.frames import Frames, frames_of
 from truncflow_cli.report.html.geometry import Panel, panels_of
 from truncflow_cli.report.html.markup import clean, escape, facts, name, number, paragraphs, script_json
 from truncflow_cli.report.numbers import count
-from truncflow_cli.report.sentences import story
+from truncflow_cli.report.sentences import is_loud, status_of, story
 from truncflow_cli.report.sparkline import logarithmic_axis
 
 #: The parts of the page's script, in the order in which they need one another.
@@ -60,7 +62,7 @@ def page(run: RunLike) -> str:
         title=escape(title),
         status=_status(run),
         facts=facts(_facts(run)),
-        story=paragraphs(story(run, certificates)) + paragraphs([clean(each) for each in facts_of(run)]),
+        story=_story(run, certificates),
         warnings=paragraphs([f"Warning: {each}" for each in run.warnings[:MOST_WARNINGS]], "warning"),
         verdicts=verdict_counts(certificates),
         left_out=paragraphs(frames.sentences(), "note"),
@@ -130,8 +132,13 @@ def _data(
     }
 
 
+def _story(run: RunLike, certificates: Mapping[str, Certificate]) -> str:
+    told = [paragraphs([each], "loud" if is_loud(each) else "") for each in story(run, certificates)]
+    return "\n".join([*told, paragraphs([clean(each) for each in facts_of(run)])])
+
+
 def _status(run: RunLike) -> str:
-    status = str(run.attrs["status"])
+    status = status_of(run)
     kind = {"complete": "good", "failed": "bad"}.get(status, "open")
     return f'<span class="badge {kind}">{escape(status)}</span>'
 

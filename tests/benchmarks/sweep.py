@@ -1,0 +1,108 @@
+"""A sweep of many small runs: what a run costs besides being solved."""
+
+from __future__ import annotations
+
+import csv
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import yaml
+
+from tests.benchmarks import processes
+from tests.benchmarks.effort import Effort
+from tests.benchmarks.process import SMALL
+from tests.benchmarks.tables import Cell, Table
+from truncflow_cli import config, integrate, store
+from truncflow_cli.certify import certify
+from truncflow_cli.sweep.member import Task, perform
+from truncflow_cli.sweep.plan import Source
+
+TITLE = "Sweep: many small runs against the time in which they are solved"
+
+#: Runs of which the parts are timed one by one, and how many of them come too early to count.
+SAMPLE, WARMING = 60, 5
+
+
+def measure(effort: Effort) -> Iterator[Table]:
+    """Yield the tables."""
+    path = effort.folder / "small.yaml"
+    path.write_text(yaml.safe_dump(SMALL))
+    seeds = effort.pick(500, 50)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    _sweep(effort, 1)  # compiles, and fills the caches
+    start_up, _ = _sweep(effort, 1)
+    wall, elapsed = _sweep(effort, seeds)
+    parts = _parts(path, effort)
+    n_runs = 2 * seeds
+    solving = parts["solved"] * n_runs / cores
+    rows: list[dict[str, Cell]] = [
+        {"against": what, "seconds over the cores": total, "ratio": (wall - start_up) / total}
+        for what, total in (
+            ("elapsed_seconds of the run files", elapsed / cores),
+            ("solving alone, warm, one run after another", solving),
+        )
+    ]
+    yield Table(
+        f"truncflow sweep, {n_runs:,} runs of two clusters of 40 points, {cores} processes",
+        [{"against": "wall time", "seconds over the cores": wall}, *rows],
+        [
+            f"ratio: wall time, less the {start_up:.2f} s of a sweep of two runs, over these seconds.",
+            "elapsed_seconds counts from the making of the file to its last sample; solving is the integration and "
+            "no more.",
+        ],
+    )
+    total = parts["all of it"]
+    yield Table(
+        f"One run in a worker, milliseconds: median of {SAMPLE} runs on one core",
+        [{"part": name, "ms": 1e3 * took, "share": took / total} for name, took in parts.items()],
+        ["The rest: config and problem, lock, HDF5 file with its 27 certificates, sync, row of the table."],
+    )
+
+
+def _sweep(effort: Effort, seeds: int) -> tuple[float, float]:
+    """Sweep over so many seeds and two tolerances; return the wall time and the sum of elapsed_seconds."""
+    folder = effort.folder / f"sweep-{seeds}-{time.monotonic_ns()}"
+    grids = ["--grid", f"seed=1:{seeds}:{seeds}" if seeds > 1 else "seed=1"]
+    command: list[str | Path] = ["sweep", "small.yaml", *grids, "--grid", "integrator.rtol=1e-8,1e-9"]
+    usage = processes.truncflow([*command, "-o", folder, "--quiet"], effort.folder)
+    with (folder / "sweep.csv").open(newline="") as stream:
+        return usage.wall, sum(float(row["elapsed_seconds"]) for row in csv.DictReader(stream))
+
+
+def _parts(path: Path, effort: Effort) -> dict[str, float]:
+    """Return the median seconds of the parts of a run, as a worker does it."""
+    folder = effort.folder / "parts"
+    folder.mkdir()
+    source = Source(str(path), path.read_text(), path.parent, ("name=small",), folder, "")
+    taken: dict[str, list[float]] = {"solved": [], "certified": [], "all of it": []}
+    for seed in range(SAMPLE):
+        task = Task(seed, f"{seed}.h5", (f"seed={seed}",))
+        problem = config.build(source.experiment(task.overrides)).problem
+        taken["solved"].append(_seconds(lambda problem: list(integrate.solve(problem)), problem))
+        taken["all of it"].append(_seconds(perform, source, task))
+        with store.open_run(folder / task.file_name) as run:
+            for name in (
+                "x",
+                "cluster",
+                "s",
+                "beta",
+                "R",
+                "loss",
+                "loss_cluster",
+                "energy_balance",
+                "events",
+            ):
+                getattr(run, name)
+            taken["certified"].append(_seconds(certify, run))
+    parts = {name: statistics.median(seconds[WARMING:]) for name, seconds in taken.items()}
+    rest = parts["all of it"] - parts["solved"] - parts["certified"]
+    return {**parts, "written, and the rest": rest}
+
+
+def _seconds(call: Callable[..., object], *arguments: object) -> float:
+    start = time.perf_counter()
+    call(*arguments)
+    return time.perf_counter() - start
