@@ -55,7 +55,9 @@ _NUMBER = count()
 
 @lru_cache(maxsize=4)
 def _image(flow: str, sizes: tuple[tuple[str, int], ...]) -> bytes:
-    with h5py.File(f"skeleton {next(_NUMBER)}", "w", driver="core", backing_store=False, libver=LIBVER) as file:
+    with h5py.File(
+        f"skeleton {next(_NUMBER)}", "w", driver="core", backing_store=False, libver=LIBVER
+    ) as file:
         lengths = dict(sizes)
         scales = {axis: _make_index(file, axis, lengths[layout.AXES[axis][0]]) for axis in layout.INDEX_AXES}
         for item in layout.items(flow):
