@@ -28,6 +28,7 @@ from rich.console import Console
 
 from truncflow_cli.model.events import Kind
 from truncflow_cli.report.history import truncations
+from truncflow_cli.report.sentences import work_done
 from truncflow_cli.report.terminal import render
 from truncflow_cli.store.lock import OutputLock, lock_path
 
@@ -285,3 +286,10 @@ def test_general_run_that_is_separated_says_the_same_events():
     ]
     own = [row for row in rows[1] if row.split()[0] == row.split()[1]]
     assert rows[0] == own
+
+
+def test_work_is_shown_for_each_event():
+    assert work_done({"steps": 30, "orders": 1500, "roots": 0}, 20) == (
+        "steps 30 (1.5 an event), evaluations of the field 1,500 (75 an event), roots located 0"
+    )
+    assert work_done({"steps": 30}, 0) == "steps 30"

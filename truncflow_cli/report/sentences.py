@@ -20,6 +20,15 @@ from truncflow_cli.report.history import (
 from truncflow_cli.report.numbers import count, listing, share, short
 from truncflow_cli.store.lock import writer_of
 
+#: What is counted, by the names in the run file.
+_WORK = {
+    "orders": "evaluations of the field",
+    "candidates": "candidates looked at",
+    "roots": "roots located",
+    "refreshes": "lists made anew",
+    "slides": "sliding steps",
+}
+
 #: What nobody must miss.
 LOUD = "OUT OF TOLERANCE"
 FAILED = "The run failed"
@@ -267,3 +276,12 @@ def status_of(run: RunLike) -> str:
     """Return how the run ended: its status, or "killed" where nobody goes on with one that says it is running."""
     status = str(run.attrs["status"])
     return "killed" if status == "running" and writer_of(run.path) == "" else status
+
+
+def work_done(counters: Mapping[str, int], n_events: int) -> str:
+    """Return the work that a run has taken, each count with its share of an event."""
+    parts = []
+    for name, number in counters.items():
+        each = f" ({number / n_events:.3g} an event)" if n_events and number else ""
+        parts.append(f"{_WORK.get(name, name.replace('_', ' '))} {number:,}{each}")
+    return ", ".join(parts)

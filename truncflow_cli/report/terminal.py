@@ -24,7 +24,7 @@ from truncflow_cli.report.content import (
 from truncflow_cli.report.history import Span, by_kind, departures, rests, separation_spans, truncations
 from truncflow_cli.report.numbers import count, listing, share, short
 from truncflow_cli.report.page import Page
-from truncflow_cli.report.sentences import is_loud, status_of, story
+from truncflow_cli.report.sentences import is_loud, status_of, story, work_done
 from truncflow_cli.report.sparkline import chart, logarithmic_axis, positions, scale_of, sparkline
 
 #: Rows of a table that are shown; what is left out is counted (all of it is in the JSON report).
@@ -226,8 +226,7 @@ def _events(page: Page, run: RunLike) -> None:
     for layer, s in list(rests(run).items())[:MOST_ROWS]:
         page.line(f"{'at rest' if layer < 0 else f'layer {layer} at rest'} from s = {short(s)}")
     if run.counters:
-        work = ", ".join(f"{name.replace('_', ' ')} {number}" for name, number in run.counters.items())
-        page.line(f"work: {work}", "dim")
+        page.line(f"work: {work_done(run.counters, run.events.size)}", "dim")
 
 
 def _stretches(spans: list[Span]) -> str:

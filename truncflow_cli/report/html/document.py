@@ -29,7 +29,7 @@ from truncflow_cli.report.html.frames import Frames, frames_of
 from truncflow_cli.report.html.geometry import Panel, panels_of
 from truncflow_cli.report.html.markup import clean, escape, facts, name, number, paragraphs, script_json
 from truncflow_cli.report.numbers import count
-from truncflow_cli.report.sentences import is_loud, status_of, story
+from truncflow_cli.report.sentences import is_loud, status_of, story, work_done
 from truncflow_cli.report.sparkline import logarithmic_axis
 
 #: The parts of the page's script, in the order in which they need one another.
@@ -206,9 +206,8 @@ def _reproduce(run: RunLike) -> str:
         ("took", f"{number(_number(attrs.get('elapsed_seconds')))} s"),
         ("seed", str(attrs.get("seed", ""))),
     ]
-    work = ", ".join(f"{key.replace('_', ' ')} {many:,}" for key, many in run.counters.items())
-    if work:
-        made.append(("work", work))
+    if run.counters:
+        made.append(("work", work_done(run.counters, run.events.size)))
     return (
         "<p>The file was made by</p>"
         f"<pre><code>{escape(attrs.get('command') or 'a command that is not known')}</code></pre>"
