@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
@@ -170,3 +171,13 @@ def test_samples_that_the_layout_does_not_have_are_a_defect(tmp_path: Path) -> N
             writer.append(Chunk(0.0, wrong, np.empty(0, EVENT_DTYPE)))
             writer.finish("complete")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_may_begin_at_the_same_time_in_several_threads(tmp_path: Path) -> None:
+    problems = [made_up_problem(n_points=20 + number) for number in range(24)]  # a structure each
+    paths = [tmp_path / f"{number}.h5" for number in range(len(problems))]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, paths, problems))
+    for path, problem in zip(paths, problems, strict=True):
+        with store.open_run(path) as run:
+            assert (run.status, run.n_points) == ("complete", len(problem.x))

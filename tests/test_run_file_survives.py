@@ -283,7 +283,7 @@ def test_other_threads_can_write_too(tmp_path: Path) -> None:
         assert run.status == "complete"
 
 
-def test_a_million_events_in_small_chunks_take_little_memory_and_time(tmp_path: Path) -> None:
+def test_a_million_events_in_small_chunks_take_little_memory(tmp_path: Path) -> None:
     def write() -> None:
         problem = made_up_problem()
         one = made_up_events(problem, np.linspace(0, 1, 10))
@@ -298,9 +298,7 @@ def test_a_million_events_in_small_chunks_take_little_memory_and_time(tmp_path: 
             writer.finish("complete")
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 60_000, "kilobytes"
 
-    began = time.monotonic()
     assert exit_code(in_child(write)) == 0
-    assert time.monotonic() - began < 10.0
     with store.open_run(tmp_path / "run.h5") as run:
         assert run.n_events == 1_000_000
         assert run.events["s"][-1] == 100_000.0
