@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from truncflow_cli.flows.kernels.jit import part, plain
-from truncflow_cli.flows.kernels.separated import along
+from truncflow_cli.flows.kernels.separated import BLAS_PAYS, along
 from truncflow_cli.flows.kernels.shapes import (
     HORIZON,
     LEVEL,
@@ -230,6 +230,17 @@ def level_of(size, wide):
 
 
 @part
+def turn_points(x, R, Z):
+    """Fill Z (n, Q) with x Rᵀ, for points x (n, Q)."""
+    if R.size >= BLAS_PAYS:
+        np.dot(x, R.T, Z)
+        return
+    for i in range(x.shape[0]):
+        for r in range(R.shape[0]):
+            Z[i, r] = along(R[r], x[i])
+
+
+@part
 def list_all(points, motion, first, near):
     """Choose how many lists there are and make the longest; return whether there was room for all of them.
 
@@ -244,7 +255,7 @@ def list_all(points, motion, first, near):
     for filling in range(2):
         for first_row in range(0, size, BLOCK):
             block = points.x[first_row : first_row + BLOCK]
-            np.dot(block, motion.R[0].T, Z[: block.shape[0]])
+            turn_points(block, motion.R[0], Z[: block.shape[0]])
             for k in range(block.shape[0]):
                 i = first_row + k
                 reach = points.length[i] + near.scale[RATIO]
