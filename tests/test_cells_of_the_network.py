@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from network_problems import flow_of, network_problem
 
-from truncflow_cli.flows.kernels import cells as shapes
-from truncflow_cli.flows.kernels.separated import TRUNCATED, UNTRUNCATED
+from truncflow_cli.flows.native import network as compiled
+from truncflow_cli.flows.native.patterns import TRUNCATED, UNTRUNCATED
 from truncflow_cli.integrate.solver import Solver
 from truncflow_cli.model.network import forward_pass, velocity
 
@@ -38,7 +38,7 @@ def test_the_field_from_cells_is_that_of_the_points(shape):
 
 def test_both_ways_of_taking_points_are_among_them():
     frames = {
-        int(flow_of(network_problem(0, dim, layers, clusters, points)).cells.cells.tally[shapes.FRAME]) > 1
+        int(flow_of(network_problem(0, dim, layers, clusters, points)).cells.cells.tally[compiled.FRAME]) > 1
         for dim, layers, clusters, points in SHAPES
     }
     assert frames == {False, True}
@@ -47,7 +47,7 @@ def test_both_ways_of_taking_points_are_among_them():
 def summed(flow):
     """Return the cells' codes and sums."""
     cells = flow.cells.cells
-    leaves = int(cells.tally[shapes.LEAVES])
+    leaves = int(cells.tally[compiled.LEAVES])
     return (
         cells.code[:leaves].copy(),
         cells.points[:leaves].copy(),
@@ -60,7 +60,7 @@ def summed(flow):
 def assert_sums_are_fresh(flow):
     cells = flow.cells
     moved = summed(flow)
-    cells.gather(flow.pins, together=cells.cells.tally[shapes.FRAME] > 1)
+    cells.gather(flow.pins, together=cells.cells.tally[compiled.FRAME] > 1)
     fresh = summed(flow)
     for k in (0, 1, 4):
         assert np.array_equal(moved[k], fresh[k])
@@ -103,4 +103,4 @@ def test_sums_and_field_stay_right_along_a_run(seed, apart):
 
 def test_there_are_far_fewer_cells_than_points():
     flow = flow_of(network_problem(1, points=3000))
-    assert flow.cells.cells.tally[shapes.LEAVES] <= 64
+    assert flow.cells.cells.tally[compiled.LEAVES] <= 64

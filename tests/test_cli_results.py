@@ -126,7 +126,7 @@ def test_version_and_help(tmp_path: Path) -> None:
 
 
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
-    heavy = ("numpy", "scipy", "numba", "h5py", "pydantic", "yaml", "rich", "matplotlib")
+    heavy = ("numpy", "scipy", "h5py", "pydantic", "yaml", "rich", "matplotlib")
     check = f"import sys; import truncflow_cli.cli.app; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run(
         [*command()[:1], "-c", check], env=environment(), capture_output=True, text=True, check=True

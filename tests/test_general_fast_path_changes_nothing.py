@@ -12,7 +12,7 @@ from test_resume_is_exact import stopped_again_and_again, undisturbed
 
 from truncflow_cli.flows.general import GeneralFlow
 from truncflow_cli.flows.general_cells import CellSums
-from truncflow_cli.flows.kernels import general as loop
+from truncflow_cli.flows.native import network as compiled
 from truncflow_cli.model.events import EVENT_DTYPE, Kind
 
 PROBLEMS = {
@@ -87,7 +87,7 @@ def test_sums_are_made_anew_now_and_then_and_that_changes_little(monkeypatch):
         lambda cells, pins, **how: gathered.append(pins) or gather(cells, pins, **how),
     )
     monkeypatch.setattr(GeneralFlow, "run_ahead", lambda *_: None)
-    monkeypatch.setattr(loop, "REFRESH", 20)
+    monkeypatch.setattr(compiled, "REFRESH", 20)
     refreshed, refreshed_events, _ = outcome(problem)
     assert len(gathered) > 3
     assert np.array_equal(events["kind"], refreshed_events["kind"])

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from truncflow_cli.flows.kernels import door
-from truncflow_cli.flows.kernels.separated import PINNED, UNTRUNCATED
 from truncflow_cli.flows.layer_data import layer_data
+from truncflow_cli.flows.native import layer as compiled
+from truncflow_cli.flows.native.patterns import PINNED, UNTRUNCATED
 from truncflow_cli.flows.separated import LayerFlow
 from truncflow_cli.integrate.solver import Solver
 from truncflow_cli.model.problem import Problem, Settings
@@ -58,7 +58,7 @@ class Checked(LayerFlow):
 
     def _act(self, task):
         result = super()._act(task)
-        if task == door.WATCH:
+        if task == compiled.WATCH:
             self.watched = result
         return result
 

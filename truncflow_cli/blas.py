@@ -18,7 +18,7 @@ from pathlib import Path
 _PREFIXES = ("", "scipy_")
 _SUFFIXES = ("", "64_", "_64", "64")
 
-#: Bytes that loading scipy's linear algebra takes, the buffers of both libraries, and compiled code.
+#: Bytes that loading scipy's linear algebra takes, and the buffers of both libraries.
 _ROOM = 400 << 20
 #: Rows of a matrix that is large enough for the libraries to use their buffers.
 _LARGE = 200
@@ -29,8 +29,7 @@ Thread = tuple[Callable[[], int], Callable[[int], None]]
 def settle() -> None:
     """Have linear algebra take its memory now, where the memory of this process is limited (``ulimit -v``).
 
-    OpenBLAS takes memory when it is loaded and when it is first used, and if it gets none it asks for ever; LLVM, that
-    loads what is compiled, ends the process.
+    OpenBLAS takes memory when it is loaded and when it is first used, and if it gets none it asks for ever.
 
     Raises:
         MemoryError: there is not enough.

@@ -28,7 +28,7 @@ BENCHMARKS = {
     "memory": "memory",
     "sweep": "sweep",
 }
-PACKAGES = ("numpy", "scipy", "numba", "jax", "diffrax")
+PACKAGES = ("numpy", "scipy", "jax", "diffrax")
 
 
 def main() -> None:

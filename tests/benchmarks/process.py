@@ -1,8 +1,9 @@
-"""The process itself: how long one waits for the program when there is little to solve."""
+"""The process itself: how long one waits for the program when there is little to solve, and for its installation."""
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from tests.benchmarks.effort import Effort
 from tests.benchmarks.processes import MIB, Usage
 from tests.benchmarks.tables import Cell, Table
 from tests.benchmarks.timing import Spread
+from truncflow_cli.flows.native import compiling
 
-TITLE = "The process: start-up, a small run, a report, the first run"
+TITLE = "The process: start-up, a small run, a report, compiling"
 
 #: Two clusters of 40 points; what is not said is the default.
 SMALL = {
@@ -41,7 +43,6 @@ def measure(effort: Effort) -> Iterator[Table]:
     commands: dict[str, list[str | Path]] = {
         "python -c pass": ["-c", "pass"],
         "python -c 'import numpy'": ["-c", "import numpy"],
-        "python -c 'import numba'": ["-c", "import numba"],
         "truncflow --version": ["-m", "truncflow_cli", "--version"],
         "truncflow --help": ["-m", "truncflow_cli", "--help"],
         "truncflow run (2 x 40 points)": [*run],
@@ -55,7 +56,7 @@ def measure(effort: Effort) -> Iterator[Table]:
         for name, command in commands.items():
             usages[name].append(processes.python(command, effort.folder))
     yield Table("Warm, whole processes", [_row(name, taken) for name, taken in usages.items()])
-    yield _first_runs(run, effort)
+    yield _compiling()
     yield _imports(run, effort)
 
 
@@ -68,25 +69,19 @@ def _row(name: str, taken: list[Usage]) -> dict[str, Cell]:
     }
 
 
-def _first_runs(run: list[str], effort: Effort) -> Table:
-    """The small run where no compiled kernels are found, and where none can be kept."""
-    fresh = effort.folder / "kernels"
-    fresh.mkdir()
-    said = [part for part in run if part != "--quiet"]
-    taken = {
-        "first run": processes.python(said, effort.folder, variables={"NUMBA_CACHE_DIR": str(fresh)}),
-        "second run": processes.python(said, effort.folder, variables={"NUMBA_CACHE_DIR": str(fresh)}),
-    }
-    if not effort.quick:
-        (effort.folder / "file").touch()
-        nowhere = {"NUMBA_CACHE_DIR": str(effort.folder / "file" / "below")}
-        taken["no folder for the cache"] = processes.python(said, effort.folder, variables=nowhere)
-    rows = [
-        {**_row(name, [one]), "says that it compiles": "compiling" in one.errors}
-        for name, one in taken.items()
+def _compiling() -> Table:
+    """What compiling the inner loops takes, which is done once, when the program is installed."""
+    start = time.perf_counter()
+    made = compiling.compile_libraries()
+    rows: list[dict[str, Cell]] = [
+        {
+            "command": "python -m truncflow_cli.flows.native.compiling",
+            "seconds": time.perf_counter() - start,
+            "builds": len(made),
+            "MiB": sum(path.stat().st_size for path in made) / MIB,
+        }
     ]
-    size = sum(path.stat().st_size for path in fresh.rglob("*") if path.is_file()) / MIB
-    return Table("Empty cache of compiled kernels", rows, [f"The compiled kernels take {size:.1f} MiB."])
+    return Table("Compiling, once, when the program is installed; a first run compiles nothing", rows)
 
 
 def _imports(run: list[str], effort: Effort) -> Table:

@@ -32,7 +32,7 @@ def measure(effort: Effort) -> Iterator[Table]:
     path.write_text(yaml.safe_dump(SMALL))
     seeds = effort.pick(500, 50)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    _sweep(effort, 1)  # compiles, and fills the caches
+    _sweep(effort, 1)  # fills the caches
     start_up, _ = _sweep(effort, 1)
     wall, elapsed = _sweep(effort, seeds)
     parts = _parts(path, effort)

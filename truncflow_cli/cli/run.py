@@ -89,16 +89,13 @@ def _terminate(number: int, frame: object) -> NoReturn:
 
 def _execute(plan: Plan, force: bool, resume: Resumption | None, quiet: bool) -> Outcome:
     from truncflow_cli import runner
-    from truncflow_cli.cli import compiling, progress
+    from truncflow_cli.cli import progress
 
     command = shlex.join(["truncflow", *sys.argv[1:]]).encode(errors="backslashreplace").decode()
     execute = partial(runner.execute, plan, force=force, command=command, say=say, resume=resume)
-    if quiet:
+    if quiet or not progress.is_wanted():
         return execute()
-    if not progress.is_wanted():
-        with compiling.announced():
-            return execute()
-    with progress.ProgressBar(plan.built.problem.settings.s_end) as bar, compiling.announced():
+    with progress.ProgressBar(plan.built.problem.settings.s_end) as bar:
         return execute(watch=bar.watch)
 
 

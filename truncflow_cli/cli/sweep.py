@@ -31,12 +31,6 @@ _NAMED_FAILURES = 10
 #: A dry run lists at most so many members.
 _LISTED = 20
 
-_COMPILING = "compiling the solver, once for this machine (about fifteen seconds)"
-_COMPILING_FOR_ONE = (
-    "compiling the solver (about fifteen seconds), anew in each worker because no folder for the result can be "
-    "written; set NUMBA_CACHE_DIR to one that can"
-)
-
 
 def sweep(
     config: ConfigFile,
@@ -123,7 +117,7 @@ def _run(plan: Sweep, workers: int, dask: str | None, where: str, quiet: bool) -
     """Run what is missing, and keep the table up to date meanwhile."""
     from truncflow_cli.store.working import explained
     from truncflow_cli.sweep import folder
-    from truncflow_cli.sweep.member import Compiling, Report, Result, Task
+    from truncflow_cli.sweep.member import Report, Result, Task
     from truncflow_cli.sweep.table import Table
 
     tasks = [Task(member.index, member.file_name, member.overrides) for member in plan.members]
@@ -143,8 +137,6 @@ def _run(plan: Sweep, workers: int, dask: str | None, where: str, quiet: bool) -
                         table.write()
                         now = time.monotonic()
                         next_write = now + max(_WRITE_EVERY, (now - began) / _WRITE_SHARE)
-                elif isinstance(report, Compiling) and not quiet:
-                    say(_COMPILING if report.kept else _COMPILING_FOR_ONE)
 
             try:
                 if dask is not None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from truncflow_cli.flows.kernels.pace import Pace
+from truncflow_cli.flows.native.pace import Pace
 from truncflow_cli.model.events import EventLog
 from truncflow_cli.model.problem import Array, IntArray
 from truncflow_cli.model.state import Saved, State
@@ -205,20 +205,27 @@ class Ahead:
         start: beginning of the last of them, where ``series`` begins.
         series: the state from there on.
         events: what has happened, in order.
+        samples: the trajectory's arrays, see ``Series.sample``, at the first of the saved times asked for; those after
+            them that have been passed are on ``series``.
+        may_rest: whether the last of them has passed some s = 2^k, and the flow may have converged to rounding.
     """
 
     pace: Pace
     start: float
     series: Series
     events: EventLog
+    samples: dict[str, Array] | None
+    may_rest: bool
 
 
 @runtime_checkable
 class RunsAhead(Protocol):
     """A flow that can take many usual steps in one go; it must give what single steps would have given."""
 
-    def run_ahead(self, pace: Pace, s_end: float, until: float) -> Ahead | None:
-        """Take steps until one ends at or after ``until``, or the next is not a usual one.
+    def run_ahead(self, pace: Pace, s_end: float, until: float, saved: Array) -> Ahead | None:
+        """Take steps until one ends at or after ``until``, or may have come to rest, or the next is not a usual one.
+
+        ``saved`` (K,) are saved times ahead. A flow that does not sample them on its way stops at the first one.
 
         Returns None if already the first is not a usual one. The state, and everything that ``PiecewiseFlow`` says
         about it, is then that of the last step's end.

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from truncflow_cli.flows.base import Ahead
-from truncflow_cli.flows.kernels import ahead as loop
-from truncflow_cli.flows.kernels import batched, shapes
-from truncflow_cli.flows.kernels.pace import Pace, later
-from truncflow_cli.flows.kernels.separated import TRUNCATED, UNTRUNCATED
 from truncflow_cli.flows.layer_data import LayerData
 from truncflow_cli.flows.layer_series import LayerSeries
+from truncflow_cli.flows.native import batch as compiled
+from truncflow_cli.flows.native.layer import ENERGY, REFRESHES
+from truncflow_cli.flows.native.pace import Pace, later, next_octave
+from truncflow_cli.flows.native.patterns import TRUNCATED, UNTRUNCATED
 from truncflow_cli.flows.separated import MAX_ORDER, LayerFlow
 from truncflow_cli.model.events import EventLog
 from truncflow_cli.model.problem import Array, IntArray
@@ -76,7 +76,7 @@ class BatchedLayerFlow(LayerFlow):
         self._inside = INSIDE_SHARE * rtol
         self._length = 0.0
         self._pause = 0
-        self._batch = batched.batch_arrays(data.dim, MAX_ORDER, ROOM)
+        self._batch = compiled.batch_arrays(data.dim, MAX_ORDER, ROOM)
 
     def aids(self) -> State:
         """See ``PiecewiseFlow.aids``."""
@@ -106,11 +106,13 @@ class BatchedLayerFlow(LayerFlow):
         change = saved.array("change", "f8", time.shape)
         return BatchSeries(**vars(plain), time=time, row=row, change=change)
 
-    def run_ahead(self, pace: Pace, s_end: float, until: float) -> Ahead | None:
+    def run_ahead(self, pace: Pace, s_end: float, until: float, saved: Array) -> Ahead | None:
         """See ``RunsAhead.run_ahead``."""
         if self._pause > 0:
             self._pause -= 1
-            return super().run_ahead(pace, s_end, until)
+            return super().run_ahead(pace, s_end, until, saved)
+        octave = next_octave(pace.s)
+        until = min(until, octave, *saved[:1])
         events: list[EventLog] = []
         ahead: Ahead | None = None
         while not (self.pin_row.size or self._pause) and (ahead is None or pace.s < min(until, s_end)):
@@ -120,55 +122,55 @@ class BatchedLayerFlow(LayerFlow):
             ahead, pace = step, step.pace
             events.append(step.events)
         if ahead is None:
-            return super().run_ahead(pace, s_end, until)
-        return replace(ahead, events=np.concatenate(events))
+            return super().run_ahead(pace, s_end, until, saved)
+        return replace(ahead, events=np.concatenate(events), may_rest=pace.s >= octave)
 
     def _step(self, pace: Pace, s_end: float) -> Ahead | None:
         """Take one step over the crossings in it; None if that cannot be done."""
         left = s_end - pace.s
         start = self._moments.m[:, -1].copy()
-        self._batch.scalars[batched.LENGTH] = min(self._length or FIRST * s_end, left)
+        self._batch.scalars[compiled.LENGTH] = min(self._length or FIRST * s_end, left)
         if not self._succeeds():
             self._length *= SHORTER
             self._pause = 1
             return None
         scalars, tally = self._batch.scalars, self._batch.tally
-        h, found = float(scalars[batched.LENGTH]), int(tally[batched.CROSSINGS])
-        taken = scalars[batched.INSIDE] <= TOO_FAR * self._inside
+        h, found = float(scalars[compiled.LENGTH]), int(tally[compiled.CROSSINGS])
+        taken = scalars[compiled.INSIDE] <= TOO_FAR * self._inside
         self.counters.add(
-            int(tally[batched.SWEPT]),
-            int(tally[batched.ORDERS]),
-            int(tally[batched.CANDIDATES]),
+            int(tally[compiled.SWEPT]),
+            int(tally[compiled.ORDERS]),
+            int(tally[compiled.CANDIDATES]),
             found if taken else 0,
         )
-        self.counters.refreshes = int(self._near.tally[shapes.REFRESHES])
+        self.counters.refreshes = int(self._near.tally[REFRESHES])
         if not taken:
             self._take_back(found)
             self._plan(h, found)
             return None
         series, events = self._passed_in_step(pace.s, found, start)
-        self._clock[loop.ENERGY] = np.polynomial.polynomial.polyval(h, series.energy)
+        self._clock[ENERGY] = np.polynomial.polynomial.polyval(h, series.energy)
         self.R[:], self.b[:] = self._state.R_next, self._state.b_next
         self._plan(h, found)
         s, lost = (s_end, 0.0) if h >= left else later(pace.s, pace.lost, h)
         reach = 2.0 * h / found if found else pace.reach
-        return Ahead(Pace(min(s, s_end), lost, reach), pace.s, series, events)
+        return Ahead(Pace(min(s, s_end), lost, reach), pace.s, series, events, None, may_rest=False)
 
     def _succeeds(self) -> bool:
         """Take the step that ``_batch`` asks for, with as much room as it needs."""
         while True:
-            outcome = batched.batch_step(
+            outcome = compiled.batch_step(
                 self._state, self.energy, self._points, self._moments, self._motion, self._work, self._near,
                 self._accuracy, self._batch,
             )  # fmt: skip
-            if outcome == batched.LISTS_FULL:
+            if outcome == compiled.LISTS_FULL:
                 self._make_room()
-            elif outcome == batched.CROSSINGS_FULL:
-                room = 2 * int(self._batch.tally[batched.CROSSINGS])
-                longer = batched.batch_arrays(self.data.dim, MAX_ORDER, room)
-                self._batch = self._batch._replace(time=longer.time, entry=longer.entry, side=longer.side)
+            elif outcome == compiled.CROSSINGS_FULL:
+                room = 2 * int(self._batch.tally[compiled.CROSSINGS])
+                longer = compiled.batch_arrays(self.data.dim, MAX_ORDER, room)
+                self._batch = replace(self._batch, time=longer.time, entry=longer.entry, side=longer.side)
             else:
-                return bool(outcome == batched.DONE)
+                return bool(outcome == compiled.DONE)
 
     def _take_back(self, found: int) -> None:
         """Give the coordinates that have crossed, and the moments, the sides that they had before the step."""
@@ -183,7 +185,7 @@ class BatchedLayerFlow(LayerFlow):
 
     def _plan(self, h: float, found: int) -> None:
         """Choose the next step's length: what it is off by inside grows with its power 3/2, if crossings are random."""
-        off = float(self._batch.scalars[batched.INSIDE])
+        off = float(self._batch.scalars[compiled.INSIDE])
         factor = (self._inside / off) ** (2 / 3) if off > 0.0 else LONGER
         self._length = h * min(max(factor, SHORTER), LONGER)
         if factor < LONGER and found * self._length < FEW * h:
@@ -221,6 +223,7 @@ class BatchedLayerFlow(LayerFlow):
         cut off would add up from step to step.
         """
         n, work = self._order, self._work
-        products = work.Om_flat[:n] @ work.Om_flat[:n].T + work.Ju[:n] @ work.Ju[:n].T
+        Om = work.Om[:n].reshape(n, -1)
+        products = Om @ Om.T + work.Ju[:n] @ work.Ju[:n].T
         power = np.bincount(np.add.outer(np.arange(n), np.arange(n)).ravel(), products.ravel())
         return np.concatenate([self._motion.energy[:1], power / np.arange(1, 2 * n)])

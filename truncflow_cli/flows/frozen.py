@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from truncflow_cli.flows.kernels.separated import TRUNCATED, UNTRUNCATED
 from truncflow_cli.flows.layer_data import LayerData
 from truncflow_cli.flows.layer_events import LayerLog
-from truncflow_cli.flows.layer_series import cluster_loss
+from truncflow_cli.flows.layer_series import losses
+from truncflow_cli.flows.native.patterns import TRUNCATED, UNTRUNCATED
 from truncflow_cli.model.events import EventLog, event_log
 from truncflow_cli.model.problem import Array, IntArray
 from truncflow_cli.model.state import State
@@ -173,11 +173,11 @@ class FrozenLayer:
         data, size = self.data, s.size
         moved = [motion.position(s) for motion in self.coordinates]
         b = -np.stack([part[0] for part in moved], axis=1)
-        loss = np.array([cluster_loss(data, self.R, b[k]) for k in range(size)])
+        R = np.broadcast_to(self.R, (size, *self.R.shape)).copy()
         return {
             "beta": (b @ self.R - data.center)[:, None, :],
-            "R": np.broadcast_to(self.R, (size, 1, *self.R.shape)).copy(),
-            "loss_cluster": loss.reshape(size, 1),
+            "R": R[:, None],
+            "loss_cluster": losses(data, R, np.ascontiguousarray(b))[:, None],
             "energy": np.sum([part[1] for part in moved], axis=0),
             "truncated_fraction": np.stack([part[2] for part in moved], axis=1)[:, None, :],
         }

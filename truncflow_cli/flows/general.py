@@ -11,7 +11,7 @@ from truncflow_cli.flows.general_descent import Descent, plain_descent
 from truncflow_cli.flows.general_events import NetworkLog
 from truncflow_cli.flows.general_field import FieldOnSurfaces, split_tangent, standing_still
 from truncflow_cli.flows.general_groups import Group, Key, common_side, grouped, several_layers
-from truncflow_cli.flows.general_series import GeneralSeries, restored_series
+from truncflow_cli.flows.general_series import GeneralSeries, restored_series, sampled
 from truncflow_cli.flows.general_state import (
     cells_state,
     deadlines_state,
@@ -20,14 +20,12 @@ from truncflow_cli.flows.general_state import (
     restore_deadlines,
     restored_pins,
 )
-from truncflow_cli.flows.kernels import cells as shapes
-from truncflow_cli.flows.kernels import deadlines
-from truncflow_cli.flows.kernels import general as loop
-from truncflow_cli.flows.kernels.pace import Pace
-from truncflow_cli.flows.kernels.passing import Accuracy
-from truncflow_cli.flows.kernels.polynomial import weight_exit
-from truncflow_cli.flows.kernels.separated import PINNED, TRUNCATED, UNTRUNCATED
 from truncflow_cli.flows.layer_state import pattern_state, restore_pattern
+from truncflow_cli.flows.native import network as compiled
+from truncflow_cli.flows.native.network import Accuracy
+from truncflow_cli.flows.native.pace import Pace, next_octave
+from truncflow_cli.flows.native.patterns import PINNED, TRUNCATED, UNTRUNCATED
+from truncflow_cli.flows.native.series import first_exit
 from truncflow_cli.model.network import forward_pass, tangent, velocity
 from truncflow_cli.model.problem import Array, IntArray, Pattern
 from truncflow_cli.model.state import Saved, State, number, under
@@ -58,7 +56,7 @@ class GeneralFlow:
         accuracy = Accuracy(min(STEP_SHARE * rtol, SERIES), floor, data.spread)
         self.cells = CellSums(data, R, beta.shape[0], order, accuracy)
         self.R, self.b, self.pattern = self.cells.R, self.cells.b, self.cells.pattern
-        self.cells.act(loop.POLISH)
+        self.cells.act(compiled.POLISH)
         self.b[:] = np.einsum("lab,lb->la", self.R, beta + data.center)
 
         layers = self.b.shape[0]
@@ -66,7 +64,7 @@ class GeneralFlow:
         self.noise = self.cells.cloud.noise
         self.noise[:] = NOISE * layers * (data.length + extent)
         way = max(data.spread, 1e-3 * extent) or 1.0
-        self.cells.watch.scale[:] = way, deadlines.SLACK * NOISE * layers * max(1.0, extent / way)
+        self.cells.watch.scale[:] = way, compiled.SLACK * NOISE * layers * max(1.0, extent / way)
         z = forward_pass(data.x, self.R, self.b, lambda layer, z: self._settle_start(layer, z)).z
         self._on_start = np.nonzero(np.abs(z) <= self.noise[:, None, None])
         self.log = NetworkLog(data, self.pattern)
@@ -80,7 +78,7 @@ class GeneralFlow:
     @property
     def energy(self) -> float:
         """The integral of the squared gradient norm so far."""
-        return float(self.cells.clock[loop.ENERGY])
+        return float(self.cells.clock[compiled.ENERGY])
 
     def _settle_start(self, layer: int, z: Array) -> Array:
         self.pattern[:, layer] = np.where(z > self.noise[:, None], UNTRUNCATED, TRUNCATED)
@@ -111,7 +109,7 @@ class GeneralFlow:
     def expand(self, reach: float) -> float:
         """See ``PiecewiseFlow.expand``."""
         cells = self.cells
-        if cells.cells.tally[shapes.UPDATES] > loop.REFRESH:
+        if cells.cells.tally[compiled.UPDATES] > compiled.REFRESH:
             cells.gather(self.pins)
         if self.pins:
             self._stay_on_surfaces()
@@ -120,13 +118,13 @@ class GeneralFlow:
             cells.held.lam[0] = self.pin_weight
             cells.held.inverse[:] = np.linalg.pinv(field.held_normals() @ local.directions.T, rcond=1e-11)
             self.counters.slides += 1
-        cells.clock[loop.REACH] = reach
-        cells.act(loop.EXPAND)
-        cells.clock[loop.NEARBY] = loop.SOON * reach
+        cells.clock[compiled.REACH] = reach
+        cells.act(compiled.EXPAND)
+        cells.clock[compiled.NEARBY] = compiled.SOON * reach
         self._whole_field = None
         self.counters.steps += 1
         self.counters.orders += cells.order
-        return float(cells.clock[loop.LENGTH])
+        return float(cells.clock[compiled.LENGTH])
 
     def _stay_on_surfaces(self) -> None:
         """Move the state back onto the pinned surfaces (rounding and the last bits of the series drift off them)."""
@@ -137,7 +135,7 @@ class GeneralFlow:
         c, Om = split_tangent(back[None], *self.b.shape)
         self.b += c[0] + np.einsum("lij,lj->li", Om[0], self.b)
         self.R += np.einsum("lij,lja->lia", Om[0], self.R)
-        self.cells.act(loop.POLISH)
+        self.cells.act(compiled.POLISH)
         self._whole_field = None
 
     def _pinned_keys(self) -> list[Key]:
@@ -151,11 +149,11 @@ class GeneralFlow:
         """See ``PiecewiseFlow.next_change``; ``what`` is ("surface", i, ℓ, r) or ("weight", k)."""
         cells = self.cells
         cells.counts[:] = 0
-        cells.clock[loop.LENGTH] = h
-        entry = cells.act(loop.CROSS)
-        t = float(cells.clock[loop.LENGTH])
-        self.counters.candidates += int(cells.counts[loop.CANDIDATES])
-        self.counters.roots += int(cells.counts[loop.ROOTS])
+        cells.clock[compiled.LENGTH] = h
+        entry = cells.act(compiled.CROSS)
+        t = float(cells.clock[compiled.LENGTH])
+        self.counters.candidates += int(cells.counts[compiled.CANDIDATES])
+        self.counters.roots += int(cells.counts[compiled.ROOTS])
         what: tuple[str, int, int, int] | None = None
         if entry >= 0:
             hit, r = divmod(entry, self.b.shape[1])
@@ -166,7 +164,7 @@ class GeneralFlow:
             upper = -c
             upper[0] += 1.0
             for bound in (c, upper):
-                exit_ = weight_exit(bound, t, LAMBDA_NOISE)
+                exit_ = first_exit(bound, t, LAMBDA_NOISE)
                 if exit_ >= 0.0 and (exit_ < t or what is None):
                     t, what = exit_, ("weight", pin, 0, 0)
         return None if what is None else Change(float(t), what)
@@ -196,32 +194,41 @@ class GeneralFlow:
     def advance(self, t: float) -> None:
         """See ``PiecewiseFlow.advance``."""
         cells = self.cells
-        cells.clock[loop.LENGTH] = t
-        cells.act(loop.ADVANCE)
+        cells.clock[compiled.LENGTH] = t
+        cells.act(compiled.ADVANCE)
         self._whole_field = None
         for pin in range(len(self.pins)):
             self.pin_weight[pin] = np.polynomial.polynomial.polyval(t, cells.held.lam[: cells.order, pin])
 
-    def run_ahead(self, pace: Pace, s_end: float, until: float) -> Ahead | None:
+    def run_ahead(self, pace: Pace, s_end: float, until: float, saved: Array) -> Ahead | None:
         """See ``RunsAhead.run_ahead``."""
         if self.pins:
             return None
         cells = self.cells
         clock, counts = cells.clock, cells.counts
-        clock[[loop.S, loop.LOST, loop.REACH, loop.BEFORE]] = pace.s, pace.lost, pace.reach, pace.s
-        clock[[loop.S_END, loop.UNTIL]] = s_end, until
+        clock[[compiled.S, compiled.LOST, compiled.REACH, compiled.BEFORE]] = (
+            pace.s,
+            pace.lost,
+            pace.reach,
+            pace.s,
+        )
+        octave = next_octave(pace.s)
+        clock[[compiled.S_END, compiled.UNTIL]] = s_end, min(until, octave)
+        cells.sample_at(saved, self.data.n_clusters)
         counts[:] = 0
         self._whole_field = None
-        if cells.act(loop.AHEAD) == 0:
+        if cells.act(compiled.AHEAD) == 0:
             return None
-        self.counters.add(*counts[: loop.ROOTS + 1].tolist())
-        reached = Pace(float(clock[loop.S]), float(clock[loop.LOST]), float(clock[loop.REACH]))
-        if counts[loop.UNUSUAL] == 0:
-            start = float(clock[loop.BEFORE])
-            series = self._series(cells.state.truncated / self.data.multiplicity.sum())
+        self.counters.add(*counts[: compiled.ROOTS + 1].tolist())
+        reached = Pace(float(clock[compiled.S]), float(clock[compiled.LOST]), float(clock[compiled.REACH]))
+        if counts[compiled.UNUSUAL] == 0:
+            start = float(clock[compiled.BEFORE])
+            series = self._series(cells.state.truncated / self.data.total)
         else:
             start, series = reached.s, self.standing()
-        return Ahead(reached, start, series, self.log.passed(cells.log, int(counts[loop.EVENTS])))
+        events = self.log.passed(cells.log, int(counts[compiled.EVENTS]))
+        samples = sampled(self.data, cells.samples, int(counts[compiled.SAMPLED]))
+        return Ahead(reached, start, series, events, samples, may_rest=reached.s >= octave)
 
     # -- going on later ----------------------------------------------------------------------------------------
 
@@ -244,7 +251,7 @@ class GeneralFlow:
         """See ``PiecewiseFlow.restore``."""
         self.R[:] = saved.array("R", "f8", self.R.shape)
         self.b[:] = saved.array("b", "f8", self.b.shape)
-        self.cells.clock[loop.ENERGY] = saved.number("energy")
+        self.cells.clock[compiled.ENERGY] = saved.number("energy")
         restore_pattern(self.pattern, saved)
         self.pins, self.pin_weight = restored_pins(self.pattern.shape, saved.part("pins"))
         for key in self._pinned_keys():
@@ -283,7 +290,7 @@ class GeneralFlow:
     def _at_zero(self) -> tuple[IntArray, ...]:
         """Return the points, layers and coordinates of all surfaces on which the state lies, to rounding."""
         watch = self.cells.watch
-        close = watch.due - watch.way[:, deadlines.GONE, None] <= watch.scale[1]
+        close = watch.due - watch.way[:, compiled.GONE, None] <= watch.scale[1]
         points = np.flatnonzero(close.any(axis=0))
         plain = self.pattern[points] == UNTRUNCATED
         z = forward_pass(self.data.x[points], self.R, self.b, lambda layer, _: plain[:, layer]).z
@@ -324,8 +331,8 @@ class GeneralFlow:
         chosen = grouped({*near, *pinned}, self.pattern)
         end = self._plain_descent(chosen)
         self.R[:], self.b[:] = end.R, end.b
-        self.cells.clock[loop.ENERGY] += end.energy
-        self.cells.act(loop.POLISH)
+        self.cells.clock[compiled.ENERGY] += end.energy
+        self.cells.act(compiled.POLISH)
         self.cells.forget_deadlines()
         self._whole_field = None
         # What has come clear of its surface goes to that side; what is still close to it is settled anew.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -43,6 +44,16 @@ class GeneralData:
     def members_of(self, i: int) -> IntArray:
         """Return the rows of ``Problem.x`` that row i stands for."""
         return self.members[self.first[i] : self.first[i + 1]]
+
+    @cached_property
+    def target(self) -> Array:
+        """(M, Q) ỹ − x̄ of each row."""
+        return np.ascontiguousarray(self.y_tilde[self.label])
+
+    @cached_property
+    def total(self) -> float:
+        """N, the number of training inputs."""
+        return float(self.multiplicity.sum())
 
     @property
     def spread(self) -> float:

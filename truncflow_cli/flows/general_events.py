@@ -6,9 +6,9 @@ import numpy as np
 
 from truncflow_cli.flows.base import EventRow
 from truncflow_cli.flows.general_data import GeneralData
-from truncflow_cli.flows.kernels.general import Passed
-from truncflow_cli.flows.kernels.separated import TRUNCATED, UNTRUNCATED
 from truncflow_cli.flows.layer_events import surface_kind
+from truncflow_cli.flows.native.network import Passed
+from truncflow_cli.flows.native.patterns import TRUNCATED, UNTRUNCATED
 from truncflow_cli.model.events import EventLog, Kind, event_log
 from truncflow_cli.model.problem import Pattern
 
@@ -60,7 +60,8 @@ class NetworkLog:
     def passed(self, log: Passed, count: int) -> EventLog:
         """Return the events of the first ``count`` crossings in ``log``, no two of which are at the same time."""
         rows: list[tuple[float, *EventRow]] = []
-        for s, i, layer, r, side in zip(*(array[:count].tolist() for array in log), strict=True):
+        arrays = (log.s, log.point, log.layer, log.row, log.side)
+        for s, i, layer, r, side in zip(*(array[:count].tolist() for array in arrays), strict=True):
             before = TRUNCATED if side == UNTRUNCATED else UNTRUNCATED
             rows += [(s, *row) for row in self.passage((i, layer, r), before, side)]
             cluster = self.data.label[i]

@@ -7,7 +7,7 @@ import numpy as np
 from truncflow_cli.flows.base import LocalField
 from truncflow_cli.flows.general_data import GeneralData
 from truncflow_cli.flows.general_groups import Group
-from truncflow_cli.flows.kernels.separated import UNTRUNCATED
+from truncflow_cli.flows.native.patterns import UNTRUNCATED
 from truncflow_cli.model.network import adjoint, forward_pass, tangent, velocity
 from truncflow_cli.model.problem import Array, Pattern
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from truncflow_cli.flows.kernels.separated import PINNED, TRUNCATED
+from truncflow_cli.flows.native.patterns import PINNED, TRUNCATED
 from truncflow_cli.model.problem import Pattern
 
 #: Surface (row of the data, layer, coordinate), and the surfaces of points that coincide there.

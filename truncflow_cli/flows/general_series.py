@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from truncflow_cli.flows.general_data import GeneralData
-from truncflow_cli.flows.kernels.separated import evaluate_state
-from truncflow_cli.model.network import forward_pass
+from truncflow_cli.flows.native.network import Samples
+from truncflow_cli.flows.native.series import evaluate_states, network_losses
 from truncflow_cli.model.problem import Array
 from truncflow_cli.model.state import Saved, State
 
@@ -44,23 +44,16 @@ class GeneralSeries:
         """See ``flows.base.Series.sample``."""
         layers, dim = self.b.shape[1:]
         size = t.size
-        beta, R = np.empty((size, layers, dim)), np.empty((size, layers, dim, dim))
-        loss, energy = np.empty((size, self.data.n_clusters)), np.empty(size)
-        b = np.empty((layers, dim))
-        by_layer = [
-            (np.ascontiguousarray(self.R[:, layer]), np.ascontiguousarray(self.b[:, layer]))
-            for layer in range(layers)
-        ]
-        order = self.energy.size - 1
-        for k in range(size):
-            for layer, (R_series, b_series) in enumerate(by_layer):
-                energy[k] = evaluate_state(
-                    R_series, b_series, self.energy, order, t[k], R[k, layer], b[layer]
-                )
-            beta[k] = np.einsum("lia,li->la", R[k], b) - self.data.center
-            loss[k] = cluster_losses(self.data, R[k], b)
+        at = [evaluate_states(self.R[:, k], self.b[:, k], self.energy, t) for k in range(layers)]
+        R, b, beta = (np.stack([getattr(one, name) for one in at], axis=1) for name in ("R", "b", "beta"))
         fraction = np.broadcast_to(self.truncated_fraction, (size, layers, dim)).copy()
-        return {"beta": beta, "R": R, "loss_cluster": loss, "energy": energy, "truncated_fraction": fraction}
+        return {
+            "beta": beta - self.data.center,
+            "R": R,
+            "loss_cluster": losses(self.data, R, b),
+            "energy": at[0].energy,
+            "truncated_fraction": fraction,
+        }
 
 
 def restored_series(data: GeneralData, layers: int, saved: Saved) -> GeneralSeries:
@@ -76,8 +69,19 @@ def restored_series(data: GeneralData, layers: int, saved: Saved) -> GeneralSeri
     return GeneralSeries(data, R, b, energy, saved.array("truncated_fraction", "f8", (layers, dim)))
 
 
-def cluster_losses(data: GeneralData, R: Array, b: Array) -> Array:
-    """Return (1/N_j) Σ_i ½ |τ̲^(L)(x) − ỹ_j|² for each cluster (C,), by a forward pass (2.26)."""
-    residual = forward_pass(data.x, R, b, lambda _, z: z > 0.0).output - data.y_tilde[data.label]
-    squares = 0.5 * data.weight * np.einsum("ia,ia->i", residual, residual)
-    return np.bincount(data.label, weights=squares, minlength=data.n_clusters).astype(np.float64)
+def losses(data: GeneralData, R: Array, b: Array) -> Array:
+    """Return the loss of each cluster (T, C) in states R (T, L, Q, Q), b (T, L, Q)."""
+    return network_losses(data.x, data.weight, data.target, data.label, data.n_clusters, R, b)
+
+
+def sampled(data: GeneralData, samples: Samples, count: int) -> dict[str, Array] | None:
+    """Return the first ``count`` samples that the compiled loop has taken, as ``GeneralSeries.sample`` has them."""
+    if count == 0:
+        return None
+    return {
+        "beta": samples.beta[:count] - data.center,
+        "R": samples.R[:count],
+        "loss_cluster": samples.loss[:count],
+        "energy": samples.energy[:count],
+        "truncated_fraction": samples.truncated[:count] / data.total,
+    }

@@ -6,9 +6,8 @@ import numpy as np
 
 from truncflow_cli.flows.general_cells import CellSums
 from truncflow_cli.flows.general_groups import Group
-from truncflow_cli.flows.kernels import cells as shapes
-from truncflow_cli.flows.kernels import deadlines
-from truncflow_cli.flows.kernels.deadlines import Watch
+from truncflow_cli.flows.native import network as compiled
+from truncflow_cli.flows.native.network import Watch
 from truncflow_cli.model.problem import Array
 from truncflow_cli.model.state import Saved, State, integer
 
@@ -42,7 +41,7 @@ def restored_pins(shape: tuple[int, ...], saved: Saved) -> tuple[list[Group], Ar
 def cells_state(sums: CellSums) -> State:
     """Return the sums of the cells as they have been summed up, in their order."""
     cells = sums.cells
-    leaves, updates = (int(cells.tally[k]) for k in (shapes.LEAVES, shapes.UPDATES))
+    leaves, updates = (int(cells.tally[k]) for k in (compiled.LEAVES, compiled.UPDATES))
     return {"S": cells.S[..., :leaves].copy(), "Y": cells.Y[..., :leaves].copy(), "updates": integer(updates)}
 
 
@@ -55,13 +54,13 @@ def restore_cells(sums: CellSums, pins: list[Group], saved: Saved) -> None:
     dim = sums.cloud.x.shape[1]
     S = saved.array("S", "f8", (None, None, None))
     sums.gather(pins, together=S.shape[0] > 1)
-    leaves = int(sums.cells.tally[shapes.LEAVES])
-    frame = int(sums.cells.tally[shapes.FRAME])
+    leaves = int(sums.cells.tally[compiled.LEAVES])
+    frame = int(sums.cells.tally[compiled.FRAME])
     if S.shape != (frame, frame, leaves):
         raise saved.misfit("S", str(S.shape))
     sums.cells.S[..., :leaves] = S
     sums.cells.Y[..., :leaves] = saved.array("Y", "f8", (dim, frame, leaves))
-    sums.cells.tally[shapes.UPDATES] = saved.integer("updates")
+    sums.cells.tally[compiled.UPDATES] = saved.integer("updates")
 
 
 def deadlines_state(watch: Watch) -> State:
@@ -78,6 +77,6 @@ def restore_deadlines(watch: Watch, saved: Saved) -> None:
     watch.due[:] = saved.array("due", "f8", watch.due.shape)
     watch.way[:] = saved.array("way", "f8", watch.way.shape)
     for layer in range(watch.size.size):
-        soon = np.flatnonzero(watch.due[layer] <= watch.way[layer, deadlines.HORIZON])
+        soon = np.flatnonzero(watch.due[layer] <= watch.way[layer, compiled.HORIZON])
         watch.size[layer] = soon.size
         watch.soon[layer, : soon.size] = soon

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from truncflow_cli.flows.base import EventRow
-from truncflow_cli.flows.kernels.separated import PINNED, UNTRUNCATED
 from truncflow_cli.flows.layer_data import LayerData
+from truncflow_cli.flows.native.patterns import PINNED, UNTRUNCATED
 from truncflow_cli.model.events import EVENT_DTYPE, EventLog, Kind
 from truncflow_cli.model.problem import Array, BoolArray, IntArray, Pattern
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from truncflow_cli.flows.kernels.separated import evaluate_state
 from truncflow_cli.flows.layer_data import LayerData
+from truncflow_cli.flows.native.layer import Samples
+from truncflow_cli.flows.native.series import cluster_losses, evaluate_states
 from truncflow_cli.model.problem import Array
 from truncflow_cli.model.state import State
 
@@ -47,35 +47,30 @@ class LayerSeries:
         """See ``flows.base.Series.sample``; layer and cluster axes have length 1."""
         dim = self.data.dim
         size = t.size
-        beta, R = np.empty((size, 1, dim)), np.empty((size, 1, dim, dim))
-        loss, energy = np.empty((size, 1)), np.empty(size)
-        b = np.empty(dim)
-        for k in range(size):
-            energy[k] = evaluate_state(self.R, self.b, self.energy, self.energy.size - 1, t[k], R[k, 0], b)
-            beta[k, 0] = R[k, 0].T @ b - self.data.center
-            loss[k, 0] = cluster_loss(self.data, R[k, 0], b)
+        at = evaluate_states(self.R, self.b, self.energy, t)
         fraction = np.broadcast_to(self.truncated_fraction, (size, 1, dim))
         return {
-            "beta": beta,
-            "R": R,
-            "loss_cluster": loss,
-            "energy": energy,
+            "beta": (at.beta - self.data.center)[:, None],
+            "R": at.R[:, None],
+            "loss_cluster": losses(self.data, at.R, at.b)[:, None],
+            "energy": at.energy,
             "truncated_fraction": fraction.copy(),
         }
 
 
-def cluster_loss(data: LayerData, R: Array, b: Array) -> float:
-    """Return ½ mean_i |σ(R x_i + b) − u|², u = b + Rỹ, the cluster's part of the loss (3.18).
+def losses(data: LayerData, R: Array, b: Array) -> Array:
+    """Return the cluster's part of the loss (3.18) in states R (T, Q, Q), b (T, Q)."""
+    return cluster_losses(data.x, data.multiplicity, data.total, data.y_tilde, R, b)
 
-    By a forward pass, without the moments that the flow itself works with, so that the energy balance checks them.
-    """
-    u = b + R @ data.y_tilde
-    sums = []
-    for first in range(0, data.n_own, BLOCK):
-        block = slice(first, min(first + BLOCK, data.n_own))
-        off = data.x[block] @ R.T
-        off += b
-        np.maximum(off, 0.0, out=off)
-        off -= u
-        sums.append(data.multiplicity[block] @ np.einsum("ir,ir->i", off, off))
-    return 0.5 * math.fsum(sums) / data.total
+
+def sampled(data: LayerData, samples: Samples, count: int) -> dict[str, Array] | None:
+    """Return the first ``count`` samples that the compiled loop has taken, as ``LayerSeries.sample`` has them."""
+    if count == 0:
+        return None
+    return {
+        "beta": (samples.beta[:count] - data.center)[:, None],
+        "R": samples.R[:count, None],
+        "loss_cluster": samples.loss[:count, None],
+        "energy": samples.energy[:count],
+        "truncated_fraction": (1.0 - samples.untruncated[:count] / data.total)[:, None],
+    }

@@ -6,12 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from truncflow_cli.flows.kernels import ahead as kernels
-from truncflow_cli.flows.kernels import nearby, shapes
-from truncflow_cli.flows.kernels.separated import PINNED, TRUNCATED, UNTRUNCATED
-from truncflow_cli.flows.kernels.shapes import Moments, Near, Points
 from truncflow_cli.flows.layer_data import LayerData
 from truncflow_cli.flows.layer_series import LayerSeries
+from truncflow_cli.flows.native import layer as compiled
+from truncflow_cli.flows.native.layer import Moments, Near, Points
+from truncflow_cli.flows.native.patterns import PINNED, TRUNCATED, UNTRUNCATED
 from truncflow_cli.model.problem import Array, IntArray, Pattern
 from truncflow_cli.model.state import Saved, State, integer, number, under
 
@@ -27,7 +26,7 @@ class Pinned(NamedTuple):
     weight: Array
 
 
-def state(at: kernels.State, energy: float, pattern: Pattern, moments: Moments, pins: Pinned) -> State:
+def state(at: compiled.State, energy: float, pattern: Pattern, moments: Moments, pins: Pinned) -> State:
     """Return all that the layer's future depends on; the moments as they have been summed up, in their order."""
     return {
         "R": at.R,
@@ -39,7 +38,7 @@ def state(at: kernels.State, energy: float, pattern: Pattern, moments: Moments, 
     }
 
 
-def restore(saved: Saved, at: kernels.State, points: Points, moments: Moments) -> tuple[float, Pinned]:
+def restore(saved: Saved, at: compiled.State, points: Points, moments: Moments) -> tuple[float, Pinned]:
     """Fill the arrays with what ``state`` has given, and return the energy and the pins.
 
     Raises:
@@ -74,7 +73,7 @@ def restore_pattern(pattern: Pattern, saved: Saved) -> None:
 
 def near_state(near: Near) -> State:
     """Return the near lists; which coordinates are looked at first, and so which of several at once, is up to them."""
-    used = int(near.place[0, 1]) if near.tally[shapes.TOP] >= 0 else 0
+    used = int(near.place[0, 1]) if near.tally[compiled.TOP] >= 0 else 0
     return {
         "state": near.state,
         "skin": near.skin,
@@ -96,21 +95,21 @@ def restored_near(data: LayerData, saved: Saved) -> Near:
         UserError: they do not fit.
     """
     size, dim = data.x.shape
-    most = 2 * (nearby.LEVELS * size * dim + MOST_SPARE)
-    near = shapes.near_lists(dim, nearby.LEVELS, saved.integer("room", (1, most)))
+    most = 2 * (compiled.LEVELS * size * dim + MOST_SPARE)
+    near = compiled.near_lists(dim, compiled.LEVELS, saved.integer("room", (1, most)))
     for name in ("state", "skin", "scale", "bound", "tally", "place"):
         array = getattr(near, name)
         array[:] = saved.array(name, str(array.dtype), array.shape)
-    made = int(near.tally[shapes.TOP]) >= 0
+    made = int(near.tally[compiled.TOP]) >= 0
     used = int(near.place[0, 1]) if made else 0
-    levels = (-1 <= near.tally[shapes.TOP] < nearby.LEVELS) and (
-        0 <= near.tally[shapes.LEVEL] < nearby.LEVELS
+    levels = (-1 <= near.tally[compiled.TOP] < compiled.LEVELS) and (
+        0 <= near.tally[compiled.LEVEL] < compiled.LEVELS
     )
-    places = near.place[: near.tally[shapes.TOP] + 1]
+    places = near.place[: near.tally[compiled.TOP] + 1]
     ordered = (places[:, 0] >= 0) & (places[:, 0] <= places[:, 1]) & (places[:, 1] <= used)
     if not (levels and ordered.all() and used <= near.z.size):
         raise saved.misfit("place")
-    near.tally[shapes.HITS] = 0  # those of the step before; the next one has its own
+    near.tally[compiled.HITS] = 0  # those of the step before; the next one has its own
     near.pool[:used, 0] = saved.array("point", "i4", (used,), (0, size))
     near.pool[:used, 1] = saved.array("row", "i4", (used,), (0, dim))
     near.z[:used] = saved.array("z", "f8", (used,))

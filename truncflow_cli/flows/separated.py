@@ -6,16 +6,14 @@ import numpy as np
 
 from truncflow_cli.flows import layer_state
 from truncflow_cli.flows.base import Ahead, Change, Counters, EventRow, LocalField, Surfaces
-from truncflow_cli.flows.kernels import ahead as loop
-from truncflow_cli.flows.kernels import door, nearby, shapes
-from truncflow_cli.flows.kernels import separated as kernels
-from truncflow_cli.flows.kernels.nearby import NOISE
-from truncflow_cli.flows.kernels.pace import Pace
-from truncflow_cli.flows.kernels.polynomial import weight_exit
-from truncflow_cli.flows.kernels.separated import PINNED, TRUNCATED, UNTRUNCATED
 from truncflow_cli.flows.layer_data import LayerData
 from truncflow_cli.flows.layer_events import LayerLog
-from truncflow_cli.flows.layer_series import BLOCK, LayerSeries
+from truncflow_cli.flows.layer_series import BLOCK, LayerSeries, sampled
+from truncflow_cli.flows.native import layer as compiled
+from truncflow_cli.flows.native.layer import NOISE
+from truncflow_cli.flows.native.pace import Pace
+from truncflow_cli.flows.native.patterns import PINNED, TRUNCATED, UNTRUNCATED
+from truncflow_cli.flows.native.series import evaluate_states, first_exit
 from truncflow_cli.model.events import EventLog
 from truncflow_cli.model.moments import field
 from truncflow_cli.model.problem import Array, IntArray, Pattern
@@ -57,28 +55,31 @@ class LayerFlow:
         dim = data.dim
         self.R = np.array(R, dtype=np.float64, order="C")
         self.b = np.empty(dim)
-        self._state = loop.State(self.R, self.b, np.empty_like(self.R), np.empty_like(self.b), np.zeros(dim))
-        self._clock = np.zeros(loop.CLOCK)
-        self._counts = np.zeros(loop.COUNTS, np.int64)
-        self._points = shapes.Points(
+        self._state = compiled.State(
+            self.R, self.b, np.empty_like(self.R), np.empty_like(self.b), np.zeros(dim)
+        )
+        self._clock = np.zeros(compiled.CLOCK)
+        self._counts = np.zeros(compiled.COUNTS, np.int64)
+        self._points = compiled.Points(
             data.x, data.length, data.multiplicity, np.empty(data.x.shape, np.int8), data.y_tilde
         )
         self.pattern: Pattern = self._points.pattern
-        self._moments = shapes.Moments(
+        self._moments = compiled.Moments(
             np.zeros((dim, dim + 1)),
             np.zeros((dim, dim, dim + 1)),
             np.array([data.total]),
             np.zeros(1, np.int64),
         )
-        self._accuracy = loop.Accuracy(not printed, STEP_SHARE * rtol, atol / rtol, data.spread)
-        self._motion = shapes.motion_arrays(dim, order)
-        self._work = shapes.work_arrays(dim, order)
-        self._near = shapes.near_lists(dim, nearby.LEVELS, ROOM)
+        self._accuracy = compiled.Accuracy(not printed, STEP_SHARE * rtol, atol / rtol, data.spread)
+        self._motion = compiled.motion_arrays(dim, order)
+        self._work = compiled.work_arrays(dim, order)
+        self._near = compiled.near_lists(dim, compiled.LEVELS, ROOM)
         self._log = self._room_for_events(EVENTS_AHEAD)
+        self._samples = compiled.sample_arrays(np.empty(0), dim)
         self._order_limit = order
         self._hold(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
 
-        self._act(door.POLISH)
+        self._act(compiled.POLISH)
         self.b[:] = self.R @ (np.asarray(beta, dtype=np.float64) + data.center)
         for part in range(0, data.x.shape[0], BLOCK):
             block = slice(part, part + BLOCK)
@@ -86,25 +87,25 @@ class LayerFlow:
                 self._coordinates(block) > self._noise(block), UNTRUNCATED, TRUNCATED
             )
         self.log = LayerLog(data, self.pattern)
-        self._act(door.SUM)
+        self._act(compiled.SUM)
         self._on_surface: tuple[IntArray, IntArray] = (self.pin_point, self.pin_row)
 
     @property
     def energy(self) -> float:
         """The integral of the squared gradient norm so far."""
-        return float(self._clock[loop.ENERGY])
+        return float(self._clock[compiled.ENERGY])
 
     def _act(self, task: int) -> int:
-        """Let the compiled code do something, see ``kernels.door.act``."""
-        result = door.act(
+        """Let the compiled code do something, see ``native.layer.act``."""
+        result = compiled.act(
             task, self._state, self._clock, self._points, self._moments, self._motion, self._work, self._pins,
-            self._near, self._accuracy, self._log, self._counts,
+            self._near, self._accuracy, self._log, self._samples, self._counts,
         )  # fmt: skip
         return int(result)
 
     @staticmethod
-    def _room_for_events(size: int) -> loop.Log:
-        return loop.Log(
+    def _room_for_events(size: int) -> compiled.Log:
+        return compiled.Log(
             np.empty(size), np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int8)
         )
 
@@ -121,18 +122,18 @@ class LayerFlow:
         self.pin_point, self.pin_row, self.pin_weight = point, row, weight.copy()
         mass = self.data.multiplicity[point] / self.data.total
         inverse = np.zeros((point.size, point.size))
-        self._pins = shapes.pin_arrays(row, self.data.x[point], mass, inverse, self._order_limit)
+        self._pins = compiled.pin_arrays(row, self.data.x[point], mass, inverse, self._order_limit)
 
     def _count(self, points: IntArray, rows: IntArray, sign: float) -> None:
         """Count own points (k,) in coordinates (k,) as untruncated (``sign`` 1.0), or no longer (-1.0)."""
         room = self._log.s.size
-        self._clock[loop.LENGTH] = sign
+        self._clock[compiled.LENGTH] = sign
         for first in range(0, points.size, room):
             count = min(points.size - first, room)
             self._log.point[:count] = points[first : first + count]
             self._log.row[:count] = rows[first : first + count]
-            self._counts[loop.EVENTS] = count
-            self._act(door.COUNT)
+            self._counts[compiled.EVENTS] = count
+            self._act(compiled.COUNT)
 
     # -- the field ---------------------------------------------------------------------------------------------
 
@@ -165,13 +166,13 @@ class LayerFlow:
             self._pins.lam[0] = self.pin_weight
             self._pins.inverse[:] = self._sliding_inverse()
             self.counters.slides += 1
-        self._clock[loop.REACH] = reach
-        self._act(door.EXPAND)
-        self._near.tally[shapes.HITS] = 0
-        self._clock[loop.NEARBY] = loop.SOON * reach
+        self._clock[compiled.REACH] = reach
+        self._act(compiled.EXPAND)
+        self._near.tally[compiled.HITS] = 0
+        self._clock[compiled.NEARBY] = compiled.SOON * reach
         self.counters.steps += 1
         self.counters.orders += self._order
-        return float(self._clock[loop.LENGTH])
+        return float(self._clock[compiled.LENGTH])
 
     @property
     def _order(self) -> int:
@@ -198,22 +199,22 @@ class LayerFlow:
         turn -= turn.T
         self.R += turn @ self.R
         self.b += turn @ self.b + back[:dim]
-        self._act(door.POLISH)
+        self._act(compiled.POLISH)
 
     def next_change(self, h: float) -> Change | None:
         """See ``PiecewiseFlow.next_change``; ``what`` is ("surface", i, r) or ("weight", k)."""
         clock, counts = self._clock, self._counts
         counts[:] = 0
         while True:
-            clock[loop.LENGTH] = h
-            k = self._act(door.CROSS)
+            clock[compiled.LENGTH] = h
+            k = self._act(compiled.CROSS)
             if k != -2:
                 break
             self._make_room()
-        t = float(clock[loop.LENGTH])
-        self.counters.candidates += int(counts[loop.CANDIDATES])
-        self.counters.roots += int(counts[loop.ROOTS])
-        self.counters.refreshes = int(self._near.tally[shapes.REFRESHES])
+        t = float(clock[compiled.LENGTH])
+        self.counters.candidates += int(counts[compiled.CANDIDATES])
+        self.counters.roots += int(counts[compiled.ROOTS])
+        self.counters.refreshes = int(self._near.tally[compiled.REFRESHES])
         what: tuple[str, int, int] | None = None
         if k >= 0:
             entry = self._near.hit[k]
@@ -223,27 +224,27 @@ class LayerFlow:
             upper = -c
             upper[0] += 1.0
             for bound in (c, upper):
-                exit_ = weight_exit(bound, t, LAMBDA_NOISE)
+                exit_ = first_exit(bound, t, LAMBDA_NOISE)
                 if exit_ >= 0.0 and (exit_ < t or what is None):
                     t, what = exit_, ("weight", pin, 0)
         return None if what is None else Change(float(t), what)
 
     def _make_room(self) -> None:
         """Get longer near lists."""
-        needs, made = (int(self._near.tally[k]) for k in (shapes.NEEDS, shapes.REFRESHES))
-        self._near = shapes.near_lists(self.data.dim, nearby.LEVELS, needs + needs // 4)
-        self._near.tally[shapes.REFRESHES] = made
+        needs, made = (int(self._near.tally[k]) for k in (compiled.NEEDS, compiled.REFRESHES))
+        self._near = compiled.near_lists(self.data.dim, compiled.LEVELS, needs + needs // 4)
+        self._near.tally[compiled.REFRESHES] = made
 
     def observe(self, t: float) -> list[tuple[float, EventRow]]:
         """See ``PiecewiseFlow.observe``: separation lost and regained by the other clusters' points."""
         data = self.data
         if data.n_own == data.x.shape[0]:
             return []
-        self._clock[loop.LENGTH] = t
-        found = self._act(door.WATCH)
+        self._clock[compiled.LENGTH] = t
+        found = self._act(compiled.WATCH)
         if found > self._log.s.size:
             self._log = self._room_for_events(found)
-            found = self._act(door.WATCH)
+            found = self._act(compiled.WATCH)
         result: list[tuple[float, EventRow]] = []
         for time, entry in zip(self._log.s[:found].tolist(), self._log.point[:found].tolist(), strict=True):
             i, r = self._near.pool[entry].tolist()
@@ -268,30 +269,43 @@ class LayerFlow:
     def advance(self, t: float) -> None:
         """See ``PiecewiseFlow.advance``."""
         motion = self._motion
-        self._clock[loop.ENERGY] = kernels.evaluate_state(
-            motion.R, motion.b, motion.energy, self._order, t, self.R, self.b
-        )
+        n = self._order + 1
+        at = evaluate_states(motion.R[:n], motion.b[:n], motion.energy[:n], np.array([t]))
+        self.R[:], self.b[:], self._clock[compiled.ENERGY] = at.R[0], at.b[0], at.energy[0]
         for pin in range(self.pin_row.size):
             self.pin_weight[pin] = np.polynomial.polynomial.polyval(t, self._pins.lam[: self._order, pin])
 
-    def run_ahead(self, pace: Pace, s_end: float, until: float) -> Ahead | None:
+    def run_ahead(self, pace: Pace, s_end: float, until: float, saved: Array) -> Ahead | None:
         """See ``RunsAhead.run_ahead``."""
         if self.pin_row.size:
             return None
+        self._samples = compiled.sample_arrays(saved, self.data.dim)
         clock, counts = self._clock, self._counts
-        clock[[loop.S, loop.LOST, loop.REACH, loop.BEFORE]] = pace.s, pace.lost, pace.reach, pace.s
-        clock[[loop.S_END, loop.UNTIL]] = s_end, until
+        clock[[compiled.S, compiled.LOST, compiled.REACH, compiled.BEFORE]] = (
+            pace.s,
+            pace.lost,
+            pace.reach,
+            pace.s,
+        )
+        clock[[compiled.S_END, compiled.UNTIL]] = s_end, until
         counts[:] = 0
-        if self._act(door.AHEAD) == 0:
+        if self._act(compiled.AHEAD) == 0:
             return None
-        self.counters.add(*counts[: loop.ROOTS + 1].tolist())
-        self.counters.refreshes = int(self._near.tally[shapes.REFRESHES])
-        reached = Pace(float(clock[loop.S]), float(clock[loop.LOST]), float(clock[loop.REACH]))
-        if counts[loop.UNUSUAL] == 0:
-            start, series = float(clock[loop.BEFORE]), self._series(self._state.untruncated)
+        self.counters.add(*counts[: compiled.ROOTS + 1].tolist())
+        self.counters.refreshes = int(self._near.tally[compiled.REFRESHES])
+        reached = Pace(float(clock[compiled.S]), float(clock[compiled.LOST]), float(clock[compiled.REACH]))
+        if counts[compiled.UNUSUAL] == 0:
+            start, series = float(clock[compiled.BEFORE]), self._series(self._state.untruncated)
         else:
             start, series = reached.s, self.standing()
-        return Ahead(reached, start, series, self._passed_events(int(counts[loop.EVENTS])))
+        return Ahead(
+            reached,
+            start,
+            series,
+            self._passed_events(int(counts[compiled.EVENTS])),
+            sampled(self.data, self._samples, int(counts[compiled.SAMPLED])),
+            bool(counts[compiled.SLOWED]),
+        )
 
     def standing(self) -> LayerSeries:
         """See ``PiecewiseFlow.standing``."""
@@ -320,7 +334,9 @@ class LayerFlow:
 
     def restore(self, saved: Saved, aids: Saved | None) -> None:
         """See ``PiecewiseFlow.restore``."""
-        self._clock[loop.ENERGY], pins = layer_state.restore(saved, self._state, self._points, self._moments)
+        self._clock[compiled.ENERGY], pins = layer_state.restore(
+            saved, self._state, self._points, self._moments
+        )
         self._hold(*pins)
         self.log = LayerLog(self.data, self.pattern)
         if aids is not None:
@@ -344,7 +360,7 @@ class LayerFlow:
         if change is None:
             point, row = self._near_zero()
         else:
-            hit = self._near.hit[: self._near.tally[shapes.HITS]]
+            hit = self._near.hit[: self._near.tally[compiled.HITS]]
             point, row = self._near.pool[hit].T.astype(np.int64)
             point, row = point[point < own], row[point < own]
             z = np.einsum("ka,ka->k", self.R[row], data.x[point]) + self.b[row]

@@ -8,7 +8,8 @@ import numpy as np
 
 from truncflow_cli.flows.base import Counters, Series
 from truncflow_cli.flows.frozen import FrozenLayer
-from truncflow_cli.integrate.solver import Piece, restore_counters
+from truncflow_cli.integrate.solver import NO_TIMES, Piece, restore_counters
+from truncflow_cli.model.problem import Array
 from truncflow_cli.model.state import Saved, State, counts, number, under
 
 
@@ -28,7 +29,7 @@ class ClosedForm:
         self.finished = self._s_end <= 0.0
         return Piece(0.0, 0.0, self._layer, self._events[self._events["s"] <= 0.0])
 
-    def advance(self, until: float = -np.inf) -> Piece:
+    def advance(self, until: float = -np.inf, saved: Array = NO_TIMES) -> Piece:
         """Return the piece [0, s_end]."""
         self.s, self.finished = self._s_end, True
         self.counters.steps += 1

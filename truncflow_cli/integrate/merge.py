@@ -20,6 +20,9 @@ from truncflow_cli.model.state import Saved, State, integer, number, under
 #: A chunk is handed out when this many samples or events are ready.
 CHUNK = 256
 
+#: Samples are taken in one go for so many coordinates of points, about: a request to stop has to be heard in between.
+MOST_SAMPLED = 5_000_000
+
 EVENT_NAMES: tuple[str, ...] = EVENT_DTYPE.names or ()
 
 #: From this many coordinates on, threads gain more than they cost.
@@ -46,7 +49,15 @@ def sample_shapes(problem: Problem) -> SampleShapes:
 
 
 class Lane:
-    """One solver with what it has produced beyond the point that all have reached."""
+    """One solver with what it has produced beyond the point that all have reached.
+
+    Attributes:
+        solver: the solver.
+        events, n_events: the events that have not been handed out, and how many they are.
+        samples: the samples that have not been handed out.
+        next: number of the next saved time.
+        piece: the last piece.
+    """
 
     def __init__(
         self, solver: Solver | ClosedForm, s_save: Array, saved: Saved | None, shapes: SampleShapes
@@ -56,31 +67,34 @@ class Lane:
         self.n_events = 0
         self.samples: list[dict[str, Array]] = []
         self._s_save = s_save
-        self._next = 0
+        self.next = 0
         self.piece: Piece
         if saved is None:
             self._take(solver.start())
         else:
             self._restore(saved, shapes)
 
-    @property
-    def goal(self) -> float:
-        """The next saved time; minus infinity where there is none left."""
-        return float(self._s_save[self._next]) if self._next < self._s_save.size else -np.inf
+    def step(self) -> None:
+        """Advance by one piece."""
+        self._take(self.solver.advance())
 
-    def step(self, *, together: bool) -> None:
-        """Advance by one piece; to the next saved time in one go, unless the lanes have to stay ``together``."""
-        self._take(self.solver.advance(-np.inf if together else self.goal))
+    def step_ahead(self, upto: int) -> None:
+        """Advance to the saved time before number ``upto`` in one go, as far as that goes."""
+        saved = self._s_save[self.next : upto]
+        self._take(self.solver.advance(float(saved[-1]), saved))
 
     def _take(self, piece: Piece) -> None:
         self.piece = piece
         if piece.events.size:
             self.events.append(piece.events)
             self.n_events += piece.events.size
+        if piece.samples is not None:
+            self.samples.append(piece.samples)
+            self.next += piece.samples["energy"].size
         upto = int(np.searchsorted(self._s_save, piece.s1, side="right"))
-        if upto > self._next:
-            self.samples.append(piece.sample(self._s_save[self._next : upto]))
-            self._next = upto
+        if upto > self.next:
+            self.samples.append(piece.sample(self._s_save[self.next : upto]))
+            self.next = upto
 
     def pop_events(self, upto: float) -> EventLog:
         """Return and forget the events up to ``upto``."""
@@ -100,7 +114,7 @@ class Lane:
         """Return what the lane goes on from; its last piece only if it will be asked for samples again."""
         state = {
             **under("solver", self.solver.state()),
-            "next": integer(self._next),
+            "next": integer(self.next),
             **under("events", columns(joined_events(self.events))),
         }
         if self.samples:
@@ -112,7 +126,7 @@ class Lane:
 
     def _restore(self, saved: Saved, shapes: SampleShapes) -> None:
         self.solver.restore(saved.part("solver"))
-        self._next = saved.integer("next", (0, self._s_save.size + 1))
+        self.next = saved.integer("next", (0, self._s_save.size + 1))
         events = restored_events(saved.part("events"))
         if events.size:
             self.events, self.n_events = [events], events.size
@@ -227,6 +241,7 @@ class Merger:
         self.begun = self.ended = self._stop_sampled = False
         self.stop_at = np.inf
         self._threads = ThreadPoolExecutor(cores) if (cores := self._useful_cores()) > 1 else None
+        self._most_samples = max(1, min(CHUNK, MOST_SAMPLED // max(1, problem.x.size)))
         self.sampled = 0
         self.events_out = 0
         self._last_event = 0.0
@@ -309,20 +324,33 @@ class Merger:
     def step(self) -> None:
         """Advance the lane that is furthest behind, and those beside it if there are cores for them."""
         going = [lane for lane in self.lanes if not lane.solver.finished and lane.solver.s < self.stop_at]
-        if self._threads is None:
-            lane = min(going, key=lambda lane: lane.solver.s)
-            lane.step(together=self.problem.settings.on_separation_lost != "record")
+        last = min(going, key=lambda lane: lane.solver.s)
+        if self.problem.settings.on_separation_lost != "record":
+            last.step()
             self._note_stop()
             return
-        goal = min(lane.goal for lane in going)
-        steps = [
-            (lane, self._threads.submit(lane.step, together=False)) for lane in going if lane.goal == goal
-        ]
-        failed = [
-            (lane.solver.s, failure) for lane, step in steps if (failure := step.exception()) is not None
-        ]
+        upto = min(lane.next for lane in going) + self._most_samples
+        if self._threads is None:
+            last.step_ahead(upto)
+            return
+        steps = [(lane, self._threads.submit(lane.step_ahead, upto)) for lane in going if lane.next < upto]
+        failed = {lane: failure for lane, step in steps if (failure := step.exception()) is not None}
         if failed:
-            raise min(failed, key=lambda pair: pair[0])[1]
+            self._let_catch_up(going, failed)
+            raise failed[min(failed, key=lambda lane: lane.solver.s)]
+
+    def _let_catch_up(self, going: list[Lane], failed: dict[Lane, BaseException]) -> None:
+        """Let the other lanes come as far as those that cannot go on, which ends the run for all."""
+        while True:
+            end = min(lane.solver.s for lane in failed)
+            behind = [lane for lane in going if lane not in failed and lane.solver.s < end]
+            if not behind:
+                return
+            lane = min(behind, key=lambda lane: lane.solver.s)
+            try:
+                lane.step_ahead(lane.next + 1)
+            except RunFailed as failure:
+                failed[lane] = failure
 
     def _note_stop(self) -> None:
         if self.problem.settings.on_separation_lost == "record":

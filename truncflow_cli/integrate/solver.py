@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from truncflow_cli.errors import RunFailed
 from truncflow_cli.flows.base import Counters, Creeps, EventRow, PiecewiseFlow, RunsAhead, Series
-from truncflow_cli.flows.kernels.pace import Pace, later, next_reach, step_length
+from truncflow_cli.flows.native.pace import Pace, later, next_octave, next_reach, step_length
 from truncflow_cli.integrate.pinning import settle_flow, settle_surfaces
 from truncflow_cli.model.events import EventLog, Kind, event_log
 from truncflow_cli.model.problem import Array
@@ -23,18 +22,31 @@ MOST_CREEPS = 20
 
 #: Steps that a flow takes in one go, about: a request to stop has to be heard in between.
 MOST_AHEAD = 10_000
+#: How much further each time, until it takes so many.
+STRETCHED = 16
+
+#: No saved times.
+NO_TIMES: Array = np.empty(0)
 
 SURFACE_EVENTS = (Kind.TRUNCATE, Kind.RELEASE, Kind.PIN, Kind.UNPIN)
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A smooth stretch [s0, s1] of the trajectory, and the events since the last piece, in order."""
+    """A smooth stretch [s0, s1] of the trajectory.
+
+    Attributes:
+        s0, s1: where it begins and ends.
+        series: the state along it.
+        events: those since the last piece, in order.
+        samples: the trajectory's arrays at the first of the saved times since the last piece, if taken on the way.
+    """
 
     s0: float
     s1: float
     series: Series
     events: EventLog
+    samples: dict[str, Array] | None = None
 
     def sample(self, s: Array) -> dict[str, Array]:
         """Return the state at times s (T,) within [s0, s1]."""
@@ -86,11 +98,12 @@ class Solver:
         self.finished = self._s_end <= 0.0
         return Piece(0.0, 0.0, self.flow.series(), event_log([(0.0, *row) for row in rows]))
 
-    def advance(self, until: float = -np.inf) -> Piece:
+    def advance(self, until: float = -np.inf, saved: Array = NO_TIMES) -> Piece:
         """Go on to the next event, or as far as the series carries; return what was passed.
 
         A flow that can run ahead goes on beyond that, up to the first event or end of a series at or after
-        ``until``: the piece returned covers whatever lies between ``until`` and its end.
+        ``until``: the piece returned covers whatever lies between ``until`` and its end. It may stop earlier, or take
+        samples at ``saved`` (K,) times on its way: the piece has them, or covers those that have been passed.
 
         Raises:
             RunFailed: the state is no longer finite, the step has shrunk to rounding level, or events pile up
@@ -107,7 +120,7 @@ class Solver:
                 "reach; scale points and labels down, or lower integrator.s_end",
                 self.s,
             )
-        ahead = self._run_ahead(until)
+        ahead = self._run_ahead(until, saved)
         if ahead is not None:
             return ahead
         flow = self.flow
@@ -182,23 +195,24 @@ class Solver:
         """Return a series of the flow from what its ``state`` has given."""
         return self.flow.restored_series(saved)
 
-    def _run_ahead(self, until: float) -> Piece | None:
+    def _run_ahead(self, until: float, saved: Array) -> Piece | None:
         """Let the flow take the usual steps by itself; None if the next step is not one."""
         flow = self._ahead
         if flow is None:
             return None
         s0, steps = self.s, self.counters.steps
-        most = min(until, s0 + self._stretch, _next_octave(s0))
-        ahead = flow.run_ahead(Pace(self.s, self._lost, self._reach), self._s_end, most)
+        most = min(until, s0 + self._stretch)
+        ahead = flow.run_ahead(Pace(self.s, self._lost, self._reach), self._s_end, most, saved)
         if ahead is None:
             return None
         self.s, self._lost, self._reach = ahead.pace.s, ahead.pace.lost, ahead.pace.reach
         self.finished = self.s >= self._s_end
         self._at_instant = 0
         steps = self.counters.steps - steps
-        self._stretch = (self.s - s0) * min(2, MOST_AHEAD / steps)
-        self._look_for_convergence(s0)
-        return Piece(ahead.start, self.s, ahead.series, ahead.events)
+        self._stretch = (self.s - s0) * min(STRETCHED, MOST_AHEAD / steps)
+        if ahead.may_rest:
+            self._resting = bool(self.flow.at_rest())
+        return Piece(ahead.start, self.s, ahead.series, ahead.events, ahead.samples)
 
     def _move_on(self, t: float, *, last: bool) -> None:
         if last:
@@ -234,7 +248,7 @@ class Solver:
 
     def _look_for_convergence(self, s0: float) -> None:
         """Stand still from here on if the flow has converged to rounding, which is looked for at s = 2^k only."""
-        if self.s >= _next_octave(s0):
+        if self.s >= next_octave(s0):
             self._resting = bool(self.flow.at_rest())
 
     def _look_for_rest(self, rows: list[EventRow]) -> bool:
@@ -243,11 +257,6 @@ class Solver:
         rest = self.flow.at_rest()
         rows += rest
         return bool(rest)
-
-
-def _next_octave(s: float) -> float:
-    """Return the least power of two above s."""
-    return math.ldexp(1.0, math.frexp(s)[1]) if s > 0.0 else 0.0
 
 
 def restore_counters(counters: Counters, saved: Saved) -> None:

@@ -14,11 +14,12 @@ import numpy as np
 import truncflow_cli
 from truncflow_cli.model.problem import Problem
 
-#: Packages whose sources decide what a run computes.
+#: Packages whose sources decide what a run computes, and the kinds of files that these are.
 _COMPUTING = ("flows", "integrate", "model")
+_SOURCES = (".py", ".so", ".dylib", ".dll")
 
 #: Libraries that take part in the computation.
-_LIBRARIES = ("numpy", "scipy", "numba")
+_LIBRARIES = ("numpy", "scipy")
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Origin:
 
     Attributes:
         version: version of the program.
-        program: digest of the sources that compute.
+        program: digest of the sources that compute, and of what is compiled of them.
         libraries: versions of Python and of the libraries that take part.
         machine: the processor.
         problem: digest of the problem's arrays and settings, its length and saved times left out.
@@ -58,7 +59,8 @@ def installed(package: str) -> str:
 @cache
 def _program() -> str:
     root = Path(__file__).parents[1]
-    sources = sorted(path for package in _COMPUTING for path in (root / package).rglob("*.py"))
+    files = (path for package in _COMPUTING for path in (root / package).rglob("*"))
+    sources = sorted(path for path in files if path.suffix in _SOURCES)
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()
 
 

@@ -80,19 +80,8 @@ class Underway:
     share: float
 
 
-@dataclass(frozen=True)
-class Compiling:
-    """A worker compiles the solver.
-
-    Attributes:
-        kept: whether the result is kept for other processes.
-    """
-
-    kept: bool
-
-
 #: What a worker has to say.
-Report = Underway | Compiling | Result
+Report = Underway | Result
 
 
 def perform(source: Source, task: Task, progress: Progress = lambda share: None) -> Result:

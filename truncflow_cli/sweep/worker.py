@@ -11,14 +11,12 @@ from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from typing import NoReturn
 
-from numba.core.event import Event, Listener, install_listener
-
 # Everything that a run needs is imported here, once, by the process that all workers are forked from.
 import truncflow_cli.integrate.dispatch  # noqa: F401
 from truncflow_cli.certify import certify  # noqa: F401
 from truncflow_cli.store.shield import undisturbed
 from truncflow_cli.sweep import folder
-from truncflow_cli.sweep.member import GRACE, Compiling, Underway, perform
+from truncflow_cli.sweep.member import GRACE, Underway, perform
 from truncflow_cli.sweep.plan import Source
 
 #: Seconds between two messages on how far a run is.
@@ -42,11 +40,10 @@ def work(connection: Connection, source: Source) -> None:
     threading.Thread(target=_end_with_the_leader, daemon=True).start()
     try:
         folder.join(source.folder)
-        with install_listener("numba:compile", _Compilation(connection)):
-            while not stop.asked and (task := connection.recv()) is not None:
-                result = perform(source, task, _Messages(connection, task.index, stop).take)
-                with undisturbed():
-                    connection.send(result)
+        while not stop.asked and (task := connection.recv()) is not None:
+            result = perform(source, task, _Messages(connection, task.index, stop).take)
+            with undisturbed():
+                connection.send(result)
     except (KeyboardInterrupt, EOFError, OSError):
         return
 
@@ -91,24 +88,6 @@ class _Messages:
                     self._connection.send(Underway(self._index, share))
             except OSError:  # nobody listens any more
                 raise Stopped from None
-
-
-class _Compilation(Listener):  # type: ignore[misc]  # no types of numba are used
-    """Says once that something is really compiled; code that numba finds on disk goes unmentioned."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._said = False
-
-    def on_start(self, event: Event) -> None:
-        """See numba: a compilation begins."""
-        if not self._said:
-            self._said = True
-            with undisturbed():
-                self._connection.send(Compiling(bool(event.data["dispatcher"].stats.cache_path)))
-
-    def on_end(self, event: Event) -> None:
-        """See numba: a compilation has ended."""
 
 
 def _end_with_the_leader() -> None:

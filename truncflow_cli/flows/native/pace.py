@@ -1,6 +1,6 @@
 """How the event loop moves on in s, and how far the next series is made to reach.
 
-Plain functions of floats: ``integrate.solver`` calls them as they are, ``ahead`` compiles them.
+Plain functions of floats, for the steps that go through Python; ``pace.h`` has the same for the compiled loops.
 """
 
 from __future__ import annotations
@@ -47,6 +47,11 @@ def next_reach(reach: float, t: float, met_event: bool, s_end: float) -> float:
     if math.isinf(reach):
         return REACH_AFTER_EVENT * t if t > 0.0 else reach
     return max(0.5 * (reach + REACH_AFTER_EVENT * t), SHORTEST * s_end)
+
+
+def next_octave(s: float) -> float:
+    """Return the least power of two above s; 0 for 0."""
+    return math.ldexp(1.0, math.frexp(s)[1]) if s > 0.0 else 0.0
 
 
 def step_length(accurate: float, reach: float, left: float) -> float:

@@ -1,16 +1,40 @@
-"""The arrays that the kernels of the `separated` flow work on, bundled by what they are."""
+"""What the compiled code of `separated` works on, bundled by what it is, and what it is asked to do."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import ctypes
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from truncflow_cli.flows.native.bundle import Bundle
+from truncflow_cli.flows.native.library import library
+
 Array = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+#: Rounding error of a coordinate z, in units of |x| + |b|.
+NOISE = 32 * float(np.finfo(np.float64).eps)
+#: Most near lists that there can be.
+LEVELS = 10
+#: The next crossing is first looked for within this share of the reach.
+SOON = 0.75
+
+#: What to do, see ``separated.h``.
+EXPAND, CROSS, WATCH, AHEAD, SUM, COUNT, POLISH = range(7)
+#: Entries of the clock: time, its rounding error, reach, dissipated energy, start of the last step, end of the run,
+#: where to stop, the length of the present series or step, and how far the next crossing is first looked for.
+S, LOST, REACH, ENERGY, BEFORE, S_END, UNTIL, LENGTH, NEARBY = range(9)
+CLOCK = 9
+#: Entries of the counts, as ``flows.base.Counters``; events in the log, whether the next step is unusual, samples that
+#: have been taken, and whether some s = 2^k has been passed so slowly that this may be rest.
+STEPS, ORDERS, CANDIDATES, ROOTS, EVENTS, UNUSUAL, SAMPLED, SLOWED = range(8)
+COUNTS = 8
 
 
-class Points(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Points(Bundle):
     """What a layer sees: its own points, then the foreign ones; M in all.
 
     Attributes:
@@ -28,7 +52,8 @@ class Points(NamedTuple):
     y_tilde: Array
 
 
-class Moments(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Moments(Bundle):
     """The constrained moments of the own points (3.33) ff.
 
     Attributes:
@@ -41,10 +66,11 @@ class Moments(NamedTuple):
     m: Array
     M: Array
     total: Array
-    updates: NDArray[np.int64]
+    updates: Ints
 
 
-class Motion(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Motion(Bundle):
     """Taylor coefficients of the state along the present piece; the first axis is the order, up to P.
 
     Attributes:
@@ -58,19 +84,19 @@ class Motion(NamedTuple):
     b: Array
     energy: Array
     turn: Array
-    order: NDArray[np.int64]
+    order: Ints
     line: Array
 
 
-class Work(NamedTuple):
-    """Scratch of ``separated.expand``: blocks of all orders on top of one another.
+@dataclass(frozen=True, eq=False)
+class Work(Bundle):
+    """Scratch of the series: blocks of all orders, one after the other.
 
     Attributes:
-        rows: ((P+1) Q, Q+1) blocks (R_n, b_n), the highest order first.
-        columns: ((P+1) (Q+2), Q) blocks R_nᵀ, b_n, u_n, the highest order first.
-        B: ((P+1) (Q+2), Q) blocks B_nᵀ, S_n.
-        Om: ((P+1) Q, Q) blocks Ω_n.
-        Om_flat: (P+1, Q²) the same memory.
+        rows: (P+1, Q, Q+1) blocks (R, b).
+        columns: (P+1, Q+2, Q) their transposes, and u.
+        B: (P+1, Q, Q+2) blocks (B, S).
+        Om: (P+1, Q, Q).
         Ju, u: (P+1, Q) J⊥u and u.
         P: (Q, Q).
         state: (Q, Q+1).
@@ -81,7 +107,6 @@ class Work(NamedTuple):
     columns: Array
     B: Array
     Om: Array
-    Om_flat: Array
     Ju: Array
     u: Array
     P: Array
@@ -89,7 +114,8 @@ class Work(NamedTuple):
     line: Array
 
 
-class Pins(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Pins(Bundle):
     """The pinned surfaces, k of them.
 
     Attributes:
@@ -102,7 +128,7 @@ class Pins(NamedTuple):
         z: (P+1, k, Q) series of the point's coordinates.
     """
 
-    row: NDArray[np.int64]
+    row: Ints
     x: Array
     mass: Array
     inverse: Array
@@ -124,7 +150,8 @@ TURN, SHIFT, REST_TURN, REST_SHIFT, STEP_TURN, STEP_SHIFT = range(6)
 BOUNDS = 6
 
 
-class Near(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Near(Bundle):
     """Lists of the coordinates nearest to zero, the shorter ones made from the longer ones (see ``nearby``).
 
     Level 0 is the shortest; the levels' entries follow one another in the pool, the longest list first.
@@ -144,14 +171,92 @@ class Near(NamedTuple):
 
     state: Array
     skin: Array
-    place: NDArray[np.int64]
-    tally: NDArray[np.int64]
+    place: Ints
+    tally: Ints
     scale: Array
     bound: Array
     pool: NDArray[np.uint32]
     z: Array
-    hit: NDArray[np.int64]
+    hit: Ints
     line: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Accuracy(Bundle):
+    """What the length of a step depends on.
+
+    Attributes:
+        with_zz: whether Ω has its term −½ z zᵀ (the printed one has not).
+        tolerance: share of the state that one step may be off.
+        floor: size of the state below which it counts as this large.
+        spread: largest distance of an own point to the mean.
+    """
+
+    with_zz: bool
+    tolerance: float
+    floor: float
+    spread: float
+
+
+@dataclass(frozen=True, eq=False)
+class Log(Bundle):
+    """Room for what has been passed: time, row of the points, coordinate and pattern after, for each event."""
+
+    s: Array
+    point: Ints
+    row: Ints
+    side: NDArray[np.int8]
+
+
+@dataclass(frozen=True, eq=False)
+class State(Bundle):
+    """The state, room for the next one, and the moments' m before the last event.
+
+    Attributes:
+        R, b: (Q, Q), (Q,).
+        R_next, b_next: the same.
+        untruncated: (Q,) untruncated own points in each coordinate along the last step.
+    """
+
+    R: Array
+    b: Array
+    R_next: Array
+    b_next: Array
+    untruncated: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Samples(Bundle):
+    """The trajectory at K saved times.
+
+    Attributes:
+        s: (K,) the times, increasing.
+        R, b, beta: (K, Q, Q), (K, Q), (K, Q), where beta = Rᵀ b.
+        energy, loss: (K,), (K,).
+        untruncated: (K, Q) untruncated own points in each coordinate.
+    """
+
+    s: Array
+    R: Array
+    b: Array
+    beta: Array
+    energy: Array
+    loss: Array
+    untruncated: Array
+
+
+def sample_arrays(s: Array, dim: int) -> Samples:
+    """Return room for samples at these times."""
+    k = s.size
+    return Samples(
+        s=np.ascontiguousarray(s),
+        R=np.empty((k, dim, dim)),
+        b=np.empty((k, dim)),
+        beta=np.empty((k, dim)),
+        energy=np.empty(k),
+        loss=np.empty(k),
+        untruncated=np.empty((k, dim)),
+    )
 
 
 def motion_arrays(dim: int, order: int) -> Motion:
@@ -170,13 +275,11 @@ def motion_arrays(dim: int, order: int) -> Motion:
 def work_arrays(dim: int, order: int) -> Work:
     """Return scratch for the series up to ``order``."""
     n = order + 1
-    Om = np.zeros((n * dim, dim))
     return Work(
-        rows=np.zeros((n * dim, dim + 1)),
-        columns=np.zeros((n * (dim + 2), dim)),
-        B=np.zeros((n * (dim + 2), dim)),
-        Om=Om,
-        Om_flat=Om.reshape(n, dim * dim),
+        rows=np.zeros((n, dim, dim + 1)),
+        columns=np.zeros((n, dim + 2, dim)),
+        B=np.zeros((n, dim, dim + 2)),
+        Om=np.zeros((n, dim, dim)),
         Ju=np.zeros((n, dim)),
         u=np.zeros((n, dim)),
         P=np.zeros((dim, dim)),
@@ -185,7 +288,7 @@ def work_arrays(dim: int, order: int) -> Work:
     )
 
 
-def pin_arrays(row: NDArray[np.int64], x: Array, mass: Array, inverse: Array, order: int) -> Pins:
+def pin_arrays(row: Ints, x: Array, mass: Array, inverse: Array, order: int) -> Pins:
     """Return the pinned surfaces with room for their series up to ``order``."""
     n, k = order + 1, row.size
     return Pins(row, x, mass, inverse, np.zeros((n, k)), np.zeros((n, k)), np.zeros((n, k, x.shape[1])))
@@ -206,4 +309,39 @@ def near_lists(dim: int, levels: int, room: int) -> Near:
         z=np.empty(room),
         hit=np.empty(room, np.int64),
         line=np.empty((room, 2)),
+    )
+
+
+def act(
+    task: int,
+    state: State,
+    clock: Array,
+    points: Points,
+    moments: Moments,
+    motion: Motion,
+    work: Work,
+    pins: Pins,
+    near: Near,
+    accuracy: Accuracy,
+    log: Log,
+    samples: Samples,
+    counts: Ints,
+) -> int:
+    """Let the compiled code do something, and return what it says, see ``separated.h``."""
+    return int(
+        library().truncflow_separated(
+            ctypes.c_int64(task),
+            state.struct,
+            ctypes.c_void_p(clock.ctypes.data),
+            points.struct,
+            moments.struct,
+            motion.struct,
+            work.struct,
+            pins.struct,
+            near.struct,
+            accuracy.struct,
+            log.struct,
+            samples.struct,
+            ctypes.c_void_p(counts.ctypes.data),
+        )
     )

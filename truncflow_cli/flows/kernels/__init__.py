@@ -1,1 +1,0 @@
-"""Compiled inner loops: plain loops over arrays, compiled by numba on first use."""

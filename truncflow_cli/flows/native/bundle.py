@@ -1,0 +1,46 @@
+"""Bundles of arrays as the compiled code takes them: a struct of addresses and lengths, see ``arrays.h``."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+#: Most axes an array of a bundle may have.
+AXES = 4
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Arrays, and numbers, that belong together; a subclass names them in the order of its struct in ``arrays.h``.
+
+    The arrays are changed in place, by Python and by the compiled code; they are never exchanged for others, so that
+    their addresses are taken once.
+    """
+
+    @cached_property
+    def struct(self) -> ctypes.Array[ctypes.c_char]:
+        """The struct, to be passed to the compiled code.
+
+        Raises:
+            TypeError: a field is something else, or its memory is not in the order of its indices.
+        """
+        words = b"".join(_words(getattr(self, field.name), field.name) for field in fields(self))
+        return ctypes.create_string_buffer(words, len(words))
+
+
+def _words(value: Any, name: str) -> bytes:
+    """Return a field as the struct has it."""
+    if isinstance(value, float):
+        return struct.pack("=d", value)
+    if isinstance(value, int):
+        return struct.pack("=q", value)
+    if isinstance(value, np.ndarray) and value.flags.c_contiguous and value.ndim <= AXES:
+        return struct.pack(
+            "=qqqqq", value.__array_interface__["data"][0], *value.shape, *[1] * (AXES - value.ndim)
+        )
+    raise TypeError(f"{name} has to be a number, or a C-contiguous array of at most {AXES} axes")

@@ -1,0 +1,56 @@
+"""Loads the compiled code, the build of it that suits the processor."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+
+from truncflow_cli.errors import UserError
+from truncflow_cli.flows.native import compiling
+
+#: What the functions return.
+_RESULTS = {
+    "truncflow_separated": ctypes.c_int64,
+    "truncflow_batch_step": ctypes.c_int64,
+    "truncflow_general": ctypes.c_int64,
+    "truncflow_evaluate": None,
+    "truncflow_losses": None,
+    "truncflow_network_losses": None,
+    "truncflow_first_exit": ctypes.c_double,
+}
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """Return the library; the first build that this processor can run.
+
+    Raises:
+        UserError: there is none, or it is not of this source.
+    """
+    for level in compiling.levels():
+        path = compiling.library_path(level)
+        if not path.exists():
+            raise UserError(f"{path} is missing: install truncflow again (pip install .), which compiles it")
+        loaded = ctypes.CDLL(str(path))
+        if level == "base" or _suits(loaded):
+            _check_stamp(loaded)
+            for name, result in _RESULTS.items():
+                getattr(loaded, name).restype = result
+            return loaded
+    raise AssertionError("the last level asks for nothing")
+
+
+def _suits(loaded: ctypes.CDLL) -> bool:
+    """Return whether the processor can run what this library was compiled to."""
+    return bool(loaded.truncflow_suits_processor())
+
+
+def _check_stamp(loaded: ctypes.CDLL) -> None:
+    """Look whether, in a checkout, the C code is still that which was compiled."""
+    if not compiling.SOURCE.exists():
+        return
+    loaded.truncflow_stamp.restype = ctypes.c_char_p
+    if loaded.truncflow_stamp().decode() != compiling.source_stamp():
+        raise UserError(
+            f"the C code in {compiling.HERE} has changed since it was compiled: python -m {compiling.__name__}"
+        )

@@ -1,0 +1,440 @@
+/* Taylor series of the flow of Theorem 3.2, from moments.
+
+   Between events the field is a polynomial in the state, so its solution's Taylor coefficients follow from one another
+   by Cauchy products. In the co-moving frame, with b = Rβ, u = b + Rỹ and z = Rx + b,
+
+       R' = Ω R,     b' = Ω b − J⊥ u,     energy' = |J⊥ u|² + ‖Ω‖_F²                     (3.22), (3.24), (3.27)
+       Ω = ½ (P − Pᵀ),   P_ij = mean_x h_i (z_i u_j + z_j (u_i − z_i))                   (3.25), corrected
+
+   As u − z = R(ỹ − x), the moments m = mean h (x, 1) and M = mean h x (x, 1)ᵀ of the untruncated points (Cor. 3.5,
+   corrected) give, with R̂_j = (R_j, b_j),
+
+       P_ij = B_i·R̂_j + S_i u_j,    S_i = m_i·R̂_i,    B_i = mean h_i (u_i − z_i)(x, 1) = (R_i·ỹ) m_i − R_i M_i.
+
+   A pinned point (z_r = 0) enters with a weight λ(s): P_rj += m λ u_r z_j and (J⊥)_rr −= m λ, where λ is such that
+   z_r stays 0; its coefficient of each order solves a linear system, the same one for all orders.
+
+   Coefficient n multiplies tⁿ. Of each order there are the blocks (Q, Q+1) = (R, b) in work.rows, their transposes with
+   u below, (Q+2, Q), in work.columns, (B, S) (Q, Q+2) in work.B, and Ω (Q, Q) in work.Om. */
+
+#pragma once
+
+#include <math.h>
+
+#include "arrays.h"
+#include "products.h"
+
+/* The terms of a series fall fast where each is at most this share of the one before. */
+static const double FALLING = 0.1;
+/* A comparison that saves taking roots errs on the safe side by this much. */
+static const double GENEROUS = 1.0 + 1e-9;
+
+/* Let own point i count as untruncated in coordinate r (sign -1: no longer). */
+static void count_point(const Points *points, int64_t i, int64_t r, double sign, Moments *moments)
+{
+    const int64_t dim = points->x.n[1];
+    const double *x = points->x.at + i * dim;
+    const double weight = sign * points->weight.at[i];
+    double *m = moments->m.at + r * (dim + 1);
+    double *M = moments->M.at + r * dim * (dim + 1);
+    for (int64_t a = 0; a < dim; a++, M += dim + 1) {
+        const double weighted = weight * x[a];
+        m[a] += weighted;
+        add_multiple(M, weighted, x, dim);
+        M[dim] += weighted;
+    }
+    m[dim] += weight;
+    moments->updates.at[0]++;
+}
+
+/* Sum the moments from scratch, over the untruncated own points. */
+static void sum_moments(const Points *points, Moments *moments)
+{
+    const int64_t dim = points->x.n[1];
+    memset(moments->m.at, 0, sizeof(double) * dim * (dim + 1));
+    memset(moments->M.at, 0, sizeof(double) * dim * dim * (dim + 1));
+    for (int64_t i = 0; i < points->weight.n[0]; i++)
+        for (int64_t r = 0; r < dim; r++)
+            if (points->pattern.at[i * dim + r] == UNTRUNCATED)
+                count_point(points, i, r, 1.0, moments);
+    moments->updates.at[0] = 0;
+}
+
+/* Return u_r = (b + R ỹ)_r. */
+INLINE double speed_of_bias(const double *R, const double *b, const double *y_tilde, int64_t dim, int64_t r)
+{
+    return b[r] + along(R + r * dim, y_tilde, dim);
+}
+
+/* Return the length up to which a series is accurate whose terms n+1, n and n-1 have these sizes.
+
+   That is where the last two terms are at `tolerance` (Jorba and Zou 2005), and where only the last one is, if by then
+   the terms fall so fast that those left out are a small share of it. */
+static double where_accurate(double last, double before, double earlier, int64_t n, double tolerance)
+{
+    double h = INFINITY;
+    if (last > 0.0)
+        h = pow(tolerance / last, 1.0 / (double)(n + 1));
+    double alone = h;
+    if (before > 0.0) {
+        h = minimum(h, pow(tolerance / before, 1.0 / (double)n));
+        if (n >= 2) {
+            /* Where the last term happens to be small, the one before stands in for it. */
+            double radius = earlier / before;
+            alone = minimum(alone, pow(tolerance * radius / before, 1.0 / (double)(n + 1)));
+            if (last > 0.0)
+                radius = minimum(radius, minimum(before / last, sqrt(earlier / last)));
+            h = maximum(h, minimum(alone, FALLING * radius));
+        }
+    }
+    return h;
+}
+
+/* Fill `across` fours of the lines head_r m_r − w R_r M_r, for `together` rows r; lines are Q+2 apart, the rest Q+1. */
+INLINE void fill_lines(double *lines, const double *head, const double *m, const double *rows, const double *M,
+                       double w, int64_t dim, int64_t first, int together, int across)
+{
+    const int64_t columns = dim + 1;
+    Four sums[2][2 * ACROSS];
+    int64_t offset[2 * ACROSS];
+    for (int v = 0; v < across; v++) {
+        offset[v] = first + 4 * v < columns - 4 ? first + 4 * v : columns - 4;
+        for (int k = 0; k < together; k++)
+            sums[k][v] = all_four(head[k]) * four_at(m + k * columns + offset[v]);
+    }
+    for (int64_t c = 0; c < dim; c++)
+        for (int k = 0; k < together; k++) {
+            const Four factor = all_four(-w * rows[k * columns + c]);
+            const double *line = M + (k * dim + c) * columns;
+            for (int v = 0; v < across; v++)
+                sums[k][v] = multiply_add(factor, four_at(line + offset[v]), sums[k][v]);
+        }
+    for (int v = 0; v < across; v++)
+        for (int k = 0; k < together; k++)
+            put_four(lines + k * (columns + 1) + offset[v], sums[k][v]);
+}
+
+/* Fill line (Q+1) with head m_r − w R_r M_r. */
+static void second_moments(double *line, double head, double w, const double *m_r, const double *R_r,
+                           const double *M_r, int64_t dim)
+{
+    const int64_t columns = dim + 1;
+    if (columns < 4) {
+        for (int64_t a = 0; a < columns; a++) {
+            double total = head * m_r[a];
+            for (int64_t c = 0; c < dim; c++)
+                total -= w * R_r[c] * M_r[c * columns + a];
+            line[a] = total;
+        }
+        return;
+    }
+    for (int64_t first = 0; first < columns; first += 8 * ACROSS)
+        fill_lines(line, &head, m_r, R_r, M_r, w, dim, first, 1, 2 * ACROSS);
+}
+
+/* Fill the lines of all rows, Q+2 apart. */
+static void all_second_moments(double *lines, const double *head, double w, const double *rows, const Moments *moments,
+                               int64_t dim)
+{
+    const int64_t columns = dim + 1, fours = (columns + 3) / 4;
+    const double *m = moments->m.at, *M = moments->M.at;
+    int64_t r = 0;
+    /* Short ones two at a time: one alone would wait for its own sums. */
+    for (; columns >= 4 && fours <= ACROSS && r + 2 <= dim; r += 2) {
+        double *line = lines + r * (columns + 1);
+        const double *m_r = m + r * columns, *row = rows + r * columns, *M_r = M + r * dim * columns;
+        switch (fours) {
+        case 1: fill_lines(line, head + r, m_r, row, M_r, w, dim, 0, 2, 1); break;
+        case 2: fill_lines(line, head + r, m_r, row, M_r, w, dim, 0, 2, 2); break;
+        default: fill_lines(line, head + r, m_r, row, M_r, w, dim, 0, 2, 3); break;
+        }
+    }
+    for (; r < dim; r++)
+        second_moments(lines + r * (columns + 1), head[r], w, m + r * columns, rows + r * columns,
+                       M + r * dim * columns, dim);
+}
+
+/* Put the n-th coefficients of a row (R_r, b_r), in work.rows, and u_r into their places among the columns. */
+INLINE void place_columns(const Work *work, int64_t n, int64_t r, int64_t dim)
+{
+    const double *row = work->rows.at + (n * dim + r) * (dim + 1);
+    double *columns = work->columns.at + n * (dim + 2) * dim + r;
+    for (int64_t a = 0; a <= dim; a++)
+        columns[a * dim] = row[a];
+    columns[(dim + 1) * dim] = work->u.at[n * dim + r];
+}
+
+/* Fill the n-th coefficients of what is linear in the state: u, B, S. */
+static void linear_terms(const Moments *moments, Work *work, const double *y_tilde, int with_zz, int64_t n, int64_t dim)
+{
+    const double inverse = 1.0 / moments->total.at[0];
+    const double *rows = work->rows.at + n * dim * (dim + 1);
+    double *B = work->B.at + n * dim * (dim + 2), *u = work->u.at + n * dim, head[dim];
+    for (int64_t r = 0; r < dim; r++) {
+        const double *row = rows + r * (dim + 1);
+        const double q = along(row, y_tilde, dim);
+        u[r] = row[dim] + q;
+        head[r] = inverse * (with_zz ? q : u[r]);
+        place_columns(work, n, r, dim);
+        B[r * (dim + 2) + dim + 1] = inverse * along(row, moments->m.at + r * (dim + 1), dim + 1);
+    }
+    if (with_zz) {
+        all_second_moments(B, head, inverse, rows, moments, dim);
+        return;
+    }
+    for (int64_t r = 0; r < dim; r++)
+        for (int64_t a = 0; a <= dim; a++)
+            B[r * (dim + 2) + a] = head[r] * moments->m.at[r * (dim + 1) + a];
+}
+
+/* Fill work.P with the n-th coefficients of the sum over m of (B, S)_m (R, b, u)ᵀ_(n-m). */
+static void quadratic_terms(Work *work, int64_t n, int64_t dim)
+{
+    const Left B = {work->B.at, dim * (dim + 2), dim + 2, 1};
+    cauchy_product(B, work->columns.at, work->P.at, n, dim, dim + 2, dim);
+}
+
+/* Fill the n-th coefficients of Ω with ½ (P − Pᵀ). */
+static void skew_part(Work *work, int64_t n, int64_t dim)
+{
+    const double *P = work->P.at;
+    double *Om = work->Om.at + n * dim * dim;
+    for (int64_t i = 0; i < dim; i++) {
+        Om[i * dim + i] = 0.0;
+        for (int64_t j = 0; j < i; j++) {
+            const double value = 0.5 * (P[i * dim + j] - P[j * dim + i]);
+            Om[i * dim + j] = value;
+            Om[j * dim + i] = -value;
+        }
+    }
+}
+
+/* Fill the n-th coefficients of Ω and J⊥u. */
+static void rotation_rate(const Moments *moments, Work *work, const Pins *pins, int64_t n, int64_t dim)
+{
+    const int64_t pinned = pins->row.n[0];
+    quadratic_terms(work, n, dim);
+    for (int64_t k = 0; k < pinned; k++)
+        for (int64_t m = 0; m <= n; m++)
+            add_multiple(work->P.at + pins->row.at[k] * dim, pins->mass.at[k] * pins->v.at[m * pinned + k],
+                         pins->z.at + ((n - m) * pinned + k) * dim, dim);
+    skew_part(work, n, dim);
+    const double inverse = 1.0 / moments->total.at[0];
+    double *Ju = work->Ju.at + n * dim;
+    for (int64_t i = 0; i < dim; i++)
+        Ju[i] = (1.0 - moments->m.at[i * (dim + 1) + dim] * inverse) * work->u.at[n * dim + i];
+    for (int64_t k = 0; k < pinned; k++)
+        Ju[pins->row.at[k]] -= pins->mass.at[k] * pins->v.at[n * pinned + k];
+}
+
+/* Fill the n-th coefficients of the pinned points' z, and of v = λ u_r as far as they are known. */
+static void pinned_terms(const Work *work, Pins *pins, int64_t n, int64_t dim)
+{
+    const int64_t pinned = pins->row.n[0];
+    const double *rows = work->rows.at + n * dim * (dim + 1);
+    for (int64_t k = 0; k < pinned; k++) {
+        double *z = pins->z.at + (n * pinned + k) * dim;
+        for (int64_t a = 0; a < dim; a++)
+            z[a] = rows[a * (dim + 1) + dim] + along(rows + a * (dim + 1), pins->x.at + k * dim, dim);
+        if (n > 0)
+            pins->lam.at[n * pinned + k] = 0.0;
+        double total = 0.0;
+        for (int64_t m = 0; m <= n; m++)
+            total += pins->lam.at[m * pinned + k] * work->u.at[(n - m) * dim + pins->row.at[k]];
+        pins->v.at[n * pinned + k] = total;
+    }
+}
+
+/* Choose the n-th coefficients of λ so that those of ż vanish on the pinned surfaces. */
+static void hold_pins(Work *work, Pins *pins, int64_t n, int64_t dim)
+{
+    const int64_t pinned = pins->row.n[0];
+    double residual[pinned];
+    for (int64_t k = 0; k < pinned; k++) {
+        const int64_t r = pins->row.at[k];
+        double total = -work->Ju.at[n * dim + r];
+        for (int64_t m = 0; m <= n; m++)
+            total += along(work->Om.at + (m * dim + r) * dim, pins->z.at + ((n - m) * pinned + k) * dim, dim);
+        residual[k] = total;
+    }
+    double *Om = work->Om.at + n * dim * dim;
+    for (int64_t k = 0; k < pinned; k++) {
+        const double correction = -along(pins->inverse.at + k * pinned, residual, pinned);
+        const int64_t r = pins->row.at[k];
+        const double change = work->u.at[r] * correction;
+        const double push = pins->mass.at[k] * change;
+        const double *z = pins->z.at + k * dim;
+        pins->lam.at[n * pinned + k] += correction;
+        pins->v.at[n * pinned + k] += change;
+        work->Ju.at[n * dim + r] -= push;
+        for (int64_t j = 0; j < dim; j++)
+            if (j != r) {
+                Om[r * dim + j] += 0.5 * push * z[j];
+                Om[j * dim + r] -= 0.5 * push * z[j];
+            }
+    }
+}
+
+/* Fill the state's coefficients of order n+1, in motion and in work.rows; return their size relative to the state's. */
+static double next_order(Motion *motion, Work *work, int64_t n, double scale_b, double scale_energy)
+{
+    const int64_t dim = motion->b.n[1];
+    const double *Ju = work->Ju.at;
+    double power = 0.0;
+    for (int64_t m = 0; 2 * m <= n; m++) {
+        const int64_t k = n - m;
+        const double part = long_along(work->Om.at + m * dim * dim, work->Om.at + k * dim * dim, dim * dim)
+                            + along(Ju + m * dim, Ju + k * dim, dim);
+        power += m == k ? part : 2.0 * part;
+    }
+    const double scale = 1.0 / (double)(n + 1);
+    motion->energy.at[n + 1] = power * scale;
+    double size = fabs(power * scale) / scale_energy;
+
+    double *rows = work->rows.at + (n + 1) * dim * (dim + 1);
+    const Left Om = {work->Om.at, dim * dim, dim, 1};
+    cauchy_product(Om, work->rows.at, rows, n, dim, dim, dim + 1);
+    double *R = motion->R.at + (n + 1) * dim * dim, *b = motion->b.at + (n + 1) * dim;
+    double *turn = motion->turn.at + (n + 1) * dim;
+    const double per_b = 1.0 / scale_b;
+    for (int64_t r = 0; r < dim; r++)
+        rows[r * (dim + 1) + dim] -= Ju[n * dim + r];
+    for (int64_t k = 0; k < dim * (dim + 1); k++)
+        rows[k] *= scale;
+    for (int64_t r = 0; r < dim; r++) {
+        const double *row = rows + r * (dim + 1);
+        copy_row(R + r * dim, row, dim);
+        b[r] = row[dim];
+        turn[r] = along(row, row, dim);
+    }
+    double largest = 0.0, finite = 0.0; /* the latter is nan if anything is not finite */
+    for (int64_t r = 0; r < dim; r++) {
+        turn[r] = sqrt(turn[r]);
+        largest = maximum(maximum(turn[r], fabs(b[r]) * per_b), largest);
+        finite += 0.0 * (turn[r] + b[r]);
+    }
+    return isfinite(size + finite) ? maximum(size, largest) : INFINITY;
+}
+
+/* Put order 0 of the motion into work.rows. */
+static void begin_rows(const Motion *motion, Work *work)
+{
+    const int64_t dim = motion->b.n[1];
+    for (int64_t r = 0; r < dim; r++) {
+        copy_row(work->rows.at + r * (dim + 1), motion->R.at + r * dim, dim);
+        work->rows.at[r * (dim + 1) + dim] = motion->b.at[r];
+    }
+}
+
+/* Extend the series, order by order, until they are accurate over `reach`; return the length h where they are.
+
+   Order 0 of motion and pins.lam hold the state. The length h is that of where_accurate; -1 where the state is not
+   finite. */
+static double expand(Motion *motion, const Moments *moments, Work *work, Pins *pins, const double *y_tilde, int with_zz,
+                     double scale_b, double scale_energy, double tolerance, double reach)
+{
+    const int64_t highest = motion->energy.n[0] - 1, dim = motion->b.n[1], pinned = pins->row.n[0];
+    double before = INFINITY, earlier = INFINITY, pull_before = INFINITY, h = 0.0;
+    double power = reach; /* reach^(n+1) */
+    begin_rows(motion, work);
+    for (int64_t n = 0; n < highest; n++, power *= reach) {
+        linear_terms(moments, work, y_tilde, with_zz, n, dim);
+        if (pinned > 0)
+            pinned_terms(work, pins, n, dim);
+        rotation_rate(moments, work, pins, n, dim);
+        if (pinned > 0)
+            hold_pins(work, pins, n, dim);
+        const double size = next_order(motion, work, n, scale_b, scale_energy);
+        double pull = 0.0;
+        for (int64_t k = 0; k < pinned; k++)
+            pull = maximum(pull, fabs(pins->lam.at[n * pinned + k]));
+
+        /* How far the series of this order can be trusted; not asked if the last term alone says: not over reach. */
+        motion->order.at[0] = n + 1;
+        if (!isfinite(size))
+            return -1.0;
+        if (n >= 1 && (n + 1 == highest || !(size * power > tolerance * GENEROUS))) {
+            h = where_accurate(size, before, earlier, n, tolerance);
+            /* The weights are derivatives of the state, as it were, and converge one order later. */
+            if (pull > 0.0)
+                h = minimum(h, pow(tolerance / pull, 1.0 / (double)n));
+            if (n >= 2 && pull_before > 0.0)
+                h = minimum(h, pow(tolerance / pull_before, 1.0 / (double)(n - 1)));
+            if (n >= 2 && h >= reach)
+                return h;
+        }
+        earlier = before;
+        before = size;
+        pull_before = pull;
+    }
+    return h;
+}
+
+/* Replace R by its polar factor (Newton–Schulz; R is nearly orthogonal), in place; return ‖RᵀR − 1‖_max before.
+
+   `scratch` has room for (Q, Q) twice. */
+static double orthonormalise(double *R, int64_t dim, double *scratch)
+{
+    double *defect = scratch, *change = scratch + dim * dim;
+    const Left transposed = {R, 0, 1, dim}, rows = {R, 0, dim, 1};
+    double first = 0.0;
+    for (int attempt = 0; attempt < 4; attempt++) {
+        cauchy_product(transposed, R, defect, 0, dim, dim, dim);
+        double worst = 0.0;
+        for (int64_t a = 0; a < dim; a++) {
+            defect[a * dim + a] -= 1.0;
+            for (int64_t c = 0; c < dim; c++)
+                worst = maximum(fabs(defect[a * dim + c]), worst);
+        }
+        if (attempt == 0)
+            first = worst;
+        if (worst < 4e-16 * (double)dim)
+            break;
+        cauchy_product(rows, defect, change, 0, dim, dim, dim);
+        for (int64_t k = 0; k < dim * dim; k++)
+            R[k] -= 0.5 * change[k];
+        /* The defect is squared by each round: from here on there is none left. */
+        if (worst * (double)dim < 1e-9)
+            break;
+    }
+    return first;
+}
+
+/* Fill out (size) with the sum of the rows of `series` (order+1, size) times the powers of t (Horner); each entry is the
+   same number whatever stands beside it. */
+INLINE void evaluate_rows(const double *series, int64_t order, int64_t size, double t, double *out)
+{
+    int64_t a = 0;
+    for (; a + 4 <= size; a += 4) {
+        Four value = four_at(series + order * size + a);
+        for (int64_t n = order - 1; n >= 0; n--)
+            value = multiply_add(value, all_four(t), four_at(series + n * size + a));
+        put_four(out + a, value);
+    }
+    for (; a < size; a++) {
+        double value = series[order * size + a];
+        for (int64_t n = order - 1; n >= 0; n--)
+            value = multiply_add_one(value, t, series[n * size + a]);
+        out[a] = value;
+    }
+}
+
+/* Fill R_out (Q, Q), orthonormalised, and b_out (Q) with the state at t; return the energy. `scratch`: (Q, Q) twice. */
+static double evaluate_state(const Motion *motion, double t, double *R_out, double *b_out, double *scratch)
+{
+    const int64_t dim = motion->b.n[1], order = motion->order.at[0];
+    double energy;
+    evaluate_rows(motion->energy.at, order, 1, t, &energy);
+    evaluate_rows(motion->b.at, order, dim, t, b_out);
+    evaluate_rows(motion->R.at, order, dim * dim, t, R_out);
+    orthonormalise(R_out, dim, scratch);
+    return energy;
+}
+
+/* Fill beta (Q) with Rᵀ b. */
+static void turn_back(const double *R, const double *b, double *beta, int64_t dim)
+{
+    memset(beta, 0, sizeof(double) * dim);
+    for (int64_t r = 0; r < dim; r++)
+        add_multiple(beta, b[r], R + r * dim, dim);
+}
