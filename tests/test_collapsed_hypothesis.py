@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from linear_flow_problems import collapsed, orthogonal, record
 
@@ -58,6 +58,7 @@ def state_at(problem, s):
 
 
 @settings(max_examples=12, deadline=None)
+@example(1_076_151_365, 0.4)  # leaves by so little that the level is 0 to the last bit just after
 @given(st.integers(0, 2**32 - 1), st.sampled_from([-0.5, 0.4, 8.0]))
 def test_events_are_where_the_composed_map_changes(seed, depth):
     watched = problem(seed, np.linspace(0.0, 0.1, 100), depth, rtol=1e-12)

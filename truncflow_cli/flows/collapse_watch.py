@@ -97,9 +97,10 @@ class Watch:
         rows = []
         ends = self.levels(step.start.B), self.levels(step.end().B)
         for cluster, (start, end) in enumerate(zip(*ends, strict=True)):
+            lost = start.g > 0.0
             for a, b in self._changes(step, cluster, start.g, end.g):
                 before, after = (self.level(cluster, B) for B in step.at(np.array([a, b])).B)
-                lost = after.g > 0.0
+                lost = not lost  # not by after.g, which may be 0 to the last bit
                 rows.append(uncollapse(b, cluster, after) if lost else collapse(b, cluster, before))
         return sorted(rows)
 

@@ -199,7 +199,7 @@ static double gap_to_last_sweep(const Motion *motion, Work *work, double h, doub
     return maximum(shift / scale, gap);
 }
 
-/* ---- which coordinates are looked at ------------------------------------------------------------------------------ */
+/* ---- which coordinates are looked at ----------------------------------------------------------------------------- */
 
 /* Make room in the bounds for what later sweeps will say. */
 static void allow_for_sweeps(Near *near)
@@ -282,7 +282,7 @@ static void follow_hits(const Points *points, const Motion *motion, Near *near)
     }
 }
 
-/* ---- the crossings ------------------------------------------------------------------------------------------------ */
+/* ---- the crossings ----------------------------------------------------------------------------------------------- */
 
 /* Note crossing number `times` of a coordinate that was on `side`, if there is room. */
 INLINE void put_crossing(Batch *batch, int64_t found, double t, int64_t entry, int8_t side, int times)
@@ -294,8 +294,8 @@ INLINE void put_crossing(Batch *batch, int64_t found, double t, int64_t entry, i
     }
 }
 
-/* The series of all coordinates, those of a coordinate together: of z_{i,r}, it is the sum of the Q+1 rows of block r of
-   `at`, each `width` long, times (x_i, 1). */
+/* The series of all coordinates, one row of them after the other: that of z_{i,r} is the sum of the Q+1 lines of block
+   r of `at`, each `width` long, times (x_i, 1). */
 typedef struct { double *at; int64_t width, terms; } Turned;
 
 /* Return the series in that order, in the memory of work.rows. */
@@ -310,7 +310,10 @@ static Turned turned_series(const Motion *motion, Work *work)
         for (int64_t a = 0; a <= dim; a++) {
             double *line = turned.at + (r * (dim + 1) + a) * width;
             for (int64_t n = 0; n < width; n++)
-                line[n] = n >= terms ? 0.0 : a < dim ? motion->R.at[(n * dim + r) * dim + a] : motion->b.at[n * dim + r];
+                if (n >= terms)
+                    line[n] = 0.0;
+                else
+                    line[n] = a < dim ? motion->R.at[(n * dim + r) * dim + a] : motion->b.at[n * dim + r];
         }
     return turned;
 }
@@ -414,7 +417,7 @@ static void roots_of_falling(const double *c, int64_t terms, double h, const Who
     put_four(root + 4, t[1]);
 }
 
-/* List the crossings of one coordinate with series c (terms); return how many are listed then, -1 if it keeps crossing. */
+/* List the crossings of a coordinate with series c (terms); return how many are listed then, -1 if it goes on. */
 static int64_t locate_alone(const double *c, int64_t terms, double h, double noise, int64_t entry, int8_t side,
                             int64_t found, Batch *batch)
 {
@@ -460,8 +463,8 @@ static int64_t locate_together(Falling *falling, int64_t terms, double h, int64_
     return found;
 }
 
-/* List in `likely` which of the hits from `first` to `end` have no bound that keeps them from crossing on [0, h]; return
-   how many there are. */
+/* List in `likely` which of the hits from `first` to `end` have no bound that keeps them from crossing on [0, h];
+   return how many there are. */
 INLINE int64_t likely_to_cross(const Points *points, const Motion *motion, double h, const Near *near, int64_t first,
                                int64_t end, int64_t *likely)
 {
@@ -518,13 +521,13 @@ static int64_t locate(const Points *points, const Motion *motion, Work *work, do
     return found < 0 ? -1 : locate_together(&falling, terms, h, found, batch);
 }
 
-/* ---- the moments -------------------------------------------------------------------------------------------------- */
+/* ---- the moments ------------------------------------------------------------------------------------------------- */
 
 /* Crossings of one row, to be added to the moments: (x, 1), zeros behind it up to `width`, and the shares of each. */
 typedef struct { const double *x; int64_t width, size; double (*share)[SHARES]; } Bucket;
 
-/* Add to rows `at`, at + next, of the Legendre coefficients, `block` apart, the sums of share x_a x over four columns of
-   x from `first` on, of which `columns` exist; for one row a, or PRODUCT_ROWS from there on. */
+/* Add to rows `at`, at + next, of the Legendre coefficients, `block` apart, the sums of share x_a x over four columns
+   of x from `first` on, of which `columns` exist; for one row a, or PRODUCT_ROWS from there on. */
 INLINE void add_products(Bucket bucket, int64_t a, int64_t first, int rows, int64_t columns, double *at, int64_t next,
                          int64_t block)
 {
@@ -665,7 +668,8 @@ static void moments_along(const Points *points, const Moments *moments, const Ne
             const int64_t i = near->pool.at[2 * batch->entry.at[crossing]];
             const double weight = points->weight.at[i];
             memcpy(x + k * width, points->x.at + i * dim, sizeof(double) * dim);
-            shares_of(batch->side.at[crossing] == UNTRUNCATED ? weight : -weight, batch->time.at[crossing], h, share[k]);
+            shares_of(batch->side.at[crossing] == UNTRUNCATED ? weight : -weight, batch->time.at[crossing], h,
+                      share[k]);
         }
         empty_bucket(bucket, dim, r, with_zz, batch);
         sizes[r] = 0;
@@ -702,7 +706,7 @@ static double off_inside(const Motion *motion, const Moments *moments, Work *wor
 }
 
 /* Let the listed coordinates change sides, and the moments with them. */
-static void settle(Points *points, Moments *moments, const Near *near, int64_t found, const Batch *batch)
+static void settle(const Points *points, Moments *moments, const Near *near, int64_t found, const Batch *batch)
 {
     const int64_t dim = points->x.n[1];
     for (int64_t k = 0; k < found; k++) {
@@ -715,7 +719,7 @@ static void settle(Points *points, Moments *moments, const Near *near, int64_t f
     }
 }
 
-/* ---- the step ------------------------------------------------------------------------------------------------------ */
+/* ---- the step ---------------------------------------------------------------------------------------------------- */
 
 /* Replace `before` by (now − before) / h. */
 static void change_over(const double *now, double *before, int64_t size, double h)
@@ -728,7 +732,7 @@ static void change_over(const double *now, double *before, int64_t size, double 
 
    When DONE, state.R_next and b_next are the state at the end, `motion` is the trajectory, and the crossings are listed
    in `batch` in no order; patterns and moments are those after the step. */
-EXPORT int64_t truncflow_batch_step(const State *state, double energy, Points *points, Moments *moments,
+EXPORT int64_t truncflow_batch_step(const State *state, double energy, const Points *points, Moments *moments,
                                     Motion *motion, Work *work, Near *near, const Accuracy *accuracy, Batch *batch)
 {
     const int64_t dim = points->x.n[1], size_m = dim * (dim + 1), size_M = dim * size_m;
