@@ -153,6 +153,9 @@ class Evidence:
 
     def pinned_in(self, cluster: int, layer: int | None = None) -> Pinned:
         """Return the pinned coordinates of a cluster: in one layer, a stack of its own, or in all."""
+        if not self.pins.size:
+            nothing = np.empty(0, dtype=np.int64)
+            return Pinned(nothing, nothing, nothing, nothing)
         group = self.groups[cluster]
         rows = self.pins[np.isin(self.pins[:, 2], group)]
         if layer is not None:
@@ -177,9 +180,17 @@ class Evidence:
 
     @cached_property
     def composed(self) -> list[ClusterPass]:
-        """Each cluster through all layers in turn (Theorem 5.1)."""
+        """Each cluster through all layers in turn (Theorem 5.1), watched where that is the flow."""
         return [
-            cluster_pass(self.points(k), self.run.y_tilde[k], self.R, self.beta, self.pinned_in(k))
+            cluster_pass(
+                self.points(k),
+                self.run.y_tilde[k],
+                self.R,
+                self.beta,
+                self.pinned_in(k),
+                own=k if self.square else None,
+                watched=not self.own_layer_only.all(),
+            )
             for k in range(self.n_clusters)
         ]
 
@@ -310,6 +321,13 @@ def _finite_times(run: RunLike) -> int:
     return int(finite.size if finite.all() else np.argmin(finite))
 
 
+def of_kind(events: EventLog, *kinds: Kind) -> Mask:
+    """Return which events are of one of these kinds, (E,) bool."""
+    kind = events["kind"]
+    found: Mask = np.logical_or.reduce([kind == wanted for wanted in kinds])
+    return found
+
+
 def pinned_at(events: EventLog, s: Array) -> IntArray:
     """Return the pinned surfaces at ascending times s (M,): rows (time's index, layer, point, coordinate)."""
     since: dict[tuple[int, int, int], float] = {}
@@ -319,7 +337,7 @@ def pinned_at(events: EventLog, s: Array) -> IntArray:
         first, last = np.searchsorted(s, start, "left"), np.searchsorted(s, stop, "left")
         rows.extend((m, *key) for m in range(first, last))
 
-    for event in events[np.isin(events["kind"], (Kind.PIN, Kind.UNPIN))]:
+    for event in events[of_kind(events, Kind.PIN, Kind.UNPIN)]:
         key = (int(event["layer"]), int(event["point"]), int(event["coordinate"]))
         if event["kind"] == Kind.PIN:
             since.setdefault(key, float(event["s"]))
