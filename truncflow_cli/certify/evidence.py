@@ -19,7 +19,7 @@ from truncflow_cli.certify.passes import (
 )
 from truncflow_cli.certify.run_like import RunLike
 from truncflow_cli.config.recorded import recorded_settings
-from truncflow_cli.model.events import EventLog, Kind
+from truncflow_cli.model.events import EventLog, Kind, of_kind
 from truncflow_cli.model.problem import Array, IntArray
 
 Mask = NDArray[np.bool_]
@@ -319,13 +319,6 @@ def _finite_times(run: RunLike) -> int:
         if state is not None:
             finite &= np.isfinite(state).reshape(state.shape[0], -1).all(axis=1)
     return int(finite.size if finite.all() else np.argmin(finite))
-
-
-def of_kind(events: EventLog, *kinds: Kind) -> Mask:
-    """Return which events are of one of these kinds, (E,) bool."""
-    kind = events["kind"]
-    found: Mask = np.logical_or.reduce([kind == wanted for wanted in kinds])
-    return found
 
 
 def pinned_at(events: EventLog, s: Array) -> IntArray:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from truncflow_cli.certify.evidence import Evidence, of_kind
+from truncflow_cli.certify.evidence import Evidence
 from truncflow_cli.certify.verdicts import Statement
 from truncflow_cli.model.certificate import Certificate
-from truncflow_cli.model.events import Kind
+from truncflow_cli.model.events import Kind, of_kind
 from truncflow_cli.model.problem import Array, IntArray
 
 #: Positions closer than this, relative to their size, are one position.

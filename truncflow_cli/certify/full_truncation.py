@@ -7,10 +7,10 @@ import math
 import numpy as np
 
 from truncflow_cli.certify.concentration import Concentration, concentration
-from truncflow_cli.certify.evidence import Evidence, of_kind
+from truncflow_cli.certify.evidence import Evidence
 from truncflow_cli.certify.verdicts import Statement, largest_later
 from truncflow_cli.model.certificate import Certificate
-from truncflow_cli.model.events import Kind
+from truncflow_cli.model.events import Kind, of_kind
 from truncflow_cli.model.problem import Array
 
 #: Clusters named one by one in the hypothesis; the others are counted.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from truncflow_cli.certify.evidence import ON_SURFACE, Evidence, Mask, of_kind
+from truncflow_cli.certify.evidence import ON_SURFACE, Evidence, Mask
 from truncflow_cli.certify.verdicts import Statement
 from truncflow_cli.model.certificate import Certificate
-from truncflow_cli.model.events import Kind
+from truncflow_cli.model.events import Kind, of_kind
 from truncflow_cli.model.problem import Array
 
 #: Variability within clusters, relative to the size of the data squared, that counts as none.

@@ -113,12 +113,13 @@ def cluster_pass(
         turned, back = R_.swapaxes(1, 0), R_.swapaxes(1, 0).swapaxes(2, 3)
         z_of: list[Array] = []
         h_of: list[Array] = []
-        t: Array = _columns(x[points])
-        alone: Array = t
+        t = alone = _columns(x[points])
         for layer in range(n_layers):
-            z = turned[layer] @ (t + beta_[:, layer])
+            room = t + beta_[:, layer]
+            z = turned[layer] @ room
             # The output is that of the saved state as it is; on which side a pin counts, the log says.
-            t = back[layer] @ np.maximum(z, 0.0) - beta_[:, layer]
+            t = back[layer] @ np.maximum(z, 0.0, out=room)
+            t -= beta_[:, layer]
             if layer == own == 0:
                 alone = t
             pinned.place(z, layer, states, points)
@@ -128,13 +129,14 @@ def cluster_pass(
                 lowest[states, layer] = np.minimum(lowest[states, layer], least.min(axis=1))
                 highest[states, layer] = np.maximum(highest[states, layer], z.max(axis=(1, 2)))
                 truncated[states, layer] += z.shape[2] - h.sum(axis=2)
-                nearest[states, layer] = np.minimum(nearest[states, layer], np.abs(z).min(axis=2))
+                nearest[states, layer] = np.minimum(nearest[states, layer], np.abs(z, out=room).min(axis=2))
             z_of.append(z)
             h_of.append(h)
         if own is not None:
             if own:
                 alone = _through(alone, R_[:, own : own + 1], beta[states, own : own + 1])
-            apart[states] = np.maximum(apart[states], np.abs(t - alone).max(axis=(1, 2)))
+            off = t - alone
+            apart[states] = np.maximum(apart[states], np.abs(off, out=off).max(axis=(1, 2)))
         g = t - y_tilde[:, None]
         loss[states] += 0.5 * np.einsum("tqi,tqi->t", g, g)
         t -= shift[states, :, None]
@@ -150,10 +152,12 @@ def cluster_pass(
                 g = back[layer] @ w
                 continue
             hw = h * w
-            along_R[states, layer] += (h * z) @ w.swapaxes(1, 2) + hw @ z.swapaxes(1, 2)
-            along_beta[states, layer] += np.einsum("tq,tqa->ta", (hw - w).sum(axis=2), R_[:, layer])
+            h *= z
+            along_R[states, layer] += h @ w.swapaxes(1, 2) + hw @ z.swapaxes(1, 2)
             if layer:
                 g = back[layer] @ hw
+            hw -= w
+            along_beta[states, layer] += np.einsum("tq,tqa->ta", hw.sum(axis=2), R_[:, layer])
     count = max(n, 1)
     first /= count
     return ClusterPass(
@@ -191,7 +195,8 @@ def _through(t: Array, R: Array, beta: Array) -> Array:
     for layer in range(R.shape[1]):
         bias = beta[:, layer, :, None]
         z = R[:, layer] @ (t + bias)
-        t = R[:, layer].swapaxes(1, 2) @ np.maximum(z, 0.0) - bias
+        t = R[:, layer].swapaxes(1, 2) @ np.maximum(z, 0.0, out=z)
+        t -= bias
     return t if t.ndim == 3 else np.broadcast_to(t, (R.shape[0], *t.shape))
 
 
@@ -213,7 +218,8 @@ def separated_velocity(
         J_perp[states] += (z.shape[2] - h.sum(axis=2)) / n
         first[states] += h @ z.swapaxes(1, 2) / n  # mean h_i z_j
         if not printed:
-            second[states] += (h * z) @ z.swapaxes(1, 2) / n  # mean h_i z_i z_j
+            h *= z
+            second[states] += h @ z.swapaxes(1, 2) / n  # mean h_i z_i z_j
     u = np.einsum("tij,tj->ti", R, beta + y_tilde)
     diagonal = np.einsum("tii->ti", first)
     HM = 0.5 * (diagonal[:, :, None] * u[:, None, :] + u[:, :, None] * first - second)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from truncflow_cli.certify.evidence import Evidence, Mask, of_kind
+from truncflow_cli.certify.evidence import Evidence, Mask
 from truncflow_cli.certify.verdicts import Statement
 from truncflow_cli.model.certificate import Certificate
-from truncflow_cli.model.events import Kind
+from truncflow_cli.model.events import Kind, of_kind
 from truncflow_cli.model.problem import Array
 
 #: Largest ‖RᵀR − 1‖ (Frobenius) that counts as orthogonal.

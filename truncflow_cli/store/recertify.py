@@ -8,7 +8,7 @@ from pathlib import Path
 from truncflow_cli.model.certificate import Certificate
 from truncflow_cli.store import contents
 from truncflow_cli.store.shield import undisturbed
-from truncflow_cli.store.working import WorkingFile, explained
+from truncflow_cli.store.working import WorkingFile, explained, sync_folder
 
 
 def write_certificates(path: Path, certificates: Sequence[Certificate]) -> None:
@@ -30,5 +30,6 @@ def write_certificates(path: Path, certificates: Sequence[Certificate]) -> None:
             contents.write_certificates(file.sheet, certificates)
             file.close()
             file.publish()
+            sync_folder(file.target.parent)
         finally:
             file.discard()

@@ -1,4 +1,4 @@
-"""An HDF5 file that is being filled in: each thing in it is opened once, and a text that it says already is left alone.
+"""An HDF5 file that is being filled in: each thing in it is opened once, and what it says already is left alone.
 
 What h5py does to open an object takes longer than HDF5 does to write a small one, so that a file that stays open can be
 filled in again and again at little cost (``form``).
@@ -30,7 +30,7 @@ class Sheet:
         self._nodes: dict[str, Node] = {"": h5g.open(file.id, b"/")}
         self._datasets: dict[str, Dataset] = {}
         self._attributes: dict[tuple[str, str], Node] = {}
-        self._texts: dict[tuple[str, str], str] = {}
+        self._said: dict[tuple[str, str], str] = {}
 
     def __contains__(self, path: str) -> bool:
         return path in self._nodes or path in self.file
@@ -58,11 +58,10 @@ class Sheet:
 
     def put(self, path: str, name: str, value: str | float) -> None:
         """Have an attribute say a text, a truth value, an integer or a number."""
-        key = path, name
-        if isinstance(value, str):
-            if self._texts.get(key) == value:
-                return
-            self._texts[key] = value
+        key, said = (path, name), value if isinstance(value, str) else repr(value)  # tells 0.0 from -0.0
+        if self._said.get(key) == said:
+            return
+        self._said[key] = said
         if key not in self._attributes:
             node = self.node(path)
             if h5a.exists(node, name.encode()):
@@ -92,7 +91,7 @@ class Sheet:
                 del known[place]
         for key in [key for key in self._attributes if key[0] == path or key[0].startswith(inside)]:
             del self._attributes[key]
-            self._texts.pop(key, None)
+            self._said.pop(key, None)
 
     def _dataset(self, path: str) -> Dataset:
         if path not in self._datasets:

@@ -119,8 +119,6 @@ class WorkingFile:
         _sync(self.path)
         self.path.replace(self.target)
         self.published = True
-        with contextlib.suppress(OSError):  # some file systems cannot sync a folder; the file is whole anyway
-            _sync(self.target.parent)
 
     def discard(self) -> None:
         """Remove everything hidden and unlock; what has been published stays."""
@@ -144,6 +142,12 @@ def _reserve(path: Path, extra_bytes: int) -> None:
         size = os.fstat(stream.fileno()).st_size
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(stream.fileno(), 0, size + extra_bytes)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names of the files in a folder outlast a power cut; the files themselves are whole in any case."""
+    with contextlib.suppress(OSError):  # some file systems cannot sync a folder
+        _sync(folder)
 
 
 def _sync(path: Path) -> None:
