@@ -99,8 +99,8 @@ def _parts(path: Path, effort: Effort) -> dict[str, float]:
                 getattr(run, name)
             taken["certified"].append(_seconds(certify, run))
     parts = {name: statistics.median(seconds[WARMING:]) for name, seconds in taken.items()}
-    rest = 2.0 * parts["all of it"] - sum(parts.values())
-    return {**parts, "written, and the rest": rest}
+    total = parts.pop("all of it")
+    return {**parts, "written, and the rest": total - sum(parts.values()), "all of it": total}
 
 
 def _prepare(source: Source, task: Task) -> None:
