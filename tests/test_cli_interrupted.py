@@ -90,7 +90,7 @@ def test_killed_leaves_its_last_checkpoint(folder: Path) -> None:
 def test_a_second_run_on_the_same_output_is_refused(folder: Path) -> None:
     first = start(folder)
     try:
-        wait_for(folder / ".run.h5.part")
+        wait_for(folder / ".run.h5.lock")
         second = start(folder, "--force")
         out, err = second.communicate(timeout=30)
         assert (second.returncode, out) == (2, "")

@@ -139,6 +139,7 @@ def execute(
     watch: Callable[[Chunk], None] = lambda chunk: None,
     say: Callable[[str], None] = lambda message: None,
     resume: Resumption | None = None,
+    one_of_many: bool = False,
 ) -> Outcome:
     """Solve a problem, streaming it into its run file.
 
@@ -149,6 +150,7 @@ def execute(
         watch: called with each chunk once the file has it.
         say: called with what somebody who has asked the run to stop should know.
         resume: how to go on with the file that is there.
+        one_of_many: whether the caller has the folder synced, once for many files.
 
     Raises:
         UserError: the file exists or cannot be written or gone on with, or memory or disk do not suffice.
@@ -197,6 +199,8 @@ def execute(
         except Exception as defect:
             writer.finish("failed", message=f"defect of the program: {type(defect).__name__}: {defect}")
             raise
+    if writer.finished and not one_of_many:
+        store.sync_folder(writer.path.parent)
     return Outcome(plan.target if writer.finished else None, writer.record, error)
 
 

@@ -43,7 +43,8 @@ def certificates(ev: Evidence) -> list[Certificate]:
     if not ev.layered or not ev.own_layer_only.any():
         reason = f"a statement about the separated flow; this run's flow is {ev.flow}"
         return [EQUILIBRIUM.not_applicable(reason), COLLAPSE_LAW.not_applicable(reason)]
-    return [_equilibrium(ev), _collapse_law(ev)]
+    collapsed = list(stretches(ev, "negative"))
+    return [_equilibrium(ev, collapsed), _collapse_law(ev, collapsed)]
 
 
 def stretches(ev: Evidence, sector: str) -> Iterator[Stretch]:
@@ -63,7 +64,8 @@ def stretches(ev: Evidence, sector: str) -> Iterator[Stretch]:
             if sector == "positive"
             else passed.highest[:alone, 0] < -surface
         )
-        inside &= ~np.isin(np.arange(alone), ev.pins[ev.pins[:, 1] == k, 0])
+        held = ev.pins[ev.pins[:, 1] == k, 0]
+        inside[held[held < alone]] = False
         of_layer = (events["layer"] == k) & (events["cluster"] == k) & (events["kind"] != Kind.REST)
         times = np.sort(events["s"][of_layer])
         joined = np.zeros(alone, dtype=bool)
@@ -77,8 +79,8 @@ def stretches(ev: Evidence, sector: str) -> Iterator[Stretch]:
             yield Stretch(k, int(first), int(first + following[0]) if following.size else alone - 1)
 
 
-def _equilibrium(ev: Evidence) -> Certificate:
-    resting, collapsed = list(stretches(ev, "positive")), list(stretches(ev, "negative"))
+def _equilibrium(ev: Evidence, collapsed: list[Stretch]) -> Certificate:
+    resting = list(stretches(ev, "positive"))
     if not resting and not collapsed:
         return EQUILIBRIUM.not_met(f"{ev.sampling()}: no cluster is wholly untruncated or wholly truncated")
     moved = np.zeros(ev.s.size)  # in units of what the tolerances allow
@@ -117,8 +119,8 @@ def _bias_bound(ev: Evidence) -> float:
     return STATE_SHARE * (ev.bias_error + ev.turn_error * ev.reach) or float(np.finfo(np.float64).tiny)
 
 
-def _collapse_law(ev: Evidence) -> Certificate:
-    collapsed = [stretch for stretch in stretches(ev, "negative") if stretch.last > stretch.first]
+def _collapse_law(ev: Evidence, collapsed: list[Stretch]) -> Certificate:
+    collapsed = [stretch for stretch in collapsed if stretch.last > stretch.first]
     if not collapsed:
         return COLLAPSE_LAW.not_met(
             f"{ev.sampling()}: no cluster is wholly truncated at two saved times in a row"

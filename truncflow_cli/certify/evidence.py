@@ -19,7 +19,7 @@ from truncflow_cli.certify.passes import (
 )
 from truncflow_cli.certify.run_like import RunLike
 from truncflow_cli.config.recorded import recorded_settings
-from truncflow_cli.model.events import EventLog, Kind
+from truncflow_cli.model.events import EventLog, Kind, of_kind
 from truncflow_cli.model.problem import Array, IntArray
 
 Mask = NDArray[np.bool_]
@@ -153,6 +153,9 @@ class Evidence:
 
     def pinned_in(self, cluster: int, layer: int | None = None) -> Pinned:
         """Return the pinned coordinates of a cluster: in one layer, a stack of its own, or in all."""
+        if not self.pins.size:
+            nothing = np.empty(0, dtype=np.int64)
+            return Pinned(nothing, nothing, nothing, nothing)
         group = self.groups[cluster]
         rows = self.pins[np.isin(self.pins[:, 2], group)]
         if layer is not None:
@@ -177,9 +180,17 @@ class Evidence:
 
     @cached_property
     def composed(self) -> list[ClusterPass]:
-        """Each cluster through all layers in turn (Theorem 5.1)."""
+        """Each cluster through all layers in turn (Theorem 5.1), watched where that is the flow."""
         return [
-            cluster_pass(self.points(k), self.run.y_tilde[k], self.R, self.beta, self.pinned_in(k))
+            cluster_pass(
+                self.points(k),
+                self.run.y_tilde[k],
+                self.R,
+                self.beta,
+                self.pinned_in(k),
+                own=k if self.square else None,
+                watched=not self.own_layer_only.all(),
+            )
             for k in range(self.n_clusters)
         ]
 
@@ -319,7 +330,7 @@ def pinned_at(events: EventLog, s: Array) -> IntArray:
         first, last = np.searchsorted(s, start, "left"), np.searchsorted(s, stop, "left")
         rows.extend((m, *key) for m in range(first, last))
 
-    for event in events[np.isin(events["kind"], (Kind.PIN, Kind.UNPIN))]:
+    for event in events[of_kind(events, Kind.PIN, Kind.UNPIN)]:
         key = (int(event["layer"]), int(event["point"]), int(event["coordinate"]))
         if event["kind"] == Kind.PIN:
             since.setdefault(key, float(event["s"]))

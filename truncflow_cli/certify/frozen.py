@@ -9,7 +9,7 @@ import numpy as np
 from truncflow_cli.certify.evidence import Evidence
 from truncflow_cli.certify.verdicts import Statement
 from truncflow_cli.model.certificate import Certificate
-from truncflow_cli.model.events import Kind
+from truncflow_cli.model.events import Kind, of_kind
 from truncflow_cli.model.problem import Array, IntArray
 
 #: Positions closer than this, relative to their size, are one position.
@@ -124,7 +124,7 @@ def _times(ev: Evidence, courses: dict[tuple[int, int], Course]) -> Certificate:
     events = ev.run.events
     logged = {
         (int(e["kind"]), int(e["layer"]), int(e["point"]), int(e["coordinate"])): float(e["s"])
-        for e in events[np.isin(events["kind"], (Kind.TRUNCATE, Kind.RELEASE))]
+        for e in events[of_kind(events, Kind.TRUNCATE, Kind.RELEASE)]
     }
     end = float(ev.run.s[-1])
     worst, expected = 0.0, 0

@@ -10,7 +10,7 @@ from truncflow_cli.certify.concentration import Concentration, concentration
 from truncflow_cli.certify.evidence import Evidence
 from truncflow_cli.certify.verdicts import Statement, largest_later
 from truncflow_cli.model.certificate import Certificate
-from truncflow_cli.model.events import Kind
+from truncflow_cli.model.events import Kind, of_kind
 from truncflow_cli.model.problem import Array
 
 #: Clusters named one by one in the hypothesis; the others are counted.
@@ -87,7 +87,7 @@ def truncated_from(ev: Evidence, k: int) -> float:
     """
     events = ev.run.events
     mine = events[(events["cluster"] == k) & (events["layer"] == k)]
-    mine = mine[np.isin(mine["kind"], (Kind.COLLAPSE, Kind.UNCOLLAPSE)) & (mine["s"] <= ev.switched_at)]
+    mine = mine[of_kind(mine, Kind.COLLAPSE, Kind.UNCOLLAPSE) & (mine["s"] <= ev.switched_at)]
     alone = ev.own_layer_only
     inside = ev.own[k].highest[alone, 0] <= 1e-9 * ev.reach
     outside = np.flatnonzero(~inside)

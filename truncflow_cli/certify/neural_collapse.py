@@ -7,7 +7,7 @@ import numpy as np
 from truncflow_cli.certify.evidence import ON_SURFACE, Evidence, Mask
 from truncflow_cli.certify.verdicts import Statement
 from truncflow_cli.model.certificate import Certificate
-from truncflow_cli.model.events import Kind
+from truncflow_cli.model.events import Kind, of_kind
 from truncflow_cli.model.problem import Array
 
 #: Variability within clusters, relative to the size of the data squared, that counts as none.
@@ -63,7 +63,7 @@ def _collapsed_at(ev: Evidence) -> Mask:
 def collapsed_by_log(ev: Evidence, k: int) -> Mask:
     """Return when the event log counts cluster k as wholly truncated by some layer, (M,) bool."""
     events = ev.run.events
-    mine = events[(events["cluster"] == k) & np.isin(events["kind"], (Kind.COLLAPSE, Kind.UNCOLLAPSE))]
+    mine = events[(events["cluster"] == k) & of_kind(events, Kind.COLLAPSE, Kind.UNCOLLAPSE)]
     collapsed = np.zeros(ev.s.size, dtype=bool)
     for layer in np.unique(mine["layer"]):
         here = mine[mine["layer"] == layer]

@@ -56,6 +56,7 @@ class ClusterPass:
         nearest: (M, L, Q) least |z| of any point, by coordinate.
         gradient_beta: (M, L, Q) ∂_{β^(ℓ)} of the loss.
         gradient_R: (M, L, Q, Q) π₋((∂_{R_ℓ} loss) R_ℓᵀ), the gradient along o(Q).
+        apart: (M,) largest |t_r − τ^(own)(x)_r| of any point, where the pass was told which layer is its own; else 0.
     """
 
     loss: Array
@@ -67,6 +68,7 @@ class ClusterPass:
     nearest: Array
     gradient_beta: Array
     gradient_R: Array
+    apart: Array
 
 
 def blocks(n_states: int, n_points: int, dim: int) -> Iterator[tuple[slice, slice]]:
@@ -78,11 +80,27 @@ def blocks(n_states: int, n_points: int, dim: int) -> Iterator[tuple[slice, slic
             yield slice(first, min(first + states, n_states)), slice(start, min(start + points, n_points))
 
 
-def cluster_pass(x: Array, y_tilde: Array, R: Array, beta: Array, pinned: Pinned) -> ClusterPass:
-    """Send points through the layers and back: x (n, Q), y_tilde (Q,), R (M, L, Q, Q), beta (M, L, Q)."""
+def cluster_pass(
+    x: Array,
+    y_tilde: Array,
+    R: Array,
+    beta: Array,
+    pinned: Pinned,
+    *,
+    own: int | None = None,
+    watched: bool = True,
+) -> ClusterPass:
+    """Send points through the layers and back: x (n, Q), y_tilde (Q,), R (M, L, Q, Q), beta (M, L, Q).
+
+    Args:
+        x, y_tilde, R, beta: see above.
+        pinned: coordinates that are held at zero.
+        own: the cluster's own layer, if what it alone makes of the points is to be compared with the output.
+        watched: whether it is asked for what the layers do to the points: lowest, highest, truncated, nearest.
+    """
     n, dim = x.shape
     n_states, n_layers = beta.shape[:2]
-    loss = np.zeros(n_states)
+    loss, apart = np.zeros(n_states), np.zeros(n_states)
     shift = output(x[:1], R, beta)[:, 0] if n else np.zeros((n_states, dim))
     first, second = np.zeros((n_states, dim)), np.zeros(n_states)
     lowest, highest = np.full((n_states, n_layers), np.inf), np.full((n_states, n_layers), -np.inf)
@@ -93,34 +111,53 @@ def cluster_pass(x: Array, y_tilde: Array, R: Array, beta: Array, pinned: Pinned
     for states, points in blocks(n_states, n, dim):
         R_, beta_ = R[states], beta[states, :, :, None]
         turned, back = R_.swapaxes(1, 0), R_.swapaxes(1, 0).swapaxes(2, 3)
-        z_of, h_of = [], []
-        t: Array = _columns(x[points])
+        z_of: list[Array] = []
+        h_of: list[Array] = []
+        t = alone = _columns(x[points])
         for layer in range(n_layers):
-            z = turned[layer] @ (t + beta_[:, layer])
+            room = t + beta_[:, layer]
+            z = turned[layer] @ room
             # The output is that of the saved state as it is; on which side a pin counts, the log says.
-            t = back[layer] @ np.maximum(z, 0.0) - beta_[:, layer]
+            t = back[layer] @ np.maximum(z, 0.0, out=room)
+            t -= beta_[:, layer]
+            if layer == own == 0:
+                alone = t
             pinned.place(z, layer, states, points)
             h = (z > 0.0).astype(np.float64)
-            least = z.min(axis=2)
-            lowest[states, layer] = np.minimum(lowest[states, layer], least.min(axis=1))
-            highest[states, layer] = np.maximum(highest[states, layer], z.max(axis=(1, 2)))
-            truncated[states, layer] += z.shape[2] - h.sum(axis=2)
-            nearest[states, layer] = np.minimum(nearest[states, layer], np.abs(z).min(axis=2))
+            if watched:
+                least = z.min(axis=2)
+                lowest[states, layer] = np.minimum(lowest[states, layer], least.min(axis=1))
+                highest[states, layer] = np.maximum(highest[states, layer], z.max(axis=(1, 2)))
+                truncated[states, layer] += z.shape[2] - h.sum(axis=2)
+                nearest[states, layer] = np.minimum(nearest[states, layer], np.abs(z, out=room).min(axis=2))
             z_of.append(z)
             h_of.append(h)
-        d = t - shift[states, :, None]
-        first[states] += d.sum(axis=2)
-        second[states] += np.einsum("tqi,tqi->t", d, d)
+        if own is not None:
+            if own:
+                alone = _through(alone, R_[:, own : own + 1], beta[states, own : own + 1])
+            off = t - alone
+            apart[states] = np.maximum(apart[states], np.abs(off, out=off).max(axis=(1, 2)))
         g = t - y_tilde[:, None]
         loss[states] += 0.5 * np.einsum("tqi,tqi->t", g, g)
+        t -= shift[states, :, None]
+        first[states] += t.sum(axis=2)
+        second[states] += np.einsum("tqi,tqi->t", t, t)
         for layer in reversed(range(n_layers)):
             z, h = z_of[layer], h_of[layer]
+            whole = bool(h.all())
+            if whole and not layer:
+                continue
             w = turned[layer] @ g
+            if whole:  # a layer that truncates nothing: H = 1 makes ∂_β zero, and ∂_R symmetric
+                g = back[layer] @ w
+                continue
             hw = h * w
-            along_beta[states, layer] += np.einsum("tq,tqa->ta", (hw - w).sum(axis=2), R_[:, layer])
-            along_R[states, layer] += (h * z) @ w.swapaxes(1, 2) + hw @ z.swapaxes(1, 2)
+            h *= z
+            along_R[states, layer] += h @ w.swapaxes(1, 2) + hw @ z.swapaxes(1, 2)
             if layer:
                 g = back[layer] @ hw
+            hw -= w
+            along_beta[states, layer] += np.einsum("tq,tqa->ta", hw.sum(axis=2), R_[:, layer])
     count = max(n, 1)
     first /= count
     return ClusterPass(
@@ -133,6 +170,7 @@ def cluster_pass(x: Array, y_tilde: Array, R: Array, beta: Array, pinned: Pinned
         nearest=nearest,
         gradient_beta=along_beta / count,
         gradient_R=skew(along_R / count),
+        apart=apart,
     )
 
 
@@ -157,7 +195,8 @@ def _through(t: Array, R: Array, beta: Array) -> Array:
     for layer in range(R.shape[1]):
         bias = beta[:, layer, :, None]
         z = R[:, layer] @ (t + bias)
-        t = R[:, layer].swapaxes(1, 2) @ np.maximum(z, 0.0) - bias
+        t = R[:, layer].swapaxes(1, 2) @ np.maximum(z, 0.0, out=z)
+        t -= bias
     return t if t.ndim == 3 else np.broadcast_to(t, (R.shape[0], *t.shape))
 
 
@@ -179,7 +218,8 @@ def separated_velocity(
         J_perp[states] += (z.shape[2] - h.sum(axis=2)) / n
         first[states] += h @ z.swapaxes(1, 2) / n  # mean h_i z_j
         if not printed:
-            second[states] += (h * z) @ z.swapaxes(1, 2) / n  # mean h_i z_i z_j
+            h *= z
+            second[states] += h @ z.swapaxes(1, 2) / n  # mean h_i z_i z_j
     u = np.einsum("tij,tj->ti", R, beta + y_tilde)
     diagonal = np.einsum("tii->ti", first)
     HM = 0.5 * (diagonal[:, :, None] * u[:, None, :] + u[:, :, None] * first - second)
@@ -201,14 +241,4 @@ def sector_margin(x: Array, R: Array, beta: Array, before: tuple[Array, Array] |
             t = _through(t, before[0][states, None], before[1][states, None])
         z = R[states] @ (t + beta[states, :, None])
         result[states] = np.minimum(result[states], z.min(axis=(1, 2)))
-    return result
-
-
-def output_difference(x: Array, R: Array, beta: Array, own: int) -> Array:
-    """Return max |τ^(L)∘…∘τ^(1)(x) − τ^(own)(x)| over points x (n, Q), (M,), for R (M, L, Q, Q)."""
-    result = np.zeros(R.shape[0])
-    for states, points in blocks(R.shape[0], *x.shape):
-        alone = _through(_columns(x[points]), R[states, own : own + 1], beta[states, own : own + 1])
-        composed = _through(_columns(x[points]), R[states], beta[states])
-        result[states] = np.maximum(result[states], np.abs(composed - alone).max(axis=(1, 2), initial=0.0))
     return result

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from truncflow_cli.certify.evidence import Evidence, Mask
-from truncflow_cli.certify.passes import output_difference
 from truncflow_cli.certify.verdicts import Statement
 from truncflow_cli.model.certificate import Certificate
-from truncflow_cli.model.events import Kind
+from truncflow_cli.model.events import Kind, of_kind
 from truncflow_cli.model.problem import Array
 
 #: Largest ‖RᵀR − 1‖ (Frobenius) that counts as orthogonal.
@@ -99,7 +98,7 @@ def _lost_at(ev: Evidence) -> Mask:
     lost = np.zeros(ev.s.size, dtype=bool)
     open_since: dict[tuple[int, int], float] = {}
     events = ev.run.events
-    for event in events[np.isin(events["kind"], (Kind.SEPARATION_LOST, Kind.SEPARATION_REGAINED))]:
+    for event in events[of_kind(events, Kind.SEPARATION_LOST, Kind.SEPARATION_REGAINED)]:
         key = (int(event["cluster"]), int(event["layer"]))
         if event["kind"] == Kind.SEPARATION_LOST:
             open_since.setdefault(key, float(event["s"]))
@@ -129,9 +128,7 @@ def _composition(ev: Evidence) -> Certificate:
         text += f", least margin {margin[worst_at]:.4g} at s = {ev.s[worst_at]:.6g}"
     if not separated.any():
         return COMPOSITION.not_met(text, series=series)
-    difference = np.zeros(ev.s.size)
-    for k in range(ev.n_clusters):
-        difference = np.maximum(difference, output_difference(ev.points(k), ev.R, ev.beta, k))
+    difference = np.max([passed.apart for passed in ev.composed], axis=0)
     difference[~separated] = np.nan
     series["difference"] = ev.along(difference)
     return COMPOSITION.compare(text, float(np.nanmax(difference)), 1e-13 * ev.reach, series)

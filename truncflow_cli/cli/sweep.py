@@ -115,7 +115,7 @@ def _terminate(number: int, frame: object) -> NoReturn:
 
 def _run(plan: Sweep, workers: int, dask: str | None, where: str, quiet: bool) -> Table:
     """Run what is missing, and keep the table up to date meanwhile."""
-    from truncflow_cli.store.working import explained
+    from truncflow_cli.store.working import explained, sync_folder
     from truncflow_cli.sweep import folder
     from truncflow_cli.sweep.member import Report, Result, Task
     from truncflow_cli.sweep.table import Table
@@ -150,6 +150,7 @@ def _run(plan: Sweep, workers: int, dask: str | None, where: str, quiet: bool) -
             finally:
                 if table.results:
                     table.write()
+                    sync_folder(plan.folder)
     return table
 
 

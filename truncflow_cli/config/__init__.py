@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from truncflow_cli.config.built import Built, build
-    from truncflow_cli.config.experiment import Experiment, load, load_text
+    from truncflow_cli.config.experiment import Experiment, load, load_text, of_document
     from truncflow_cli.config.schema import json_schema
 
-__all__ = ["Built", "Experiment", "build", "json_schema", "load", "load_text"]
+__all__ = ["Built", "Experiment", "build", "json_schema", "load", "load_text", "of_document"]
 
 #: Where each name is defined.
 _MODULES = {
@@ -22,6 +22,7 @@ _MODULES = {
     "Experiment": "experiment",
     "load": "experiment",
     "load_text": "experiment",
+    "of_document": "experiment",
     "json_schema": "schema",
 }
 

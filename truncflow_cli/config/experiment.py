@@ -97,8 +97,17 @@ def load_text(text: str, base_dir: Path, name: str, overrides: Sequence[str] = (
     Raises:
         UserError: the text does not hold a valid configuration.
     """
-    document = override(parse(text, name), overrides)
-    return _experiment(document, Path(name), Path(base_dir).absolute(), name)
+    return of_document(parse(text, name), base_dir, overrides)
+
+
+def of_document(document: Document, base_dir: Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Validate a text that has been parsed; see ``load_text``, whose ``name`` is the document's label.
+
+    Raises:
+        UserError: it is not a valid configuration.
+    """
+    name = document.label
+    return _experiment(override(document, overrides), Path(name), Path(base_dir).absolute(), name)
 
 
 def _experiment(document: Document, path: Path, base_dir: Path, name: str) -> Experiment:

@@ -3,9 +3,11 @@
 from truncflow_cli.store.contents import estimate_bytes
 from truncflow_cli.store.origin import Origin, origin_of
 from truncflow_cli.store.reader import RunFile, open_run
+from truncflow_cli.store.recertify import write_certificates
 from truncflow_cli.store.record import Record
 from truncflow_cli.store.reopen import Earlier, check_origin, find_checkpoint
-from truncflow_cli.store.writer import RunWriter, create, write_certificates
+from truncflow_cli.store.working import sync_folder
+from truncflow_cli.store.writer import RunWriter, create
 
 __all__ = [
     "Earlier",
@@ -19,5 +21,6 @@ __all__ = [
     "find_checkpoint",
     "open_run",
     "origin_of",
+    "sync_folder",
     "write_certificates",
 ]

@@ -6,13 +6,17 @@ takes several times as long as HDF5 does, and more than a small run takes to be 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 from h5py import h5a, h5d, h5p, h5s, h5t
 from numpy.typing import ArrayLike, NDArray
+
+from truncflow_cli.store.checks import readable
 
 #: What attributes hang on; h5py's low-level objects have no types.
 Node = Any
@@ -40,16 +44,19 @@ def _scalar() -> Any:
 
 def attach(node: Node, name: str, value: str | float) -> None:
     """Give a node an attribute that it does not have: a text, a truth value, an integer or a number."""
+    write_attribute(new_attribute(node, name, type(value)), value)
+
+
+def new_attribute(node: Node, name: str, kind: type) -> Any:
+    """Return an attribute that a node did not have, for values of one type."""
+    return h5a.create(node, name.encode(), _attribute_type(kind)[0], _scalar())
+
+
+def write_attribute(attribute: Any, value: str | float) -> None:
+    """Have an attribute say something of the type that it was made for."""
     kind: Any = type(value)
-    stored, held, dtype = _attribute_type(kind)
-    h5a.create(node, name.encode(), stored, _scalar()).write(np.array(value, dtype=dtype), mtype=held)
-
-
-def replace(node: Node, name: str, value: str | float) -> None:
-    """Give a node an attribute, in place of the one of that name if it has one."""
-    if h5a.exists(node, name.encode()):
-        h5a.delete(node, name.encode())
-    attach(node, name, value)
+    _, held, dtype = _attribute_type(kind)
+    attribute.write(np.array(value, dtype=dtype), mtype=held)
 
 
 @cache
@@ -95,29 +102,49 @@ def create(
     )
 
 
-def write(dataset: Any, values: ArrayLike) -> None:
+@dataclass(frozen=True)
+class Dataset:
+    """An open dataset and the type of its elements, to numpy and to HDF5."""
+
+    id: Node
+    dtype: np.dtype[Any]
+    kind: Any
+
+
+def dataset(node: Node) -> Dataset:
+    """Return an open dataset with its type, which takes long to be found out."""
+    return Dataset(node, node.dtype, node.get_type())
+
+
+def write(data: Dataset, values: ArrayLike) -> None:
     """Write all of a dataset."""
-    array = np.asarray(values, dtype=dataset.dtype, order="C")
+    array = np.asarray(values, dtype=data.dtype, order="C")
     if array.size:
-        dataset.write(h5s.ALL, h5s.ALL, array, dataset.get_type())
+        data.id.write(h5s.ALL, h5s.ALL, array, data.kind)
 
 
-def append(dataset: Any, rows: NDArray[Any]) -> None:
-    """Make a dataset longer by some rows."""
-    start, *rest = dataset.shape
-    dataset.set_extent((start + len(rows), *rest))
-    if start == 0:
-        write(dataset, rows)
+def write_rows(data: Dataset, start: int, rows: NDArray[Any]) -> None:
+    """Have a growing dataset go on with some rows from its row ``start``, and end with them."""
+    length, *rest = data.id.shape
+    if rows.shape[1:] != tuple(rest):
+        raise ValueError(f"rows of shape {rows.shape[1:]}, the layout has {tuple(rest)}")
+    if length != start + len(rows):
+        data.id.set_extent((start + len(rows), *rest))
+    if start == 0 or not len(rows):
+        write(data, rows)
         return
-    space = dataset.get_space()
+    space = data.id.get_space()
     space.select_hyperslab((start, *[0] * len(rest)), rows.shape)
-    array = np.ascontiguousarray(rows, dtype=dataset.dtype)
-    dataset.write(h5s.create_simple(rows.shape), space, array, dataset.get_type())
+    array = np.ascontiguousarray(rows, dtype=data.dtype)
+    data.id.write(h5s.create_simple(rows.shape), space, array, data.kind)
 
 
-def read(file: h5py.File, path: str) -> NDArray[Any]:
-    """Return all of a dataset."""
-    dataset = h5d.open(file.id, path.encode())
-    array = np.empty(dataset.shape, dtype=dataset.dtype)
-    dataset.read(h5s.ALL, h5s.ALL, array, dataset.get_type())
-    return array
+def read(file: h5py.File, path: str) -> NDArray[Any] | None:
+    """Return all of a dataset; None if there is none at a path."""
+    if path not in file:
+        return None
+    with readable(Path("the run"), path):
+        node = h5d.open(file.id, path.encode())
+        array = np.empty(node.shape, dtype=node.dtype)
+        node.read(h5s.ALL, h5s.ALL, array, node.get_type())
+        return array

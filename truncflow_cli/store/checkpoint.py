@@ -16,17 +16,20 @@ from typing import Any, Final
 
 import h5py
 import numpy as np
-from h5py import h5g
 from numpy.typing import NDArray
 
 from truncflow_cli.errors import UserError
 from truncflow_cli.model.state import State
-from truncflow_cli.store import calls, checks
+from truncflow_cli.store import checks
 from truncflow_cli.store.origin import Origin
+from truncflow_cli.store.sheet import Sheet
 
 GROUP: Final = "checkpoint"
 
+_STATE: Final = f"{GROUP}/state"
+
 _DESCRIPTION: Final = "what `truncflow run --resume` goes on from: the solver's state, for the program itself"
+_STATE_DESCRIPTION: Final = "arrays of the solver, packed: length of a header, header (JSON), arrays"
 
 #: Types that a state can have.
 _TYPES: Final = frozenset({"<f8", "<i8", "<i4", "|u1"})
@@ -103,21 +106,15 @@ def unpacked(row: NDArray[np.uint8]) -> State:
     return state
 
 
-def write(file: h5py.File, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint in place of the one that the file has."""
-    remove(file)
-    group = h5g.create(file.id, GROUP.encode())
-    for name, value in {
-        "description": _DESCRIPTION,
-        **checkpoint.facts(),
-        "sha256": checkpoint.digest(),
-    }.items():
-        calls.attach(group, name, value)
-    data = calls.create(group, "state", np.dtype(np.uint8), checkpoint.state.shape)
-    calls.write(data, checkpoint.state)
-    calls.attach(
-        data, "description", "arrays of the solver, packed: length of a header, header (JSON), arrays"
-    )
+def write(sheet: Sheet, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, in a file that has none or has one of the same length."""
+    if GROUP not in sheet:
+        sheet.make_group(GROUP)
+        sheet.make_dataset(_STATE, np.dtype(np.uint8), checkpoint.state.shape)
+        sheet.put(_STATE, "description", _STATE_DESCRIPTION)
+    facts = {"description": _DESCRIPTION, **checkpoint.facts(), "sha256": checkpoint.digest()}
+    sheet.put_all(GROUP, facts.items())
+    sheet.write(_STATE, checkpoint.state)
 
 
 def remove(file: h5py.File) -> None:
@@ -136,11 +133,11 @@ def read(path: Path, file: h5py.File) -> Checkpoint | None:
         return None
     with checks.readable(path, GROUP):
         group = checks.child(path, file, GROUP, h5py.Group)
-        dataset = checks.child(path, file, f"{GROUP}/state", h5py.Dataset)
+        dataset = checks.child(path, file, _STATE, h5py.Dataset)
         facts = {name: checks.plain(value) for name, value in group.attrs.items()}
         checks.check_unpacked(path, [dataset])
         if dataset.ndim != 1 or dataset.dtype != np.uint8:
-            raise UserError(f"{path}: {GROUP}/state has type {dataset.dtype} and shape {dataset.shape}")
+            raise UserError(f"{path}: {_STATE} has type {dataset.dtype} and shape {dataset.shape}")
         origin = Origin(**{name: str(facts[name]) for name in Origin.__dataclass_fields__})
         s, saved, events = float(facts["s"]), int(facts["saved"]), int(facts["events"])
         checkpoint = Checkpoint(np.asarray(dataset[()]), s, saved, events, origin)

@@ -12,15 +12,16 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5d, h5ds, h5g
+from h5py import h5ds
 from numpy.typing import NDArray
 
 import truncflow_cli
 from truncflow_cli.model.certificate import Certificate
 from truncflow_cli.model.problem import Problem
-from truncflow_cli.store import calls, layout
+from truncflow_cli.store import layout
 from truncflow_cli.store.layout import Item
 from truncflow_cli.store.origin import installed
+from truncflow_cli.store.sheet import Sheet
 from truncflow_cli.store.skeleton import chunks_of, make_dataset, sizes_of
 
 #: Room for HDF5's own structures: once for the file, and once for each dataset.
@@ -86,31 +87,31 @@ def certificates_bytes(certificates: Sequence[Certificate]) -> int:
     return _FILE_OVERHEAD + sum(array.nbytes for array in series) + 4 * texts + datasets * _DATASET_OVERHEAD
 
 
-def write_fixed(file: h5py.File, problem: Problem, provenance: Provenance) -> dict[str, Any]:
+def write_fixed(
+    sheet: Sheet, problem: Problem, provenance: Provenance, attributes: Mapping[str, str | float]
+) -> None:
     """Fill in everything that is known before the run starts, in a file that has the structure of ``skeleton``.
 
-    Returns:
-        The root attributes, by name.
+    Args:
+        sheet: the file.
+        problem: what is being solved.
+        provenance: where it came from.
+        attributes: the root attributes.
     """
-    attributes = _attributes(problem, provenance)
-    for name, value in attributes.items():
-        calls.attach(file.id, name, value)
-    write_config(file, provenance.config)
+    sheet.put_all("", attributes.items())
+    write_config(sheet, provenance.config)
     sizes = sizes_of(problem)
     for axis in layout.INDEX_AXES:
-        calls.write(h5d.open(file.id, axis.encode()), np.arange(sizes[layout.AXES[axis][0]]))
+        sheet.write(axis, np.arange(sizes[layout.AXES[axis][0]]))
     for item in layout.items(problem.flow):
         if not item.streamed:
-            calls.write(h5d.open(file.id, item.path.encode()), getattr(problem, item.name))
-    notes = h5g.open(file.id, b"notes")
-    calls.attach(notes, "warnings", "\n".join(provenance.warnings))
-    for name, note in provenance.notes.items():
-        calls.attach(notes, name, note)
-    return attributes
+            sheet.write(item.path, getattr(problem, item.name))
+    sheet.put("notes", "warnings", "\n".join(provenance.warnings))
+    sheet.put_all("notes", provenance.notes.items())
 
 
-def append_samples(file: h5py.File, flow: str, samples: Mapping[str, NDArray[np.float64]]) -> None:
-    """Append rows to the trajectory: an array for each of its datasets, saved times along the first axis."""
+def write_samples(sheet: Sheet, flow: str, samples: Mapping[str, NDArray[np.float64]], start: int) -> None:
+    """Have the trajectory go on from its row ``start``: an array for each of its datasets, saved times first."""
     items = [item for item in layout.items(flow) if item.axes[0] == "s"]
     known = {item.name for item in items}
     missing = {item.name for item in items if item.required} - samples.keys()
@@ -118,54 +119,62 @@ def append_samples(file: h5py.File, flow: str, samples: Mapping[str, NDArray[np.
         raise ValueError(f"samples of {flow!r}: got {sorted(samples)}, the layout has {sorted(known)}")
     for item in items:
         if item.name in samples:
-            if not item.required and item.path not in file:
-                make_dataset(file, item, _sizes_in(file), {})
-            _append(file, item, samples[item.name])
+            if not item.required and item.path not in sheet:
+                make_dataset(sheet.file, item, _sizes_in(sheet.file), {})
+            sheet.write_rows(item.path, start, samples[item.name])
 
 
-def append_events(file: h5py.File, events: NDArray[np.void]) -> None:
-    """Append events, of ``EVENT_DTYPE``, to the event log."""
+def write_events(sheet: Sheet, events: NDArray[np.void], start: int) -> None:
+    """Have the event log go on from its row ``start`` with events of ``EVENT_DTYPE``."""
     for item in layout.EVENTS:
-        _append(file, item, events[item.name])
+        sheet.write_rows(item.path, start, events[item.name])
 
 
-def write_status(file: h5py.File, attributes: Mapping[str, str | float], counters: Mapping[str, int]) -> None:
+def write_status(sheet: Sheet, attributes: Mapping[str, str | float], counters: Mapping[str, int]) -> None:
     """Write how far the run is: root attributes such as its status and wall time, and statistics of the work done."""
-    for name, value in attributes.items():
-        calls.replace(file.id, name, value)
-    group = h5g.open(file.id, b"counters")
-    for name, count in counters.items():
-        calls.replace(group, name, int(count))
+    sheet.put_all("", attributes.items())
+    sheet.put_all("counters", ((name, int(count)) for name, count in counters.items()))
 
 
-def write_certificates(file: h5py.File, certificates: Sequence[Certificate]) -> None:
-    """Write the certificates in place of those that the file has."""
-    if "certificates" in file:
-        del file["certificates"]
-    parent = file.create_group(
-        "certificates", track_order=True
-    )  # they are read in the order they are written
-    root = h5g.open(file.id, b"/")
-    times = h5d.open(root, layout.SCALE_PATHS["s"].encode())
+def write_certificates(sheet: Sheet, certificates: Sequence[Certificate]) -> None:
+    """Write the certificates, in a file that has none or has those of the same names and series."""
+    times = sheet.node(layout.SCALE_PATHS["s"])
     chunks = (min(times.get_create_plist().get_chunk()[0], times.shape[0]),)
     for certificate in certificates:
-        group = h5g.create(parent.id, certificate.name.encode())
-        for name in layout.CERTIFICATE_ATTRIBUTES:
-            calls.attach(group, name, getattr(certificate, name))
-        if certificate.series:
-            # A second link to the same dataset: netCDF looks for a group's axes in the group.
-            group.links.create_hard(b"s", root, layout.SCALE_PATHS["s"].encode())
+        path = f"certificates/{certificate.name}"
+        if path not in sheet:
+            _make_certificate(sheet, path, certificate, chunks)
+        sheet.put_all(path, ((name, getattr(certificate, name)) for name in layout.CERTIFICATE_ATTRIBUTES))
         for name, values in certificate.series.items():
-            if name == "s" or np.shape(values) != times.shape:
+            if np.shape(values) != times.shape:
                 place = f"{certificate.name}/{name}"
                 raise ValueError(f"series {place}: shape {np.shape(values)}, {times.shape} saved times")
-            series = calls.create(group, name, np.dtype("f8"), times.shape, chunks=chunks)
-            calls.write(series, values)
-            calls.attach(series, "description", f"{name} of the certificate, at each saved time")
-            h5ds.attach_scale(series, times, 0)
+            sheet.write(f"{path}/{name}", values)
 
 
-def _attributes(problem: Problem, provenance: Provenance) -> dict[str, Any]:
+def _make_certificate(sheet: Sheet, path: str, certificate: Certificate, chunks: tuple[int, ...]) -> None:
+    group = sheet.make_group(path)
+    times = sheet.node(layout.SCALE_PATHS["s"])
+    if certificate.series:
+        # A second link to the same dataset: netCDF looks for a group's axes in the group.
+        group.links.create_hard(b"s", sheet.node(""), layout.SCALE_PATHS["s"].encode())
+    for name in certificate.series:
+        if name == "s":
+            raise ValueError(f"series {path}/s: the name is taken")
+        series = sheet.make_dataset(f"{path}/{name}", np.dtype("f8"), times.shape, chunks=chunks)
+        sheet.put(f"{path}/{name}", "description", f"{name} of the certificate, at each saved time")
+        h5ds.attach_scale(series, times, 0)
+
+
+def remove_certificates(sheet: Sheet) -> None:
+    """Take the certificates out of a file, if it has any."""
+    if "certificates" in sheet:
+        sheet.remove("certificates")
+    sheet.make_group("certificates", in_order=True)  # they are read in the order they are written
+
+
+def root_attributes(problem: Problem, provenance: Provenance) -> dict[str, Any]:
+    """Return the root attributes of a run that begins now, by name."""
     return {
         "format": layout.FORMAT,
         "format_version": layout.FORMAT_VERSION,
@@ -185,14 +194,18 @@ def _attributes(problem: Problem, provenance: Provenance) -> dict[str, Any]:
     }
 
 
-def write_config(file: h5py.File, text: str) -> None:
-    """Write the config with fixed length: the length of any other string is not safe from damage."""
+def write_config(sheet: Sheet, text: str) -> None:
+    """Write the config, in a file that has none or has one of the same length.
+
+    Its length is fixed: that of any other string is not safe from damage.
+    """
     encoded = text.encode()
     dtype = h5py.string_dtype("utf-8", max(1, len(encoded)))
-    config = calls.create(file.id, layout.CONFIG_PATH, dtype, ())
-    calls.write(config, np.array(encoded, dtype))
-    calls.attach(config, "description", layout.CONFIG_DESCRIPTION)
-    calls.attach(config, "sha256", hashlib.sha256(encoded).hexdigest())
+    digest = hashlib.sha256(encoded).hexdigest()
+    if layout.CONFIG_PATH not in sheet:
+        sheet.make_dataset(layout.CONFIG_PATH, dtype, ())
+    sheet.write(layout.CONFIG_PATH, np.array(encoded, dtype))
+    sheet.put_all(layout.CONFIG_PATH, (("description", layout.CONFIG_DESCRIPTION), ("sha256", digest)))
 
 
 def _padded_bytes(item: Item, sizes: Mapping[str, int], rows: int) -> int:
@@ -204,12 +217,3 @@ def _padded_bytes(item: Item, sizes: Mapping[str, int], rows: int) -> int:
 def _sizes_in(file: h5py.File) -> dict[str, int]:
     sizes = {layout.AXES[axis][0]: int(file[axis].shape[0]) for axis in layout.INDEX_AXES}
     return {**sizes, "T": int(file[layout.SCALE_PATHS["s"]].chunks[0]), "E": 0}
-
-
-def _append(file: h5py.File, item: Item, rows: NDArray[np.generic]) -> None:
-    if len(rows) == 0:
-        return
-    dataset = h5d.open(file.id, item.path.encode())
-    if rows.shape[1:] != dataset.shape[1:]:
-        raise ValueError(f"{item.path}: rows of shape {rows.shape[1:]}, the layout has {dataset.shape[1:]}")
-    calls.append(dataset, rows)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from truncflow_cli.model.certificate import Certificate
 from truncflow_cli.model.events import EVENT_DTYPE, EventLog
 from truncflow_cli.model.problem import Array, IntArray, Problem
-from truncflow_cli.store import calls, layout
-from truncflow_cli.store.checks import readable
+from truncflow_cli.store import layout
 from truncflow_cli.store.contents import Provenance
 
 
@@ -30,7 +28,8 @@ class Record:
         attrs: the root attributes.
         provenance: what it says of its run besides the numbers.
         counters: statistics of the work done, by name.
-        file: the working file, open until all that is asked for has been read.
+        read: returns a dataset by its path, None if the run has none there; asked until all that is told of has been
+            read.
         certificates: those of the run, by name; empty before they are made.
     """
 
@@ -39,7 +38,7 @@ class Record:
     attrs: Mapping[str, Any]
     provenance: Provenance
     counters: Mapping[str, int]
-    file: h5py.File
+    read: Callable[[str], NDArray[Any] | None]
     certificates: Mapping[str, Certificate] = field(default_factory=dict)
 
     def keep(self, certificates: Sequence[Certificate]) -> None:
@@ -119,22 +118,22 @@ class Record:
     @cached_property
     def beta(self) -> Array | None:
         """(T, L, Q) cumulative biases; None for `collapsed` and `clustered`."""
-        return self._read_if_there("trajectory/beta")
+        return self.read("trajectory/beta")
 
     @cached_property
     def R(self) -> Array | None:
         """(T, L, Q, Q) cumulative weights; None for `collapsed` and `clustered`."""
-        return self._read_if_there("trajectory/R")
+        return self.read("trajectory/R")
 
     @cached_property
     def B(self) -> Array | None:
         """(T, Q, C) cumulative biases as columns; only for `collapsed`."""
-        return self._read_if_there("trajectory/B")
+        return self.read("trajectory/B")
 
     @cached_property
     def W(self) -> Array | None:
         """(T, Q, Q) output weight; only for `collapsed` and `clustered`."""
-        return self._read_if_there("trajectory/W")
+        return self.read("trajectory/W")
 
     @cached_property
     def loss(self) -> Array:
@@ -154,7 +153,7 @@ class Record:
     @cached_property
     def truncated_fraction(self) -> Array | None:
         """(T, L, Q) mean of 1 - h per layer and coordinate; None where it was not recorded."""
-        return self._read_if_there("trajectory/truncated_fraction")
+        return self.read("trajectory/truncated_fraction")
 
     @cached_property
     def events(self) -> EventLog:
@@ -166,8 +165,6 @@ class Record:
         return events
 
     def _read(self, path: str) -> NDArray[Any]:
-        with readable(Path("the run"), path):
-            return calls.read(self.file, path)
-
-    def _read_if_there(self, path: str) -> Array | None:
-        return self._read(path) if path in self.file else None
+        values = self.read(path)
+        assert values is not None, path
+        return values

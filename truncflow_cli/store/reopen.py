@@ -61,15 +61,13 @@ def reopen(file: WorkingFile, earlier: Earlier, config: str, origin: Origin) -> 
     file.open_copy()
     with checks.readable(target, "its data"):
         checkpoint.remove(file.h5)
-        if "certificates" in file.h5:
-            del file.h5["certificates"]
-        file.h5.create_group("certificates", track_order=True)
+        contents.remove_certificates(file.sheet)
         _cut_back(target, file.h5, found)
         if earlier.extended_at is not None:
-            file.h5.attrs["extended_at"] = earlier.extended_at
-            del file.h5[layout.CONFIG_PATH]
-            contents.write_config(file.h5, config)
-        file.h5.attrs["resumed"] = int(file.h5.attrs.get("resumed", 0)) + 1
+            file.sheet.put("", "extended_at", earlier.extended_at)
+            file.sheet.remove(layout.CONFIG_PATH)
+            contents.write_config(file.sheet, config)
+        file.sheet.put("", "resumed", int(file.h5.attrs.get("resumed", 0)) + 1)
     return found
 
 

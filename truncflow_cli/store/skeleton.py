@@ -37,6 +37,26 @@ def image_of(problem: Problem) -> bytes:
     return _image(problem.flow, tuple(sizes_of(problem).items()))
 
 
+def in_memory(flow: str, lengths: Mapping[str, int]) -> h5py.File:
+    """Return such a file, open in memory.
+
+    Args:
+        flow: the flow of the run.
+        lengths: the length for each letter of ``layout.AXES``.
+    """
+    name = f"skeleton {next(_NUMBER)}"
+    file = h5py.File(name, "w", driver="core", backing_store=False, libver=LIBVER)
+    scales = {axis: _make_index(file, axis, lengths[layout.AXES[axis][0]]) for axis in layout.INDEX_AXES}
+    for item in layout.items(flow):
+        if item.required:
+            make_dataset(file, item, lengths, scales)
+    for group in ("notes", "counters"):
+        file.create_group(group)
+    # Certificates are read in the order they are written.
+    file.create_group("certificates", track_order=True)
+    return file
+
+
 def sizes_of(problem: Problem) -> dict[str, int]:
     """Return the length for each letter of ``layout.AXES``; T as planned, E as zero."""
     return {
@@ -55,18 +75,7 @@ _NUMBER = count()
 
 @lru_cache(maxsize=4)
 def _image(flow: str, sizes: tuple[tuple[str, int], ...]) -> bytes:
-    with h5py.File(
-        f"skeleton {next(_NUMBER)}", "w", driver="core", backing_store=False, libver=LIBVER
-    ) as file:
-        lengths = dict(sizes)
-        scales = {axis: _make_index(file, axis, lengths[layout.AXES[axis][0]]) for axis in layout.INDEX_AXES}
-        for item in layout.items(flow):
-            if item.required:
-                make_dataset(file, item, lengths, scales)
-        for group in ("notes", "counters"):
-            file.create_group(group)
-        # Certificates are read in the order they are written.
-        file.create_group("certificates", track_order=True)
+    with in_memory(flow, dict(sizes)) as file:
         file.flush()
         image: bytes = file.id.get_file_image()
     return image

@@ -4,6 +4,9 @@ A file that HDF5 has open for writing cannot be read if the process dies. So the
 working file beside the target. A checkpoint closes it, copies it, and renames the copy onto the target in one
 step; at the end the working file itself is renamed. Whenever the process is killed, the target is either what
 was there before or a whole, closed file.
+
+A run that is small, and over before its first checkpoint, has its file made in memory (``form``); the working file gets
+it as a whole.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import h5py
 
 from truncflow_cli.errors import UserError
 from truncflow_cli.store.lock import OutputLock, lock_path
+from truncflow_cli.store.sheet import Sheet
 from truncflow_cli.store.skeleton import LIBVER
 
 
@@ -30,10 +34,10 @@ class WorkingFile:
         target: the name the run file will have, symbolic links resolved.
         path: the hidden working file.
         published: whether the target holds this run already, up to some checkpoint.
-        h5: the open HDF5 file, between ``open`` and ``close``.
+        sheet: the open HDF5 file, between ``open`` and ``close``.
     """
 
-    h5: h5py.File
+    sheet: Sheet
 
     def __init__(self, target: Path) -> None:
         """Lock the target against other runs and remove what a killed run has left behind.
@@ -51,10 +55,15 @@ class WorkingFile:
         self._lock = OutputLock(lock_path(self.target), self.target)
         self._remove_hidden()
 
+    @property
+    def h5(self) -> h5py.File:
+        """The same as h5py has it."""
+        return self.sheet.file
+
     def open(self) -> None:
         """Open the working file for writing, unless it is open."""
         if not self._is_open():
-            self.h5 = h5py.File(self.path, "r+", libver=LIBVER)
+            self.sheet = Sheet(h5py.File(self.path, "r+", libver=LIBVER))
 
     def open_new(self, image: bytes) -> None:
         """Make the working file, with these bytes, and open it."""
@@ -69,7 +78,7 @@ class WorkingFile:
     def close(self) -> None:
         """Close the HDF5 file if it is open; it is whole from then on."""
         if self._is_open():
-            self.h5.close()
+            self.sheet.file.close()
 
     def reserve(self, extra_bytes: int) -> None:
         """Claim disk space for what is about to be written.
@@ -82,7 +91,7 @@ class WorkingFile:
         """
         _reserve(self.path, extra_bytes)
 
-    def publish_copy(self, add: Callable[[h5py.File], None], extra_bytes: int) -> None:
+    def publish_copy(self, add: Callable[[Sheet], None], extra_bytes: int) -> None:
         """Put a copy of the closed working file under the target's name.
 
         Args:
@@ -93,20 +102,23 @@ class WorkingFile:
             shutil.copyfile(self.path, self._snapshot)
             _reserve(self._snapshot, extra_bytes)
             with h5py.File(self._snapshot, "r+", libver=LIBVER) as copy:
-                add(copy)
+                add(Sheet(copy))
             _sync(self._snapshot)
             self._snapshot.replace(self.target)
         finally:
             self._snapshot.unlink(missing_ok=True)
         self.published = True
 
+    def publish_image(self, image: bytes) -> None:
+        """Put a file of these bytes under the target's name."""
+        self.path.write_bytes(image)
+        self.publish()
+
     def publish(self) -> None:
         """Give the closed working file the target's name."""
         _sync(self.path)
         self.path.replace(self.target)
         self.published = True
-        with contextlib.suppress(OSError):  # some file systems cannot sync a folder; the file is whole anyway
-            _sync(self.target.parent)
 
     def discard(self) -> None:
         """Remove everything hidden and unlock; what has been published stays."""
@@ -118,7 +130,7 @@ class WorkingFile:
             self._lock.release()
 
     def _is_open(self) -> bool:
-        return hasattr(self, "h5") and bool(self.h5)
+        return hasattr(self, "sheet") and bool(self.sheet.file)
 
     def _remove_hidden(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -130,6 +142,12 @@ def _reserve(path: Path, extra_bytes: int) -> None:
         size = os.fstat(stream.fileno()).st_size
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(stream.fileno(), 0, size + extra_bytes)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names of the files in a folder outlast a power cut; the files themselves are whole in any case."""
+    with contextlib.suppress(OSError):  # some file systems cannot sync a folder
+        _sync(folder)
 
 
 def _sync(path: Path) -> None:

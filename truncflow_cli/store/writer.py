@@ -5,25 +5,28 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import h5py
-import numpy as np
+from numpy.typing import NDArray
 
 from truncflow_cli.errors import UserError
 from truncflow_cli.model.certificate import Certificate
 from truncflow_cli.model.chunk import Chunk
 from truncflow_cli.model.problem import Problem
 from truncflow_cli.model.state import State
-from truncflow_cli.store import checkpoint, checks, contents, layout
+from truncflow_cli.store import calls, checkpoint, checks, contents, layout
 from truncflow_cli.store.checkpoint import Checkpoint, packed, unpacked
 from truncflow_cli.store.checks import readable
 from truncflow_cli.store.contents import Provenance
+from truncflow_cli.store.form import Filling, filled
+from truncflow_cli.store.gathered import Gathered
 from truncflow_cli.store.origin import origin_of
 from truncflow_cli.store.record import Record
 from truncflow_cli.store.reopen import Earlier, provenance_in, reopen
+from truncflow_cli.store.sheet import Sheet
 from truncflow_cli.store.shield import undisturbed
 from truncflow_cli.store.skeleton import image_of
 from truncflow_cli.store.working import WorkingFile, explained
@@ -77,10 +80,9 @@ class RunWriter:
         self._problem = problem
         self._provenance = provenance
         self._target = target
-        self._attributes: dict[str, Any] = {}
+        self._attributes = contents.root_attributes(problem, provenance)
         self._record: Record | None = None
-        self._pending: list[Chunk] = []
-        self._pending_bytes = 0
+        self._gathered = Gathered()
         self._counters: dict[str, int] = {}
         self._switched_at: float | None = None
         self._s = self._published_s = 0.0
@@ -89,6 +91,7 @@ class RunWriter:
         self._elapsed = self._elapsed_before = 0.0
         self._finished = False
         self._origin = origin_of(problem)
+        self._in_memory = earlier is None and contents.estimate_bytes(problem) <= BUFFER_BYTES
         self._checkpoint: Checkpoint | None = None
         file: WorkingFile | None = None
         try:
@@ -96,7 +99,7 @@ class RunWriter:
                 file = self._file = WorkingFile(target)
                 with self._guarded():
                     if earlier is None:
-                        self._prepare(force, provenance)
+                        self._prepare(force)
                     else:
                         self._go_on(earlier, provenance.config)
         except BaseException:  # also what was held back meanwhile
@@ -151,11 +154,15 @@ class RunWriter:
         Raises:
             UserError: the disk does not take it; what was published remains.
         """
-        self._pending.append(chunk)
-        self._pending_bytes += chunk.events.nbytes + sum(array.nbytes for array in chunk.samples.values())
+        self._gathered.take(chunk)
+        self._last = chunk
+        self._s, self._counters, self._switched_at = chunk.s, dict(chunk.counters), chunk.switched_at
+        self._saved += len(chunk.samples.get("s", ()))
+        self._n_events += len(chunk.events)
+        self._elapsed = self._elapsed_before + time.monotonic() - self._began
         if self.due:
             self._publish_checkpoint()
-        elif self._pending_bytes >= BUFFER_BYTES:
+        elif self._gathered.nbytes >= BUFFER_BYTES:
             with self._guarded():
                 self._flush()
 
@@ -167,11 +174,11 @@ class RunWriter:
         Raises:
             UserError: the disk does not take what has come with the chunks; what was published remains.
         """
-        chunk = self._pending[-1] if self._pending else self._last
-        with self._guarded():
-            self._flush()
-        if chunk is not None and chunk.state is not None:
-            state = packed(chunk.state())
+        if not self._in_memory:
+            with self._guarded():
+                self._flush()
+        if self._last is not None and self._last.state is not None:
+            state = packed(self._last.state())
             self._checkpoint = Checkpoint(state, self._s, self._saved, self._n_events, self._origin)
 
     def finish(self, status: layout.Status, certify: Certify | None = None, message: str = "") -> None:
@@ -190,8 +197,9 @@ class RunWriter:
         """
         if self._finished:
             return
-        with self._guarded():
-            self._flush()
+        if not self._in_memory:
+            with self._guarded():
+                self._flush()
         if self._saved == 0:
             return
         try:
@@ -204,15 +212,21 @@ class RunWriter:
             raise
         self._publish(status, message, certificates)
 
-    def _prepare(self, force: bool, provenance: Provenance) -> None:
+    def _prepare(self, force: bool) -> None:
         target = self._file.target
         if target.exists() and not target.is_file():
             raise UserError(f"{target} is not a regular file; choose another output with -o")
         if target.exists() and not force:
             raise UserError(f"{target} exists; --force replaces it, -o chooses another name")
+        if not self._in_memory:
+            self._begin_file()
+
+    def _begin_file(self) -> None:
+        """Make the working file, with all that is known before the run starts."""
+        self._in_memory = False
         self._file.open_new(image_of(self._problem))
-        self._file.reserve(contents.fixed_bytes(self._problem, provenance))
-        self._attributes = contents.write_fixed(self._file.h5, self._problem, provenance)
+        self._file.reserve(contents.fixed_bytes(self._problem, self._provenance))
+        contents.write_fixed(self._file.sheet, self._problem, self._provenance, self._attributes)
 
     def _go_on(self, earlier: Earlier, config: str) -> None:
         self._checkpoint = reopen(self._file, earlier, config, self._origin)
@@ -238,7 +252,7 @@ class RunWriter:
     def _certified(self, certify: Certify, status: layout.Status, message: str) -> Sequence[Certificate]:
         attributes = {**self._attributes, **self._ending(status, message)}
         record = Record(
-            self._target, self._problem, attributes, self._provenance, self._counters, self._file.h5
+            self._target, self._problem, attributes, self._provenance, self._counters, self._reader()
         )
         try:
             certificates = certify(record)
@@ -248,15 +262,32 @@ class RunWriter:
         self._record = record
         return certificates
 
+    def _reader(self) -> Callable[[str], NDArray[Any] | None]:
+        """Return what gives the datasets that there are, by their paths."""
+        if not self._in_memory:
+            return partial(calls.read, self._file.h5)
+        events = self._gathered.events
+        datasets = {f"trajectory/{name}": rows for name, rows in self._gathered.samples.items()}
+        return (datasets | {item.path: events[item.name] for item in layout.EVENTS}).get
+
     def _publish(self, status: layout.Status, message: str, certificates: Sequence[Certificate]) -> None:
         with self._guarded():
-            self._file.reserve(contents.certificates_bytes(certificates) + self._checkpoint_room)
-            contents.write_certificates(self._file.h5, certificates)
-            self._write_checkpoint(self._file.h5)
-            self._write_status(status, message)
-            self._file.close()
-            self._file.publish()
+            if self._in_memory:
+                self._file.publish_image(self._image(status, message, certificates))
+            else:
+                self._file.reserve(contents.certificates_bytes(certificates) + self._checkpoint_room)
+                contents.write_certificates(self._file.sheet, certificates)
+                self._write_checkpoint(self._file.sheet)
+                self._write_status(status, message)
+                self._file.close()
+                self._file.publish()
             self._finished = True
+
+    def _image(self, status: layout.Status, message: str, certificates: Sequence[Certificate]) -> bytes:
+        attributes = self._attributes | self._ending(status, message)
+        samples, events = self._gathered.samples, self._gathered.events
+        what = self._problem, self._provenance, attributes, self._counters, samples, events
+        return filled(Filling(*what, certificates, self._checkpoint))
 
     def _ending(self, status: layout.Status, message: str) -> dict[str, Any]:
         """Return the root attributes that change in the course of a run."""
@@ -264,44 +295,36 @@ class RunWriter:
         return {**switched, "status": status, "message": message, "elapsed_seconds": float(self._elapsed)}
 
     def _write_status(self, status: layout.Status, message: str = "") -> None:
-        contents.write_status(self._file.h5, self._ending(status, message), self._counters)
+        contents.write_status(self._file.sheet, self._ending(status, message), self._counters)
 
     @property
     def _checkpoint_room(self) -> int:
         return 0 if self._checkpoint is None else self._checkpoint.room
 
-    def _write_checkpoint(self, file: h5py.File) -> None:
+    def _write_checkpoint(self, sheet: Sheet) -> None:
         if self._checkpoint is not None:
-            checkpoint.write(file, self._checkpoint)
+            checkpoint.write(sheet, self._checkpoint)
 
     def _flush(self) -> None:
         """Move the collected chunks into the working file."""
-        self._elapsed = self._elapsed_before + time.monotonic() - self._began
+        if self._in_memory:
+            self._begin_file()
         self._file.open()
-        if self._pending:
-            self._file.reserve(self._room_for_pending())
-            with_samples = [chunk.samples for chunk in self._pending if len(chunk.samples.get("s", ()))]
-            if with_samples:
-                samples = {name: np.concatenate([s[name] for s in with_samples]) for name in with_samples[0]}
-                contents.append_samples(self._file.h5, self._problem.flow, samples)
-                self._saved += len(samples["s"])
-            events = np.concatenate([chunk.events for chunk in self._pending])
-            contents.append_events(self._file.h5, events)
-            self._n_events += len(events)
-            self._last = self._pending[-1]
-            self._counters = dict(self._last.counters)
-            self._switched_at = self._last.switched_at
-            self._s = self._last.s
-            self._pending, self._pending_bytes = [], 0
-
-    def _room_for_pending(self) -> int:
-        n_samples = sum(len(chunk.samples.get("s", ())) for chunk in self._pending)
-        n_events = sum(len(chunk.events) for chunk in self._pending)
-        return contents.streamed_bytes(self._problem, n_samples, n_events)
+        if not self._gathered:
+            return
+        n_samples, n_events = self._gathered.n_samples, self._gathered.n_events
+        self._file.reserve(contents.streamed_bytes(self._problem, n_samples, n_events))
+        if n_samples:
+            start = self._saved - n_samples
+            contents.write_samples(self._file.sheet, self._problem.flow, self._gathered.samples, start)
+        contents.write_events(self._file.sheet, self._gathered.events, self._n_events - n_events)
+        self._gathered = Gathered()
 
     def _publish_checkpoint(self) -> None:
         """Publish what there is, with status "running" and the state to go on from, and go on."""
         began = time.monotonic()
+        with self._guarded():
+            self._flush()
         self.hold()
         with self._guarded():
             if self._saved:
@@ -372,25 +395,3 @@ def create(
     return RunWriter(
         path, problem, provenance, force=force, checkpoint_every=checkpoint_every, earlier=earlier
     )
-
-
-def write_certificates(path: Path, certificates: Sequence[Certificate]) -> None:
-    """Write certificates in place of those that a finished run file has, in one step.
-
-    Args:
-        path: a run file that nobody is writing.
-        certificates: what it shall have.
-
-    Raises:
-        UserError: the file is being written by a run, or the disk does not take it; the file is unchanged.
-    """
-    with undisturbed(), explained(path):
-        file = WorkingFile(path)
-        try:
-            file.open_copy()
-            file.reserve(contents.certificates_bytes(certificates))
-            contents.write_certificates(file.h5, certificates)
-            file.close()
-            file.publish()
-        finally:
-            file.discard()

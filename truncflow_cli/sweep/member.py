@@ -7,13 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-
 from truncflow_cli import runner, store
 from truncflow_cli.certify import Verdict
 from truncflow_cli.errors import RunFailed, UserError
 from truncflow_cli.model.chunk import Chunk
-from truncflow_cli.model.events import Kind
+from truncflow_cli.model.events import Kind, of_kind
 from truncflow_cli.report.tables import run_row
 from truncflow_cli.runner import Plan, Resumption
 from truncflow_cli.store import Record, RunFile
@@ -107,6 +105,7 @@ def perform(source: Source, task: Task, progress: Progress = lambda share: None)
             command=source.command,
             watch=_watch(plan, progress),
             resume=_resumption(plan) if unfinished else None,
+            one_of_many=True,
         )
         if outcome.record is not None:
             return result(*_ended(outcome.error), row=columns_of(outcome.record))
@@ -189,7 +188,7 @@ def _watch(plan: Plan, progress: Progress) -> Callable[[Chunk], None]:
 def _full_truncation(run: RunFile | Record) -> float | None:
     """Return the time from which every cluster stays in S_ℓ⁻ of some layer ℓ, None if one does not at the end."""
     since: dict[tuple[int, int], float] = {}
-    for event in run.events[np.isin(run.events["kind"], (Kind.COLLAPSE, Kind.UNCOLLAPSE))]:
+    for event in run.events[of_kind(run.events, Kind.COLLAPSE, Kind.UNCOLLAPSE)]:
         place = int(event["cluster"]), int(event["layer"])
         if event["kind"] == Kind.COLLAPSE:
             since[place] = float(event["s"])

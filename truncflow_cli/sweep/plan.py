@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from truncflow_cli import config
 from truncflow_cli.config import Experiment
+from truncflow_cli.config.document import Document
 from truncflow_cli.config.faults import one_line, shown
 from truncflow_cli.config.overrides import override
 from truncflow_cli.config.yamltext import MAX_BYTES, decode, parse
@@ -42,7 +44,11 @@ class Source:
         Raises:
             UserError: it is not valid.
         """
-        return config.load_text(self.text, self.base_dir, self.label, (*self.settings, *overrides))
+        return config.of_document(self._document, self.base_dir, (*self.settings, *overrides))
+
+    @cached_property
+    def _document(self) -> Document:
+        return parse(self.text, self.label)
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ def _layers(clusters: Clusters, make: MakeLayer, what: str, heed_images: bool) -
         except Fault as fault:
             raise Fault(f"{what} cannot be for {clusters.called(index)}: {fault}") from fault
         layers.append(layer)
-        if heed_images:
+        if heed_images and index + 1 < len(clusters.points):
             images.append(np.unique(truncated(layer.R, layer.beta, own), axis=0))
     return _stacked(layers)
 
