@@ -14,7 +14,7 @@ from truncflow_cli.flows.kernels.separated import TRUNCATED, UNTRUNCATED
 from truncflow_cli.flows.layer_data import LayerData
 from truncflow_cli.flows.layer_series import LayerSeries
 from truncflow_cli.flows.separated import MAX_ORDER, LayerFlow
-from truncflow_cli.model.events import EventLog
+from truncflow_cli.model.events import EventLog, joined_events
 from truncflow_cli.model.problem import Array, IntArray
 from truncflow_cli.model.state import Saved, State, integer, number
 
@@ -121,7 +121,7 @@ class BatchedLayerFlow(LayerFlow):
             events.append(step.events)
         if ahead is None:
             return super().run_ahead(pace, s_end, until)
-        return replace(ahead, events=np.concatenate(events))
+        return replace(ahead, events=joined_events(events))
 
     def _step(self, pace: Pace, s_end: float) -> Ahead | None:
         """Take one step over the crossings in it; None if that cannot be done."""

@@ -20,6 +20,8 @@ from truncflow_cli.model.state import Saved, State, integer, number, under
 #: A chunk is handed out when this many samples or events are ready.
 CHUNK = 256
 
+_NO_EVENTS = event_log([])
+
 EVENT_NAMES: tuple[str, ...] = EVENT_DTYPE.names or ()
 
 #: From this many coordinates on, threads gain more than they cost.
@@ -73,7 +75,7 @@ class Lane:
         self._take(self.solver.advance(-np.inf if together else self.goal))
 
     def _take(self, piece: Piece) -> None:
-        self.piece = piece
+        self.piece = replace(piece, events=_NO_EVENTS)  # which may be many, and go their own way
         if piece.events.size:
             self.events.append(piece.events)
             self.n_events += piece.events.size
@@ -86,6 +88,9 @@ class Lane:
         """Return and forget the events up to ``upto``."""
         events = joined_events(self.events)
         passed = events["s"] <= upto  # times may go back by a rounding error
+        if passed.all():
+            self.events, self.n_events = [], 0
+            return events
         left = events[~passed]
         self.events, self.n_events = ([left] if left.size else []), left.size
         return events[passed]
@@ -124,7 +129,7 @@ class Lane:
             ]
         if "piece" in saved:
             s0, s1 = saved.array("piece", "f8", (2,)).tolist()
-            self.piece = Piece(s0, s1, self.solver.restored_series(saved.part("series")), event_log([]))
+            self.piece = Piece(s0, s1, self.solver.restored_series(saved.part("series")), _NO_EVENTS)
 
 
 def columns(events: EventLog) -> State:
@@ -382,7 +387,8 @@ class Merger:
 
     def _pop_events(self, upto: float) -> EventLog:
         events = joined_events([lane.pop_events(upto) for lane in self.lanes])
-        events = events[np.argsort(events["s"], kind="stable")]
+        if (events["s"][1:] < events["s"][:-1]).any():
+            events = events[np.argsort(events["s"], kind="stable")]
         self.events_out += events.size
         if events.size:
             self._last_event = float(events["s"][-1])

@@ -15,9 +15,10 @@ import numpy as np
 from truncflow_cli.errors import UserError
 from truncflow_cli.model.certificate import Certificate
 from truncflow_cli.model.chunk import Chunk
+from truncflow_cli.model.events import joined_events
 from truncflow_cli.model.problem import Problem
 from truncflow_cli.model.state import State
-from truncflow_cli.store import checkpoint, checks, contents, layout
+from truncflow_cli.store import calls, checkpoint, checks, contents, layout
 from truncflow_cli.store.checkpoint import Checkpoint, packed, unpacked
 from truncflow_cli.store.checks import readable
 from truncflow_cli.store.contents import Provenance
@@ -85,7 +86,7 @@ class RunWriter:
         self._switched_at: float | None = None
         self._s = self._published_s = 0.0
         self._saved = self._n_events = 0
-        self._last: Chunk | None = None
+        self._last_state: Callable[[], State] | None = None
         self._elapsed = self._elapsed_before = 0.0
         self._finished = False
         self._origin = origin_of(problem)
@@ -167,12 +168,22 @@ class RunWriter:
         Raises:
             UserError: the disk does not take what has come with the chunks; what was published remains.
         """
-        chunk = self._pending[-1] if self._pending else self._last
         with self._guarded():
             self._flush()
-        if chunk is not None and chunk.state is not None:
-            state = packed(chunk.state())
+        if self._last_state is not None:
+            state = packed(self._last_state())
             self._checkpoint = Checkpoint(state, self._s, self._saved, self._n_events, self._origin)
+            self._last_state = None  # it holds the solver, whose memory is needed once it is done
+
+    def bring_back_points(self) -> None:
+        """Fill the problem's array of points from the file, after a solver has used it for itself.
+
+        Raises:
+            UserError: they cannot be read.
+        """
+        with self._guarded(), readable(self._target, "data/x"):
+            self._file.open()
+            calls.read_into(self._file.h5, "data/x", self._problem.x)
 
     def finish(self, status: layout.Status, certify: Certify | None = None, message: str = "") -> None:
         """Write the rest, the status and the certificates, and publish the file; once done, do nothing.
@@ -285,13 +296,14 @@ class RunWriter:
                 samples = {name: np.concatenate([s[name] for s in with_samples]) for name in with_samples[0]}
                 contents.append_samples(self._file.h5, self._problem.flow, samples)
                 self._saved += len(samples["s"])
-            events = np.concatenate([chunk.events for chunk in self._pending])
+            events = joined_events([chunk.events for chunk in self._pending])
             contents.append_events(self._file.h5, events)
             self._n_events += len(events)
-            self._last = self._pending[-1]
-            self._counters = dict(self._last.counters)
-            self._switched_at = self._last.switched_at
-            self._s = self._last.s
+            last = self._pending[-1]
+            self._last_state = last.state
+            self._counters = dict(last.counters)
+            self._switched_at = last.switched_at
+            self._s = last.s
             self._pending, self._pending_bytes = [], 0
 
     def _room_for_pending(self) -> int:
