@@ -212,6 +212,7 @@ def _solve(
             for chunk in integrate.solve(problem, writer.state, lambda: stop.asked or writer.due, lent):
                 writer.append(chunk)
                 watch(chunk)
+                del chunk  # it can have very many events, and so can the next one
                 if stop.asked:
                     break
             writer.hold()

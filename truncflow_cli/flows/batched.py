@@ -14,7 +14,7 @@ from truncflow_cli.flows.kernels.separated import TRUNCATED, UNTRUNCATED
 from truncflow_cli.flows.layer_data import LayerData
 from truncflow_cli.flows.layer_series import LayerSeries
 from truncflow_cli.flows.separated import MAX_ORDER, LayerFlow
-from truncflow_cli.model.events import EventLog, joined_events
+from truncflow_cli.model.events import EventLog, GrowingLog
 from truncflow_cli.model.problem import Array, IntArray
 from truncflow_cli.model.state import Saved, State, integer, number
 
@@ -111,17 +111,17 @@ class BatchedLayerFlow(LayerFlow):
         if self._pause > 0:
             self._pause -= 1
             return super().run_ahead(pace, s_end, until)
-        events: list[EventLog] = []
+        events = GrowingLog()
         ahead: Ahead | None = None
         while not (self.pin_row.size or self._pause) and (ahead is None or pace.s < min(until, s_end)):
             step = self._step(pace, s_end)
             if step is None:
                 break
             ahead, pace = step, step.pace
-            events.append(step.events)
+            events.add(step.events)
         if ahead is None:
             return super().run_ahead(pace, s_end, until)
-        return replace(ahead, events=joined_events(events))
+        return replace(ahead, events=events.taken())
 
     def _step(self, pace: Pace, s_end: float) -> Ahead | None:
         """Take one step over the crossings in it; None if that cannot be done."""
