@@ -60,9 +60,8 @@ def test_lent_points_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_lent_points_come_back_from_a_run_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, 2_000)
     monkeypatch.setattr(runner, "LENT", 0)
-    plan = runner.prepare(
-        runner.load(tmp_path / "run.yaml", ["integrator.s_end=3", "integrator.max_events=20"])
-    )
+    experiment = runner.load(tmp_path / "run.yaml", ["integrator.s_end=3", "integrator.max_events=20"])
+    plan = runner.prepare(experiment, tmp_path / "failed.h5")
     before = plan.built.problem.x.copy()
     outcome = runner.execute(plan)
     assert outcome.record is not None and outcome.record.status == "failed"
