@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from truncflow_cli.flows import separated
 from truncflow_cli.flows.layer_data import layer_data
 from truncflow_cli.flows.native import layer as compiled
 from truncflow_cli.flows.native.patterns import PINNED, UNTRUNCATED
@@ -117,3 +118,19 @@ def test_few_coordinates_are_looked_at_however_many_there_are():
             solver.advance(np.inf)
         looked_at.append(flow.counters.candidates / flow.counters.roots)
     assert looked_at[1] < 2.0 * looked_at[0]
+
+
+def test_the_first_step_does_not_list_all_of_very_many(monkeypatch: pytest.MonkeyPatch):
+    """It is as long as its series reaches; where only its beginning is looked at, the same is found with less."""
+    found, listed = [], []
+    for many in (1 << 60, separated.MANY):
+        monkeypatch.setattr(separated, "MANY", many)
+        flow = flow_of(1, 10, 30_000, 0.0)
+        solver = Solver(flow, 2.0)
+        solver.start()
+        piece = solver.advance()
+        found.append((solver.s, piece.events.tobytes(), flow.R.tobytes(), flow.b.tobytes()))
+        listed.append(flow._near.z.size / flow.pattern.size)
+    assert found[0] == found[1]
+    assert listed[0] > 0.9
+    assert listed[1] < 0.4

@@ -59,7 +59,7 @@ def stopping(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, signal.Signals],
     solve = integrate.solve
 
     def stop_after(count: int, number: signal.Signals = signal.SIGINT) -> None:
-        def stopped(problem: object, resume: object, _: object) -> Iterator[object]:
+        def stopped(problem: object, resume: object, *_: object) -> Iterator[object]:
             monkeypatch.setattr(integrate, "solve", solve)
             for k, chunk in enumerate(solve(problem, resume, lambda: True)):
                 yield chunk

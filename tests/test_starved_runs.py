@@ -6,11 +6,11 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from command_line import command, environment
+from peak_memory import peak_of
 from run_file_equality import differences
 from run_file_samples import made_up_problem
 
@@ -27,26 +27,12 @@ integrator: {s_end: 3.0}
 save: {count: 30001, checkpoint_every: 0}
 """
 
-#: The command line, with its peak of memory written to a file. (What is known of a child from outside includes the
-#: memory of the process that started it.)
-_MEASURED = """\
-import atexit, re
-from pathlib import Path
-def measure():
-    kilobytes = re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1]
-    Path("peak").write_text(str(1024 * int(kilobytes)))
-atexit.register(measure)
-from truncflow_cli.__main__ import main
-main()
-"""
-
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     (folder / "run.yaml").write_text(CONFIG)
-    arguments = [sys.executable, "-c", _MEASURED, "run", "run.yaml", "-o", "whole.h5", "--quiet"]
-    subprocess.run(arguments, cwd=folder, env=environment(), check=True)
+    peak_of(folder, "run", "run.yaml", "-o", "whole.h5", "--quiet")
     return folder / "whole.h5"
 
 

@@ -15,10 +15,11 @@ from truncflow_cli.store import estimate_bytes
 
 #: Bytes of the program itself, with its libraries.
 _PROGRAM = 230 << 20
-#: Bytes for each point that a layer sees, and for each coordinate of it, as measured: positions, patterns, near lists.
-_POINT, _COORDINATE = 130, 25
+#: Bytes for each point that a layer sees, and for each coordinate of it besides its position, as measured: indices,
+#: patterns, near lists.
+_POINT, _COORDINATE = 70, 10
 #: The same for a coordinate in closed form, and for one of the `general` flow, which keeps its series.
-_FROZEN_COORDINATE, _GENERAL_COORDINATE = 62, 380
+_FROZEN_COORDINATE, _GENERAL_COORDINATE = 54, 380
 #: Bytes of memory for each byte of the trajectory, when it is certified, as measured.
 _CERTIFYING = {"separated": 9, "general": 9, "collapsed": 4, "clustered": 3}
 #: Numbers for each entry of B that a step of the `collapsed` flow has: its 16 nodes seen from one another, three times.
@@ -49,15 +50,18 @@ def needs_of(problem: Problem) -> Needs:
     """Return about what a run of ``problem`` takes."""
     size, dim, layers = len(problem.x), problem.dim, problem.n_layers
     file = estimate_bytes(problem)
-    data = size * dim * 8
+    data = held = size * (dim + 1) * 8
     if problem.flow == "general":
         solver = size * layers * dim * _GENERAL_COORDINATE
+        held *= 2
     elif problem.flow == "separated":
         frozen = problem.settings.freeze_rotation
         solver = size * layers * (_POINT + dim * (_FROZEN_COORDINATE if frozen else _COORDINATE))
+        held *= 1 if layers == 1 else 1 + layers  # a single layer has the points themselves
     else:
         solver = dim * max(dim, problem.n_clusters) * _COLLAPSED_ENTRY * 8
-    return Needs(_PROGRAM + 2 * data + solver + _CERTIFYING[problem.flow] * max(file - data, 0), file)
+        held *= 2
+    return Needs(_PROGRAM + held + solver + _CERTIFYING[problem.flow] * max(file - data, 0), file)
 
 
 def check_needs(problem: Problem, target: Path) -> None:

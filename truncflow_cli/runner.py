@@ -11,6 +11,7 @@ from truncflow_cli.config import Built, Experiment
 from truncflow_cli.errors import RunFailed, UserError
 from truncflow_cli.existing import Resumption, finished_run, resumption
 from truncflow_cli.model.chunk import Chunk
+from truncflow_cli.model.problem import Problem
 from truncflow_cli.model.state import StateError
 from truncflow_cli.needs import check_needs
 from truncflow_cli.stopping import StopRequests
@@ -27,6 +28,9 @@ __all__ = [
     "resumption",
     "run",
 ]
+
+#: From so many coordinates on, a solver uses the problem's own array of points.
+LENT = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -174,13 +178,7 @@ def execute(
     ) as writer:
         error: RunFailed | KeyboardInterrupt | None = None
         try:
-            with StopRequests(say) as stop:
-                for chunk in integrate.solve(problem, writer.state, lambda: stop.asked or writer.due):
-                    writer.append(chunk)
-                    watch(chunk)
-                    if stop.asked:
-                        break
-                writer.hold()
+            _solve(problem, writer, watch, say)
             writer.finish("complete", certify.certify)
         except RunFailed as failure:
             error = failure
@@ -202,6 +200,32 @@ def execute(
     if writer.finished and not one_of_many:
         store.sync_folder(writer.path.parent)
     return Outcome(plan.target if writer.finished else None, writer.record, error)
+
+
+def _solve(
+    problem: Problem, writer: RunWriter, watch: Callable[[Chunk], None], say: Callable[[str], None]
+) -> None:
+    """Solve a problem into its run file. Afterwards the solver's memory is free, for the certificates.
+
+    The file has the points: if they are many, the solver has the problem's own array, and they come back in the end.
+    (Not where the run is broken off: nobody looks at them then.)
+    """
+    lent = problem.x.size >= LENT
+    try:
+        with StopRequests(say) as stop:
+            for chunk in integrate.solve(problem, writer.state, lambda: stop.asked or writer.due, lent):
+                writer.append(chunk)
+                watch(chunk)
+                del chunk  # it can have very many events, and so can the next one
+                if stop.asked:
+                    break
+            writer.hold()
+    except RunFailed:
+        if lent:
+            writer.bring_back_points()
+        raise
+    if lent:
+        writer.bring_back_points()
 
 
 def _left(writer: RunWriter) -> str:

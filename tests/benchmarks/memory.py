@@ -30,7 +30,7 @@ def measure(effort: Effort) -> Iterator[Table]:
         f"truncflow run, one cluster, Q = {DIM}",
         rows,
         [
-            "data: the points and their clusters, as the run file holds them (8 (Q + 1) N bytes).",
+            "data: the points, data/x of the run file (8 Q N bytes).",
             f"allowed: 1.5 times the data and {ALLOWANCE} MiB. A run of 40 points takes {base / MIB:.0f} MiB.",
         ],
     )
@@ -43,7 +43,7 @@ def _row(size: int, s_end: float, effort: Effort) -> dict[str, Cell]:
     path = effort.folder / "memory.h5"
     with h5py.File(path) as file:
         events = int(file["events/s"].size)
-    data = (problem.x.nbytes + problem.cluster.nbytes) / MIB
+    data = problem.x.nbytes / MIB
     peak, allowed = usage.peak / MIB, 1.5 * data + ALLOWANCE
     row: dict[str, Cell] = {
         "N": f"{size:,}",

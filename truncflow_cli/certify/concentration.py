@@ -23,6 +23,7 @@ the circle closes. The least such η₂ is found by iteration from 0 upwards.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,14 +72,13 @@ def concentration(
     x (n, Q), y_tilde (Q,), R (Q, Q), beta (Q,); ``turns`` is False where the rotation is frozen (Ω = 0);
     ``index`` (n,) is what the points are called in the reason, by default their rows.
     """
-    lengths = np.concatenate([np.linalg.norm(x[part] - y_tilde, axis=1) for part in _parts(x)])
-    rotated = np.concatenate([(x[part] - y_tilde) @ R.T for part in _parts(x)])
+    seen = _seen_from_label(x, y_tilde, R)
     start = R @ (beta + y_tilde)
     distance = float(np.linalg.norm(start))
     names = np.arange(x.shape[0]) if index is None else index
     eta2 = 0.0
     for _ in range(ROUNDS):
-        found = _constants(rotated, lengths, start, distance, eta2, names)
+        found = _constants(seen, start, distance, eta2, names)
         if not found.met or not turns:
             return found
         needed = 0.0
@@ -98,13 +98,31 @@ def concentration(
     return Concentration(False, reason, found.eta0, eta2, found.m1, found.m2, found.gamma, found.s1, distance)
 
 
-def _parts(x: Array) -> list[slice]:
-    """Cut points x (n, Q) into blocks, at least one."""
-    return [points for _, points in blocks(1, *x.shape)] or [slice(0, 0)]
+@dataclass(frozen=True)
+class _Part:
+    """Points of a block: |x − ỹ| (m,) and R(x − ỹ) (m, Q), and which is the first of them."""
+
+    first: int
+    lengths: Array
+    rotated: Array
+
+
+def _seen_from_label(x: Array, y_tilde: Array, R: Array) -> Callable[[], Iterable[_Part]]:
+    """Return what gives the blocks of points x (n, Q), at least one: again and again, unless it is a single one."""
+
+    def part(points: slice) -> _Part:
+        off = x[points] - y_tilde
+        return _Part(points.start, np.linalg.norm(off, axis=1), off @ R.T)
+
+    parts = [points for _, points in blocks(1, *x.shape)] or [slice(0, 0)]
+    if len(parts) == 1:
+        only = part(parts[0])
+        return lambda: (only,)
+    return lambda: map(part, parts)
 
 
 def _constants(
-    rotated: Array, lengths: Array, start: Array, distance: float, eta2: float, names: IntArray
+    seen: Callable[[], Iterable[_Part]], start: Array, distance: float, eta2: float, names: IntArray
 ) -> Concentration:
     """Return the constants over the neighbourhood of radius η₂; ``met`` if each is in its range."""
     up = np.minimum(np.maximum(start, 0.0), distance) + eta2 * distance
@@ -112,20 +130,20 @@ def _constants(
     untruncated = np.zeros(start.size)
     moments = np.zeros(2)
     least, worst = np.inf, (0, 0)
-    for part in _parts(rotated):
-        slack = eta2 * lengths[part, None]
-        highest, lowest = rotated[part] + up + slack, rotated[part] + down - slack
+    for part in seen():
+        slack = eta2 * part.lengths[:, None]
+        highest, lowest = part.rotated + up + slack, part.rotated + down - slack
         untruncated += (highest > 0.0).sum(axis=0)
         mixed = (highest > 0.0).any(axis=1) & (lowest <= 0.0).any(axis=1)
         size = np.linalg.norm(np.maximum(np.abs(highest[mixed]), np.abs(lowest[mixed])), axis=1)
-        size = np.minimum(size, lengths[part][mixed] + distance)
+        size = np.minimum(size, part.lengths[mixed] + distance)
         moments += [size.sum(), (size**2).sum()]
         # |b̃_r| up to the least of these leaves every coordinate of every point at z ≤ 0.
-        depth = -(rotated[part] + slack)
+        depth = -(part.rotated + slack)
         if depth.size and depth.min() < least:
             i, r = np.unravel_index(int(np.argmin(depth)), depth.shape)
-            least, worst = float(depth[i, r]), (part.start + int(i), int(r))
-    n = max(1, rotated.shape[0])
+            least, worst = float(depth[i, r]), (part.first + int(i), int(r))
+    n = max(1, names.size)
     eta0, (m1, m2) = float(untruncated.max(initial=0.0)) / n, (moments / n).tolist()
     everywhere = not untruncated.any()
     gamma = np.inf if everywhere else (least / distance if distance > 0.0 else 0.0)

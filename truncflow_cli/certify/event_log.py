@@ -33,14 +33,15 @@ def certificates(ev: Evidence) -> list[Certificate]:
     wrong = np.zeros(ev.s.size)
     compared = 0
     for layer in range(ev.n_layers):
-        here = events[events["layer"] == layer]
+        of_layer = events["layer"] == layer
+        time, what, coordinate = (events[name][of_layer] for name in ("s", "kind", "coordinate"))
         for r in range(ev.dim):
             times = np.flatnonzero(certain[:, layer, r])
             if times.size < 2:
                 continue
             logged = np.zeros(times.size)
             for kind, sign in ((Kind.TRUNCATE, 1.0), (Kind.RELEASE, -1.0)):
-                s = np.sort(here["s"][(here["kind"] == kind) & (here["coordinate"] == r)])
+                s = np.sort(time[(what == kind) & (coordinate == r)])
                 logged += sign * np.searchsorted(s, ev.s[times], "right")
             change = np.diff(counts[times, layer, r]) - np.diff(logged)
             wrong[times[1:]] += np.abs(change).round()

@@ -14,6 +14,7 @@ from truncflow_cli.certify.passes import (
     Pinned,
     blocks,
     cluster_pass,
+    largest_norm,
     sector_margin,
     separated_velocity,
 )
@@ -157,11 +158,10 @@ class Evidence:
             nothing = np.empty(0, dtype=np.int64)
             return Pinned(nothing, nothing, nothing, nothing)
         group = self.groups[cluster]
-        rows = self.pins[np.isin(self.pins[:, 2], group)]
-        if layer is not None:
-            rows = rows[rows[:, 1] == layer]
-        order = np.argsort(group)
-        local = order[np.searchsorted(group, rows[:, 2], sorter=order)]
+        rows = self.pins if layer is None else self.pins[self.pins[:, 1] == layer]
+        local = np.searchsorted(group, rows[:, 2])
+        here = np.searchsorted(group, rows[:, 2], "right") > local
+        rows, local = rows[here], local[here]
         return Pinned(rows[:, 0], rows[:, 1] if layer is None else np.zeros_like(local), local, rows[:, 3])
 
     @cached_property
@@ -281,7 +281,7 @@ class Evidence:
     @cached_property
     def reach(self) -> float:
         """Largest |x + β| or |ỹ + β| there can be (a length)."""
-        points = np.linalg.norm(self.x, axis=1).max(initial=0.0)
+        points = largest_norm(self.x)
         labels = np.linalg.norm(self.run.y_tilde, axis=1).max(initial=0.0)
         return float(max(points, labels) + np.linalg.norm(self.beta, axis=-1).max(initial=0.0))
 
@@ -305,7 +305,7 @@ class Evidence:
         slope = float(np.sqrt(2.0 * self.loss[0] * self.n_clusters))
         if not self.layered:
             size = float(max(np.abs(a).max(initial=0.0) for a in (self.run.W, self.run.B) if a is not None))
-            lever = max(size, float(np.abs(self.x).max(initial=0.0)))
+            lever = max(size, float(self.x.max(initial=0.0)), -float(self.x.min(initial=0.0)))
             error = slope * ((self.rtol + ROUNDING) * size + self.atol) * lever * self.dim
             return float(error + ROUNDING * self.loss[0])
         layers = 1 if self.flow == "separated" and np.isinf(self.switched_at) else self.n_layers

@@ -86,8 +86,8 @@ def truncated_from(ev: Evidence, k: int) -> float:
     The time is the event log's; the saved states must agree with it from the first one after it on.
     """
     events = ev.run.events
-    mine = events[(events["cluster"] == k) & (events["layer"] == k)]
-    mine = mine[of_kind(mine, Kind.COLLAPSE, Kind.UNCOLLAPSE) & (mine["s"] <= ev.switched_at)]
+    mine = events[of_kind(events, Kind.COLLAPSE, Kind.UNCOLLAPSE)]
+    mine = mine[(mine["cluster"] == k) & (mine["layer"] == k) & (mine["s"] <= ev.switched_at)]
     alone = ev.own_layer_only
     inside = ev.own[k].highest[alone, 0] <= 1e-9 * ev.reach
     outside = np.flatnonzero(~inside)

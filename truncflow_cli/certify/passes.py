@@ -80,6 +80,12 @@ def blocks(n_states: int, n_points: int, dim: int) -> Iterator[tuple[slice, slic
             yield slice(first, min(first + states, n_states)), slice(start, min(start + points, n_points))
 
 
+def largest_norm(x: Array) -> float:
+    """Return max |x_i| of points x (n, Q), 0 if there are none."""
+    norms = [np.linalg.norm(x[points], axis=1).max() for _, points in blocks(1, *x.shape)]
+    return float(np.max(norms, initial=0.0))
+
+
 def cluster_pass(
     x: Array,
     y_tilde: Array,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from truncflow_cli.model.problem import Array
 
 #: Squares of smaller coordinates are nearly zero in double precision, or are zero.
 SMALLEST = 1e-100
+#: Points that are looked at together, or moved away from zero: of very many there should not be a second copy.
+_BLOCK = 8_192
 
 
 @dataclass(frozen=True)
@@ -124,22 +127,32 @@ def shaped_points(cluster: ShapedCluster, seed: int, name: str) -> Array:
         normal *= cluster.std or 0.0
         normal += center
         return normal
-    length = np.linalg.norm(normal, axis=1, keepdims=True)
     distance = np.full((cluster.size, 1), cluster.radius or 0.0)
     if cluster.shape == "ball":
         # The volume within distance t of the center grows as t^Q.
         distance *= stream(seed, f"{name}/distance").random((cluster.size, 1)) ** (1.0 / dim)
-    return np.asarray(center + distance * (normal / length))
+    for part in _parts(normal):
+        direction = normal[part]
+        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+        direction *= distance[part]
+        direction += center
+    return normal
 
 
 def _check_points(points: Array) -> None:
-    size = np.abs(points)
-    with np.errstate(invalid="ignore"):
-        beyond = ~(size <= LARGEST) | ((size > 0.0) & (size < SMALLEST))
-    if beyond.any():
-        point, coordinate = (int(i) for i in np.argwhere(beyond)[0])
-        value = points[point, coordinate]
-        raise Fault(
-            f"point {point} has coordinate {value:g}; coordinates up to {LARGEST:g} are allowed, and from "
-            f"{SMALLEST:g} on if they are not 0"
-        )
+    for part in _parts(points):
+        size = np.abs(points[part])
+        with np.errstate(invalid="ignore"):
+            beyond = ~(size <= LARGEST) | ((size > 0.0) & (size < SMALLEST))
+        if beyond.any():
+            point, coordinate = (int(i) for i in np.argwhere(beyond)[0])
+            value = points[part][point, coordinate]
+            raise Fault(
+                f"point {part.start + point} has coordinate {value:g}; coordinates up to {LARGEST:g} are allowed, "
+                f"and from {SMALLEST:g} on if they are not 0"
+            )
+
+
+def _parts(points: Array) -> Iterator[slice]:
+    """Cut points (N, Q) into parts to look at."""
+    return (slice(first, first + _BLOCK) for first in range(0, len(points), _BLOCK))

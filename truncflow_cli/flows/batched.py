@@ -14,7 +14,7 @@ from truncflow_cli.flows.native.layer import ENERGY, REFRESHES
 from truncflow_cli.flows.native.pace import Pace, later, next_octave
 from truncflow_cli.flows.native.patterns import TRUNCATED, UNTRUNCATED
 from truncflow_cli.flows.separated import MAX_ORDER, LayerFlow
-from truncflow_cli.model.events import EventLog
+from truncflow_cli.model.events import EventLog, GrowingLog
 from truncflow_cli.model.problem import Array, IntArray
 from truncflow_cli.model.state import Saved, State, integer, number
 
@@ -113,17 +113,17 @@ class BatchedLayerFlow(LayerFlow):
             return super().run_ahead(pace, s_end, until, saved)
         octave = next_octave(pace.s)
         until = min(until, octave, *saved[:1])
-        events: list[EventLog] = []
+        events = GrowingLog()
         ahead: Ahead | None = None
         while not (self.pin_row.size or self._pause) and (ahead is None or pace.s < min(until, s_end)):
             step = self._step(pace, s_end)
             if step is None:
                 break
             ahead, pace = step, step.pace
-            events.append(step.events)
+            events.add(step.events)
         if ahead is None:
             return super().run_ahead(pace, s_end, until, saved)
-        return replace(ahead, events=np.concatenate(events), may_rest=pace.s >= octave)
+        return replace(ahead, events=events.taken(), may_rest=pace.s >= octave)
 
     def _step(self, pace: Pace, s_end: float) -> Ahead | None:
         """Take one step over the crossings in it; None if that cannot be done."""

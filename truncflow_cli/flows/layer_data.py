@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from truncflow_cli.model.problem import Array, BoolArray, IntArray, Problem
+
+#: Indices of points, in 4 bytes where that is enough: with very many points, each array of them counts.
+Indices = NDArray[np.signedinteger[Any]]
 
 
 @dataclass(frozen=True)
@@ -34,13 +39,13 @@ class LayerData:
     length: Array
     n_own: int
     multiplicity: Array
-    members: IntArray
-    first: IntArray
-    owner: IntArray
+    members: Indices
+    first: Indices
+    owner: Indices
     y_tilde: Array
     n_clusters: int
 
-    def members_of(self, i: int) -> IntArray:
+    def members_of(self, i: int) -> Indices:
         """Return the rows of ``Problem.x`` that row i stands for."""
         return self.members[self.first[i] : self.first[i + 1]]
 
@@ -65,33 +70,51 @@ class LayerData:
         return float(self.length[: self.n_own].max(initial=0.0))
 
 
-def layer_data(problem: Problem, layer: int) -> LayerData:
+def layer_data(problem: Problem, layer: int, *, in_place: bool = False) -> LayerData:
     """Prepare the points of ``problem`` for layer ``layer`` of the `separated` flow.
 
     Points are put into an order of their own, so that sums do not depend on the order they were given in.
+
+    Args:
+        problem: the problem.
+        layer: ℓ.
+        in_place: whether the positions may take the place of ``problem.x``, which are lost; else they are a copy.
     """
     own = np.flatnonzero(problem.cluster == layer)
     foreign = np.flatnonzero(problem.cluster != layer)
     members = own[lexicographic_order(problem.x, own)]
+    del own
     new = np.flatnonzero(starts_of_runs(problem.x, members))
-    multiplicity = np.diff(np.append(new, members.size))
+    multiplicity = np.diff(np.append(new, members.size)).astype(np.float64)
     rows = np.concatenate([members[new], foreign])
-    x = problem.x[rows]
+    x = moved_to_front(problem.x, rows) if in_place else problem.x[rows]
     center = multiplicity @ x[: new.size] / members.size
     x -= center
+    length = np.einsum("ia,ia->i", x, x)
     return LayerData(
         layer=layer,
         center=center,
         x=x,
-        length=np.sqrt(np.einsum("ia,ia->i", x, x)),
+        length=np.sqrt(length, out=length),
         n_own=new.size,
-        multiplicity=multiplicity.astype(np.float64),
-        members=np.concatenate([members, foreign]),
-        first=np.concatenate([new, members.size + np.arange(foreign.size + 1)]),
-        owner=problem.cluster[rows],
+        multiplicity=multiplicity,
+        members=_short(np.concatenate([members, foreign])),
+        first=_short(np.concatenate([new, members.size + np.arange(foreign.size + 1)])),
+        owner=_short(problem.cluster[rows]),
         y_tilde=problem.y_tilde[layer] - center,
         n_clusters=problem.n_clusters,
     )
+
+
+def _short(indices: IntArray) -> Indices:
+    return indices.astype(np.int32) if indices.max(initial=0) <= np.iinfo(np.int32).max else indices
+
+
+def moved_to_front(x: Array, rows: IntArray) -> Array:
+    """Return these rows (M,) of x (N, Q), which take the place of its first M rows: a copy is of one column only."""
+    for a in range(x.shape[1]):
+        x[: rows.size, a] = x[rows, a]
+    return x[: rows.size]
 
 
 def lexicographic_order(x: Array, rows: IntArray) -> IntArray:

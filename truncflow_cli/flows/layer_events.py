@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from truncflow_cli.flows.base import EventRow
-from truncflow_cli.flows.layer_data import LayerData
+from truncflow_cli.flows.layer_data import Indices, LayerData
 from truncflow_cli.flows.native.patterns import PINNED, UNTRUNCATED
 from truncflow_cli.model.events import EVENT_DTYPE, EventLog, Kind
 from truncflow_cli.model.problem import Array, BoolArray, IntArray, Pattern
+
+#: Points that are looked at together.
+_BLOCK = 8_192
 
 
 def surface_kind(before: int, after: int) -> tuple[int, int] | None:
@@ -33,7 +36,8 @@ class LayerLog:
     def __init__(self, data: LayerData, pattern: Pattern) -> None:
         own = data.n_own
         self.data = data
-        self._positive = int(np.count_nonzero(pattern[:own] == UNTRUNCATED))
+        parts = (pattern[first : min(first + _BLOCK, own)] for first in range(0, own, _BLOCK))
+        self._positive = sum(int(np.count_nonzero(part == UNTRUNCATED)) for part in parts)
         self._collapsed = self._positive == 0
         outside = np.count_nonzero(pattern[own:] != UNTRUNCATED, axis=1)
         self._outside = np.bincount(data.owner[own:], weights=outside, minlength=data.n_clusters).astype(
@@ -116,7 +120,7 @@ class LayerLog:
         order = np.argsort(np.concatenate(keys), kind="stable")
         return np.concatenate(rows)[order]
 
-    def _copies(self, i: IntArray) -> IntArray:
+    def _copies(self, i: IntArray) -> Indices:
         """Return how many training inputs each of these rows stands for."""
         return self.data.first[i + 1] - self.data.first[i]
 
@@ -160,7 +164,7 @@ class LayerLog:
         rows["cluster"] = self.data.owner[i]
         return rows
 
-    def _rows(self, s: Array, kind: IntArray | Pattern, point: IntArray, r: IntArray) -> EventLog:
+    def _rows(self, s: Array, kind: IntArray | Pattern, point: Indices, r: IntArray) -> EventLog:
         rows = np.empty(s.size, EVENT_DTYPE)
         rows["s"], rows["kind"], rows["point"], rows["coordinate"] = s, kind, point, r
         rows["layer"] = rows["cluster"] = self.data.layer

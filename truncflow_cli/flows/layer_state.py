@@ -16,6 +16,8 @@ from truncflow_cli.model.state import Saved, State, integer, number, under
 
 #: Entries that near lists have room for in any case, generously.
 MOST_SPARE = 1 << 16
+#: Coordinates that are packed together: whole bytes.
+PACKED = 1 << 16
 
 
 class Pinned(NamedTuple):
@@ -57,7 +59,9 @@ def restore(saved: Saved, at: compiled.State, points: Points, moments: Moments) 
 
 def pattern_state(pattern: Pattern) -> State:
     """Return which coordinates are untruncated, eight in a byte; those that are pinned are known otherwise."""
-    return {"untruncated": np.packbits(pattern == UNTRUNCATED)}
+    flat = pattern.reshape(-1)
+    parts = [np.packbits(flat[k : k + PACKED] == UNTRUNCATED) for k in range(0, max(flat.size, 1), PACKED)]
+    return {"untruncated": np.concatenate(parts)}
 
 
 def restore_pattern(pattern: Pattern, saved: Saved) -> None:
@@ -81,8 +85,8 @@ def near_state(near: Near) -> State:
         "tally": near.tally,
         "scale": near.scale,
         "bound": near.bound,
-        "point": near.pool[:used, 0].astype("i4"),
-        "row": near.pool[:used, 1].astype("i4"),
+        "point": near.pool[:used, 0].view("i4"),
+        "row": near.pool[:used, 1].view("i4"),
         "z": near.z[:used],
         "room": integer(near.z.size),
     }

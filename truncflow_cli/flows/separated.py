@@ -27,6 +27,9 @@ STEP_SHARE = 0.01
 LAMBDA_NOISE = 1e-12
 #: Entries for which the near lists have room at first.
 ROOM = 1024
+#: The first step is as long as its series reaches: nearly every coordinate might cross in it, and would be listed. Of
+#: more than so many, only those are that might cross in its beginning, where so many do if all do by its end.
+MANY, LIKELY = 1 << 18, 10_000
 #: Events that ``run_ahead`` passes at most.
 EVENTS_AHEAD = 1024
 
@@ -205,6 +208,8 @@ class LayerFlow:
         """See ``PiecewiseFlow.next_change``; ``what`` is ("surface", i, r) or ("weight", k)."""
         clock, counts = self._clock, self._counts
         counts[:] = 0
+        if self._near.tally[compiled.TOP] < 0 and self.pattern.size > MANY:
+            clock[compiled.NEARBY] = min(float(clock[compiled.NEARBY]), h * LIKELY / self.pattern.size)
         while True:
             clock[compiled.LENGTH] = h
             k = self._act(compiled.CROSS)

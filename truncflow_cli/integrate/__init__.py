@@ -12,7 +12,10 @@ __all__ = ["solve"]
 
 
 def solve(
-    problem: Problem, resume: State | None = None, due: Callable[[], bool] = lambda: False
+    problem: Problem,
+    resume: State | None = None,
+    due: Callable[[], bool] = lambda: False,
+    take_points: bool = False,
 ) -> Iterator[Chunk]:
     """Integrate ``problem`` to its ``s_end``, handing out samples and events as they are found.
 
@@ -25,6 +28,8 @@ def solve(
             chunk, and gives bit for bit what it would have given. A larger ``s_end``, with saved times that begin with
             the earlier ones, extends a run that had ended.
         due: asked after each step whether a chunk is wanted at once, however little there is to hand out.
+        take_points: whether the solver may use the array ``problem.x`` for itself, where a copy would be large: what
+            is in it then means nothing to anybody else.
 
     Raises:
         RunFailed: the integration cannot go on; everything up to there has been yielded before.
@@ -33,4 +38,4 @@ def solve(
     from truncflow_cli.integrate.dispatch import solve_flow
     from truncflow_cli.integrate.finite import only_finite
 
-    yield from only_finite(solve_flow(problem, resume, due))
+    yield from only_finite(solve_flow(problem, resume, due, take_points))

@@ -25,7 +25,10 @@ from truncflow_cli.model.state import Saved, State
 
 
 def solve_flow(
-    problem: Problem, resume: State | None = None, due: Callable[[], bool] = never
+    problem: Problem,
+    resume: State | None = None,
+    due: Callable[[], bool] = never,
+    take_points: bool = False,
 ) -> Iterator[Chunk]:
     """See ``integrate.solve``."""
     saved = None if resume is None else Saved(resume)
@@ -36,23 +39,26 @@ def solve_flow(
     if problem.flow == "general":
         return run_layers(problem, [general_solver(problem)], saved, due)
     make = frozen_solver if problem.settings.freeze_rotation else layer_solver
+    switching = problem.settings.on_separation_lost == "switch"
+    # With several layers, each has an order and a mean of its own.
+    in_place = take_points and problem.n_layers == 1 and not switching
 
     def layers() -> list[Solver | ClosedForm]:
-        return [make(problem, layer) for layer in range(problem.n_layers)]
+        return [make(problem, layer, in_place=in_place) for layer in range(problem.n_layers)]
 
-    if problem.settings.on_separation_lost == "switch":
+    if switching:
         return run_switching(problem, layers, general_solver, saved, due)
     return run_layers(problem, layers(), saved, due)
 
 
-def frozen_solver(problem: Problem, layer: int) -> ClosedForm:
-    """Return the closed form of layer ``layer`` of the `separated` flow with R fixed."""
-    flow = FrozenLayer(layer_data(problem, layer), problem.R0[layer], problem.beta0[layer])
+def frozen_solver(problem: Problem, layer: int, *, in_place: bool = False) -> ClosedForm:
+    """Return the closed form of layer ``layer`` of the `separated` flow with R fixed; see ``layer_data``."""
+    flow = FrozenLayer(layer_data(problem, layer, in_place=in_place), problem.R0[layer], problem.beta0[layer])
     return ClosedForm(flow, problem.settings.s_end)
 
 
-def layer_solver(problem: Problem, layer: int) -> Solver:
-    """Return the solver of layer ``layer`` of the `separated` flow."""
+def layer_solver(problem: Problem, layer: int, *, in_place: bool = False) -> Solver:
+    """Return the solver of layer ``layer`` of the `separated` flow; see ``layer_data``."""
     settings = problem.settings
     most = separated.MAX_ORDER
     own = problem.x if problem.n_clusters == 1 else problem.x[problem.cluster == layer]
@@ -60,7 +66,7 @@ def layer_solver(problem: Problem, layer: int) -> Solver:
     del own  # of very many points there should not be another copy
     make = BatchedLayerFlow if problem.batched and order == most else partial(LayerFlow, order=order)
     flow = make(
-        layer_data(problem, layer),
+        layer_data(problem, layer, in_place=in_place),
         problem.R0[layer],
         problem.beta0[layer],
         rtol=settings.rtol,

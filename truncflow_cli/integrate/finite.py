@@ -21,8 +21,9 @@ def only_finite(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
     for chunk in chunks:
         finite = _finite_rows(chunk)
         if finite.all():
-            yield chunk
             reached = chunk.s
+            yield chunk
+            del chunk  # it can have very many events, and so can the next one
             continue
         first = int(np.argmin(finite))
         at = float(chunk.samples["s"][first])

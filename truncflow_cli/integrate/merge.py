@@ -22,6 +22,7 @@ CHUNK = 256
 
 #: Samples are taken in one go for so many coordinates of points, about: a request to stop has to be heard in between.
 MOST_SAMPLED = 5_000_000
+_NO_EVENTS = event_log([])
 
 EVENT_NAMES: tuple[str, ...] = EVENT_DTYPE.names or ()
 
@@ -84,7 +85,7 @@ class Lane:
         self._take(self.solver.advance(float(saved[-1]), saved))
 
     def _take(self, piece: Piece) -> None:
-        self.piece = piece
+        self.piece = replace(piece, events=_NO_EVENTS)  # which may be many, and go their own way
         if piece.events.size:
             self.events.append(piece.events)
             self.n_events += piece.events.size
@@ -100,6 +101,9 @@ class Lane:
         """Return and forget the events up to ``upto``."""
         events = joined_events(self.events)
         passed = events["s"] <= upto  # times may go back by a rounding error
+        if passed.all():
+            self.events, self.n_events = [], 0
+            return events
         left = events[~passed]
         self.events, self.n_events = ([left] if left.size else []), left.size
         return events[passed]
@@ -138,7 +142,7 @@ class Lane:
             ]
         if "piece" in saved:
             s0, s1 = saved.array("piece", "f8", (2,)).tolist()
-            self.piece = Piece(s0, s1, self.solver.restored_series(saved.part("series")), event_log([]))
+            self.piece = Piece(s0, s1, self.solver.restored_series(saved.part("series")), _NO_EVENTS)
 
 
 def columns(events: EventLog) -> State:
@@ -410,7 +414,8 @@ class Merger:
 
     def _pop_events(self, upto: float) -> EventLog:
         events = joined_events([lane.pop_events(upto) for lane in self.lanes])
-        events = events[np.argsort(events["s"], kind="stable")]
+        if (events["s"][1:] < events["s"][:-1]).any():
+            events = events[np.argsort(events["s"], kind="stable")]
         self.events_out += events.size
         if events.size:
             self._last_event = float(events["s"][-1])

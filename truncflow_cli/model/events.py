@@ -39,10 +39,34 @@ EVENT_DTYPE = np.dtype(
 
 EventLog = NDArray[np.void]
 
+#: Events that a growing log has room for at first.
+_FIRST_ROOM = 4096
+
 
 def event_log(rows: Sequence[tuple[float, int, int, int, int, int, int]]) -> EventLog:
     """Return the rows (s, kind, layer, point, coordinate, cluster, side) as an array of ``EVENT_DTYPE``."""
     return np.array(list(rows), dtype=EVENT_DTYPE)
+
+
+class GrowingLog:
+    """Events put one behind the other in one piece of memory, which grows where it is: they are never there twice."""
+
+    def __init__(self) -> None:
+        self._rows = np.empty(_FIRST_ROOM, EVENT_DTYPE)
+        self._count = 0
+
+    def add(self, events: EventLog) -> None:
+        """Put some behind those that there are."""
+        end = self._count + events.size
+        if end > self._rows.size:
+            self._rows.resize(end + end // 4, refcheck=False)
+        self._rows[self._count : end] = events
+        self._count = end
+
+    def taken(self) -> EventLog:
+        """Return all of them; there can be no more."""
+        self._rows.resize(self._count, refcheck=False)
+        return self._rows
 
 
 def joined_events(parts: Sequence[EventLog]) -> EventLog:

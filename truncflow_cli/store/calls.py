@@ -148,3 +148,9 @@ def read(file: h5py.File, path: str) -> NDArray[Any] | None:
         array = np.empty(node.shape, dtype=node.dtype)
         node.read(h5s.ALL, h5s.ALL, array, node.get_type())
         return array
+
+
+def read_into(file: h5py.File, path: str, array: NDArray[Any]) -> None:
+    """Fill an array, of the same type and shape, with all of a dataset."""
+    dataset = h5d.open(file.id, path.encode())
+    dataset.read(h5s.ALL, h5s.ALL, array, dataset.get_type())

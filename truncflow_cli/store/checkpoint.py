@@ -81,9 +81,14 @@ def packed(state: State) -> NDArray[np.uint8]:
         if array.dtype.str not in _TYPES:
             raise ValueError(f"{name}: a state cannot have type {array.dtype}")
     header = json.dumps([(name, array.dtype.str, array.shape) for name, array in arrays.items()]).encode()
-    length = len(header).to_bytes(_HEADER_LENGTH, "little")
-    parts = [length, header, *(array.tobytes() for array in arrays.values())]
-    return np.frombuffer(b"".join(parts), dtype=np.uint8)
+    header = len(header).to_bytes(_HEADER_LENGTH, "little") + header
+    row = np.empty(len(header) + sum(array.nbytes for array in arrays.values()), dtype=np.uint8)
+    row[: len(header)] = np.frombuffer(header, dtype=np.uint8)
+    end = len(header)
+    for array in arrays.values():  # straight into the row: near lists can be as long as the points are many
+        start, end = end, end + array.nbytes
+        np.ndarray(array.shape, array.dtype, row, start)[...] = array
+    return row
 
 
 def unpacked(row: NDArray[np.uint8]) -> State:

@@ -158,10 +158,9 @@ class Record:
     @cached_property
     def events(self) -> EventLog:
         """(E,) the event log, of ``EVENT_DTYPE``, in order of s."""
-        columns = {item.name: self._read(item.path) for item in layout.EVENTS}
-        events = np.empty(len(columns["s"]), dtype=EVENT_DTYPE)
-        for name, column in columns.items():
-            events[name] = column
+        events = np.empty(self._read("events/s").shape, dtype=EVENT_DTYPE)
+        for item in layout.EVENTS:  # one at a time: there may be very many
+            events[item.name] = self._read(item.path)
         return events
 
     def _read(self, path: str) -> NDArray[Any]:

@@ -87,7 +87,7 @@ class RunWriter:
         self._switched_at: float | None = None
         self._s = self._published_s = 0.0
         self._saved = self._n_events = 0
-        self._last: Chunk | None = None
+        self._last_state: Callable[[], State] | None = None
         self._elapsed = self._elapsed_before = 0.0
         self._finished = False
         self._origin = origin_of(problem)
@@ -155,7 +155,7 @@ class RunWriter:
             UserError: the disk does not take it; what was published remains.
         """
         self._gathered.take(chunk)
-        self._last = chunk
+        self._last_state = chunk.state
         self._s, self._counters, self._switched_at = chunk.s, dict(chunk.counters), chunk.switched_at
         self._saved += len(chunk.samples.get("s", ()))
         self._n_events += len(chunk.events)
@@ -177,9 +177,20 @@ class RunWriter:
         if not self._in_memory:
             with self._guarded():
                 self._flush()
-        if self._last is not None and self._last.state is not None:
-            state = packed(self._last.state())
+        if self._last_state is not None:
+            state = packed(self._last_state())
             self._checkpoint = Checkpoint(state, self._s, self._saved, self._n_events, self._origin)
+            self._last_state = None  # it holds the solver, whose memory is needed once it is done
+
+    def bring_back_points(self) -> None:
+        """Fill the problem's array of points from the file, after a solver has used it for itself.
+
+        Raises:
+            UserError: they cannot be read.
+        """
+        with self._guarded(), readable(self._target, "data/x"):
+            self._file.open()
+            calls.read_into(self._file.h5, "data/x", self._problem.x)
 
     def finish(self, status: layout.Status, certify: Certify | None = None, message: str = "") -> None:
         """Write the rest, the status and the certificates, and publish the file; once done, do nothing.
