@@ -7,10 +7,12 @@ import pytest
 from certified_runs import not_separated
 from reference.gradient import descent_field
 from reference.loss import cluster_losses_general, cluster_losses_separated
+from reference.passes import output
 
 from truncflow_cli.certify.descent import descent, least_norm
 from truncflow_cli.certify.evidence import Evidence
-from truncflow_cli.certify.passes import Pinned, cluster_pass, output, sector_margin, separated_velocity
+from truncflow_cli.certify.jumps import Jumps
+from truncflow_cli.certify.passes import Pinned, cluster_pass, sector_margins, separated_velocity
 
 NO_PINS = Pinned(*(np.empty(0, np.int64) for _ in range(4)))
 
@@ -57,7 +59,7 @@ def test_statistics_of_the_output_are_those_of_the_points(problem):
     assert passed.lowest[0, 0] == pytest.approx(z.min())
     assert passed.highest[0, 0] == pytest.approx(z.max())
     np.testing.assert_allclose(passed.truncated[0, 0], (z <= 0).mean(axis=0))
-    assert sector_margin(x, R[None, 0], beta[None, 0])[0] == pytest.approx(z.min())
+    assert sector_margins(x, R[None], beta[None])[0, 0] == pytest.approx(z.min())
 
 
 @pytest.mark.parametrize("flow", ["separated", "general"])
@@ -67,7 +69,7 @@ def test_least_norm_element_keeps_the_pinned_surfaces(flow):
     ev = Evidence(run)
     found = descent(ev)
     assert found.pinned > 0
-    checked = 0
+    jumps, checked = Jumps(ev), 0
     for m in np.unique(ev.pins[:, 0]):
         rows = ev.pins[ev.pins[:, 0] == m, 1:]
         if ev.flow == "separated":
@@ -75,7 +77,7 @@ def test_least_norm_element_keeps_the_pinned_surfaces(flow):
             along.append(np.stack([ev.own[k].gradient_R[m, 0] for k in range(3)]))
         else:
             along = [sum(p.gradient_beta[m] for p in ev.composed), sum(p.gradient_R[m] for p in ev.composed)]
-        element = least_norm(ev, int(m), rows, *along)
+        element = least_norm(jumps.at(int(m)), *along)
         if element is None:
             continue
         size = np.sqrt((element[0] ** 2).sum() + (element[1] ** 2).sum())

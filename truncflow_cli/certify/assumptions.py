@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from truncflow_cli.certify.evidence import Evidence
-from truncflow_cli.certify.passes import blocks, output, sector_margin
+from truncflow_cli.certify.passes import farthest_image, sector_margins
 from truncflow_cli.certify.verdicts import Statement, listed
 from truncflow_cli.errors import UserError
 from truncflow_cli.model.certificate import Certificate
@@ -83,12 +83,8 @@ def _distance(ev: Evidence, R: Array) -> Array:
     """Return the largest |τ^(L)∘…∘τ^(1)(x) + β^(k)| over the points x of all clusters k, (M,)."""
     beta = np.asarray(ev.run.B, dtype=np.float64)[ev.times].swapaxes(1, 2)
     result = np.zeros(ev.s.size)
-    for k, group in enumerate(ev.groups):
-        for states, points in blocks(ev.s.size, group.size, ev.dim):
-            here = beta[states]
-            images = output(ev.x[group[points]], np.broadcast_to(R, (here.shape[0], *R.shape)), here)
-            off = np.linalg.norm(images + here[:, k, None], axis=2).max(axis=1, initial=0.0)
-            result[states] = np.maximum(result[states], off)
+    for k in range(ev.n_clusters):
+        np.maximum(result, farthest_image(ev.points(k), -beta[:, k], R, beta), out=result)
     return result
 
 
@@ -99,9 +95,7 @@ def _clustered(ev: Evidence) -> Certificate:
     if isinstance(built, str):
         return CLUSTERED.not_applicable(built)
     R, beta = built
-    margins = np.array(
-        [sector_margin(ev.x, R[None, layer], beta[None, layer])[0] for layer in range(R.shape[0])]
-    )
+    margins = sector_margins(ev.x, R[None], beta[None])[0]
     worst = int(np.argmin(margins))
     text = f"R_ℓ, β^(ℓ) do not move (9.6); least margin {margins[worst]:.6g}, layer {worst} of {margins.size}"
     outside = [int(layer) for layer in np.flatnonzero(margins <= 0.0)]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from truncflow_cli.certify.evidence import Evidence
-from truncflow_cli.certify.passes import skew
-from truncflow_cli.model.problem import Array, IntArray
+from truncflow_cli.certify.jumps import Jumps
+from truncflow_cli.model.problem import Array
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,11 @@ def descent(ev: Evidence) -> Descent:
             velocity_beta[alone, k], Omega[alone, k] = moved[alone], turned[alone]
     if ev.frozen:
         Omega[:] = 0.0
-    states = np.unique(ev.pins[:, 0])
+    jumps = Jumps(ev)
     left_out = 0
-    for m in states:
-        rows = ev.pins[ev.pins[:, 0] == m, 1:]
+    for m in jumps.states:
         element = (
-            None if ev.printed or ev.frozen else least_norm(ev, int(m), rows, gradient_beta[m], gradient_R[m])
+            None if ev.printed or ev.frozen else least_norm(jumps.at(int(m)), gradient_beta[m], gradient_R[m])
         )
         if element is None:
             left_out += 1
@@ -66,7 +65,7 @@ def descent(ev: Evidence) -> Descent:
         beta_part=np.einsum("tlq,tlq->tl", gradient_beta, velocity_beta),
         R_part=np.einsum("tlij,tlij->tl", gradient_R, Omega),
         size=np.sqrt(squares[0] + turns[0]) * np.sqrt(squares[1] + turns[1]),
-        pinned=int(states.size),
+        pinned=int(jumps.states.size),
         left_out=left_out,
     )
 
@@ -86,19 +85,16 @@ def _gradient(ev: Evidence) -> tuple[Array, Array]:
     return along_beta, along_R
 
 
-def least_norm(
-    ev: Evidence, m: int, rows: IntArray, along_beta: Array, along_R: Array
-) -> tuple[Array, Array] | None:
+def least_norm(jumps: Array | None, along_beta: Array, along_R: Array) -> tuple[Array, Array] | None:
     """Return the least-norm element of the gradients around a state on pinned surfaces.
 
-    rows (P, 3) are the pinned surfaces (layer, point, coordinate); along_beta (L, Q), along_R (L, Q, Q) the
+    jumps (P, L·Q + L·Q²) are those across the surfaces (``Jumps.at``); along_beta (L, Q), along_R (L, Q, Q) the
     gradient with all of them truncated. Each weight λ ∈ [0, 1] adds its part of the jump across its surface.
-    None if one point is pinned in two layers: the gradients around are not affine in the weights then.
+    None if the gradients around are not affine in the weights, and no jumps are known.
     """
-    layer_of: dict[int, int] = {}
-    if any(layer_of.setdefault(int(point), int(layer)) != layer for layer, point, _ in rows):
+    if jumps is None:
         return None
-    columns = np.stack([_jump(ev, m, *map(int, row)) for row in rows], axis=1)
+    columns = jumps.T
     start = np.concatenate([along_beta.ravel(), along_R.ravel()])
     weights = np.linalg.lstsq(columns, -start, rcond=1e-11)[0]
     if weights.min() < -1e-9 or weights.max() > 1.0 + 1e-9:
@@ -109,38 +105,3 @@ def least_norm(
     element = start + columns @ weights
     cut = along_beta.size
     return element[:cut].reshape(along_beta.shape), element[cut:].reshape(along_R.shape)
-
-
-def _jump(ev: Evidence, m: int, layer: int, point: int, coordinate: int) -> Array:
-    """Return by how much the gradient changes when a coordinate on its surface counts as untruncated."""
-    cluster = int(ev.cluster[point])
-    stack = [cluster] if ev.own_layer_only[m] else list(range(ev.n_layers))
-    last = stack.index(layer) if layer in stack else -1
-    along_beta, along_R = np.zeros((ev.n_layers, ev.dim)), np.zeros((ev.n_layers, ev.dim, ev.dim))
-    if last < 0:
-        return np.concatenate([along_beta.ravel(), along_R.ravel()])
-    held = {(int(a), int(r)) for _, a, i, r in ev.pins[ev.pins[:, 0] == m] if i == point}
-    t, z_of = ev.x[point], []
-    for l_ in stack:
-        z = ev.R[m, l_] @ (t + ev.beta[m, l_])
-        z[[r for a, r in held if a == l_]] = 0.0
-        z_of.append(z)
-        t = ev.R[m, l_].T @ np.maximum(z, 0.0) - ev.beta[m, l_]
-    g = t - ev.run.y_tilde[cluster]
-    for position in reversed(range(last + 1, len(stack))):
-        R = ev.R[m, stack[position]]
-        g = R.T @ np.where(z_of[position] > 0.0, R @ g, 0.0)
-    R = ev.R[m, layer]
-    change = np.zeros(ev.dim)
-    change[coordinate] = (R @ g)[coordinate] / ev.groups[cluster].size
-    along_beta[layer] = R.T @ change
-    along_R[layer] = skew(np.outer(change, z_of[last]))
-    back = R.T @ change
-    for position in reversed(range(last)):
-        l_, z = stack[position], z_of[position]
-        w = ev.R[m, l_] @ back
-        hw = np.where(z > 0.0, w, 0.0)
-        along_beta[l_] = ev.R[m, l_].T @ (hw - w)
-        along_R[l_] = skew(np.outer(np.maximum(z, 0.0), w) + np.outer(hw, z))
-        back = ev.R[m, l_].T @ hw
-    return np.concatenate([along_beta.ravel(), along_R.ravel()])

@@ -15,7 +15,7 @@ from truncflow_cli.certify.passes import (
     blocks,
     cluster_pass,
     largest_norm,
-    sector_margin,
+    sector_margins,
     separated_velocity,
 )
 from truncflow_cli.certify.run_like import RunLike
@@ -181,6 +181,8 @@ class Evidence:
     @cached_property
     def composed(self) -> list[ClusterPass]:
         """Each cluster through all layers in turn (Theorem 5.1), watched where that is the flow."""
+        if self.square and self.n_layers == 1:
+            return self.own
         return [
             cluster_pass(
                 self.points(k),
@@ -212,26 +214,17 @@ class Evidence:
     @cached_property
     def foreign_margins(self) -> Array:
         """Least coordinate of any point of cluster k under layer l, (M, L, C); infinite for l = k."""
-        margins = np.full((self.s.size, self.n_layers, self.n_clusters), np.inf)
-        for layer in range(self.n_layers):
-            for k in range(self.n_clusters):
-                if k != layer:
-                    margins[:, layer, k] = sector_margin(
-                        self.points(k), self.R[:, layer], self.beta[:, layer]
-                    )
-        return margins
+        return self._margins(images=False)
 
     @cached_property
     def image_margins(self) -> Array:
         """The same for the images τ^(k)(x) of cluster k under layers l > k, (M, L, C); else infinite."""
-        margins = np.full((self.s.size, self.n_layers, self.n_clusters), np.inf)
-        for k in range(self.n_clusters):
-            own = self.R[:, k], self.beta[:, k]
-            for layer in range(k + 1, self.n_layers):
-                margins[:, layer, k] = sector_margin(
-                    self.points(k), self.R[:, layer], self.beta[:, layer], own
-                )
-        return margins
+        return self._margins(images=True)
+
+    def _margins(self, *, images: bool) -> Array:
+        clusters = range(self.n_clusters)
+        margins = [sector_margins(self.points(k), self.R, self.beta, k, images=images) for k in clusters]
+        return np.stack(margins, axis=2)
 
     def by_cluster(self, name: str) -> Array:
         """Return a quantity of ``ClusterPass``, (M, C, ...), under the flow that held at each time."""

@@ -2,22 +2,34 @@
 
 Nothing here is shared with the solvers: the loss is the mean over the points of the composed truncation maps
 (1.8), and its gradient is accumulated backwards through them, so that a certificate does not take over a
-solver's mistake. Inside, points stand along the last axis, (states, Q, points): that is how they lie in memory, and
-sums over points are many and those over coordinates short.
+solver's mistake. The sums over the points are taken by compiled code of this folder, ``clusterpass.h`` and
+``ownlayer.h``; nothing of the size of states times points is ever in memory.
 """
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from truncflow_cli.flows.native.bundle import Bundle
+from truncflow_cli.flows.native.library import library
 from truncflow_cli.model.problem import Array, IntArray
 
-#: Numbers in one working array: states and points are taken in blocks of about this size, which stay in the cache,
-#: and are multiplied on one core (where cores are busy, BLAS on several is many times slower for so few columns).
+#: Numbers in one working array: where numpy works, states and points are taken in blocks of about this size, which
+#: stay in the cache, and are multiplied on one core (where cores are busy, BLAS on several is many times slower for
+#: so few columns).
 BLOCK = 40_000
+#: Multiplications in one call of compiled code, some hundredths of a second: between calls Python sees Ctrl-C.
+CALL = 200_000_000
+#: Points that go through layers side by side, ``abreast.h``.
+ABREAST = 16
+#: Multiplications of matrices and vectors that a point takes in a layer, forward and back.
+PRODUCTS = 6
 
 
 @dataclass(frozen=True)
@@ -32,18 +44,39 @@ class Pinned:
     point: IntArray
     coordinate: IntArray
 
-    def place(self, z: Array, layer: int, states: slice, points: slice) -> None:
-        """Set the pinned entries of a block z (states, Q, points) of a layer to zero."""
-        if not self.state.size:
-            return
-        here = self.layer == layer
-        here &= (self.state >= states.start) & (self.state < states.stop)
-        here &= (self.point >= points.start) & (self.point < points.stop)
-        z[self.state[here] - states.start, self.coordinate[here], self.point[here] - points.start] = 0.0
+
+@dataclass(frozen=True)
+class Scene(Bundle):
+    """A cluster, the states that it is looked at in, and what is pinned there; one R may stand for all states.
+
+    Attributes:
+        x: (n, Q) points.
+        y_tilde: (Q,) ỹ.
+        R, beta: (M, L, Q, Q), (M, L, Q).
+        pin: (P, 4) pinned coordinates: state, point, layer, coordinate, in this order.
+        pins_before: (M+1,) how many of them are those of earlier states.
+    """
+
+    x: Array
+    y_tilde: Array
+    R: Array
+    beta: Array
+    pin: IntArray
+    pins_before: IntArray
 
 
 @dataclass(frozen=True)
-class ClusterPass:
+class Part(Bundle):
+    """What one call is about: states from ``state`` to ``states``, points from ``point`` to ``points``."""
+
+    state: int
+    states: int
+    point: int
+    points: int
+
+
+@dataclass(frozen=True)
+class ClusterPass(Bundle):
     """A cluster of n points sent through layers, at M states; t is the output, r = t − ỹ.
 
     Attributes:
@@ -57,6 +90,7 @@ class ClusterPass:
         gradient_beta: (M, L, Q) ∂_{β^(ℓ)} of the loss.
         gradient_R: (M, L, Q, Q) π₋((∂_{R_ℓ} loss) R_ℓᵀ), the gradient along o(Q).
         apart: (M,) largest |t_r − τ^(own)(x)_r| of any point, where the pass was told which layer is its own; else 0.
+        first: (M, Q) t of the first point, from which mean and spread are summed up.
     """
 
     loss: Array
@@ -69,12 +103,30 @@ class ClusterPass:
     gradient_beta: Array
     gradient_R: Array
     apart: Array
+    first: Array
 
 
-def blocks(n_states: int, n_points: int, dim: int) -> Iterator[tuple[slice, slice]]:
-    """Cut states × points into blocks of at most about ``BLOCK`` numbers."""
-    points = max(1, min(n_points, BLOCK // max(dim, 1)))
-    states = max(1, BLOCK // (points * max(dim, 1)))
+@dataclass(frozen=True)
+class SceneRoom(Bundle):
+    """SceneRoom for what is made of some points in one state, columns (K, Q, ABREAST) and sums (L, Q, Q)."""
+
+    columns: Array
+    turns: Array
+
+
+@dataclass(frozen=True)
+class _Velocity(Bundle):
+    """(∂_s β, Ω), (M, Q) and (M, Q, Q)."""
+
+    moved: Array
+    turned: Array
+
+
+def blocks(n_states: int, n_points: int, each: int, most: int | None = None) -> Iterator[tuple[slice, slice]]:
+    """Cut states × points into blocks; for ``each`` of a point in a state, at most about ``most``, or ``BLOCK``."""
+    most = BLOCK if most is None else most
+    points = max(1, min(n_points, most // max(each, 1)))
+    states = max(1, most // (points * max(each, 1)))
     for first in range(0, n_states, states):
         for start in range(0, n_points, points):
             yield slice(first, min(first + states, n_states)), slice(start, min(start + points, n_points))
@@ -104,106 +156,29 @@ def cluster_pass(
         own: the cluster's own layer, if what it alone makes of the points is to be compared with the output.
         watched: whether it is asked for what the layers do to the points: lowest, highest, truncated, nearest.
     """
-    n, dim = x.shape
-    n_states, n_layers = beta.shape[:2]
-    loss, apart = np.zeros(n_states), np.zeros(n_states)
-    shift = output(x[:1], R, beta)[:, 0] if n else np.zeros((n_states, dim))
-    first, second = np.zeros((n_states, dim)), np.zeros(n_states)
-    lowest, highest = np.full((n_states, n_layers), np.inf), np.full((n_states, n_layers), -np.inf)
-    truncated = np.zeros((n_states, n_layers, dim))
-    nearest = np.full((n_states, n_layers, dim), np.inf)
-    along_beta = np.zeros((n_states, n_layers, dim))
-    along_R = np.zeros((n_states, n_layers, dim, dim))
-    for states, points in blocks(n_states, n, dim):
-        R_, beta_ = R[states], beta[states, :, :, None]
-        turned, back = R_.swapaxes(1, 0), R_.swapaxes(1, 0).swapaxes(2, 3)
-        z_of: list[Array] = []
-        h_of: list[Array] = []
-        t = alone = _columns(x[points])
-        for layer in range(n_layers):
-            room = t + beta_[:, layer]
-            z = turned[layer] @ room
-            # The output is that of the saved state as it is; on which side a pin counts, the log says.
-            t = back[layer] @ np.maximum(z, 0.0, out=room)
-            t -= beta_[:, layer]
-            if layer == own == 0:
-                alone = t
-            pinned.place(z, layer, states, points)
-            h = (z > 0.0).astype(np.float64)
-            if watched:
-                least = z.min(axis=2)
-                lowest[states, layer] = np.minimum(lowest[states, layer], least.min(axis=1))
-                highest[states, layer] = np.maximum(highest[states, layer], z.max(axis=(1, 2)))
-                truncated[states, layer] += z.shape[2] - h.sum(axis=2)
-                nearest[states, layer] = np.minimum(nearest[states, layer], np.abs(z, out=room).min(axis=2))
-            z_of.append(z)
-            h_of.append(h)
-        if own is not None:
-            if own:
-                alone = _through(alone, R_[:, own : own + 1], beta[states, own : own + 1])
-            off = t - alone
-            apart[states] = np.maximum(apart[states], np.abs(off, out=off).max(axis=(1, 2)))
-        g = t - y_tilde[:, None]
-        loss[states] += 0.5 * np.einsum("tqi,tqi->t", g, g)
-        t -= shift[states, :, None]
-        first[states] += t.sum(axis=2)
-        second[states] += np.einsum("tqi,tqi->t", t, t)
-        for layer in reversed(range(n_layers)):
-            z, h = z_of[layer], h_of[layer]
-            whole = bool(h.all())
-            if whole and not layer:
-                continue
-            w = turned[layer] @ g
-            if whole:  # a layer that truncates nothing: H = 1 makes ∂_β zero, and ∂_R symmetric
-                g = back[layer] @ w
-                continue
-            hw = h * w
-            h *= z
-            along_R[states, layer] += h @ w.swapaxes(1, 2) + hw @ z.swapaxes(1, 2)
-            if layer:
-                g = back[layer] @ hw
-            hw -= w
-            along_beta[states, layer] += np.einsum("tq,tqa->ta", hw.sum(axis=2), R_[:, layer])
-    count = max(n, 1)
-    first /= count
-    return ClusterPass(
-        loss=loss / count,
-        mean=shift + first,
-        within=np.maximum(second / count - np.einsum("tq,tq->t", first, first), 0.0),
-        lowest=lowest,
-        highest=highest,
-        truncated=truncated / count,
-        nearest=nearest,
-        gradient_beta=along_beta / count,
-        gradient_R=skew(along_R / count),
-        apart=apart,
+    n_states, n_layers, dim = beta.shape
+    scene = _scene(x, y_tilde, R, beta, pinned)
+    passed = ClusterPass(
+        loss=np.zeros(n_states),
+        mean=np.zeros((n_states, dim)),
+        within=np.zeros(n_states),
+        lowest=np.full((n_states, n_layers), np.inf),
+        highest=np.full((n_states, n_layers), -np.inf),
+        truncated=np.zeros((n_states, n_layers, dim)),
+        nearest=np.full((n_states, n_layers, dim), np.inf),
+        gradient_beta=np.zeros((n_states, n_layers, dim)),
+        gradient_R=np.zeros((n_states, n_layers, dim, dim)),
+        apart=np.zeros(n_states),
+        first=np.zeros((n_states, dim)),
     )
-
-
-def skew(A: Array) -> Array:
-    """Return π₋(A) = ½(A − Aᵀ) (3.23) of A (..., Q, Q)."""
-    result: Array = 0.5 * (A - A.swapaxes(-1, -2))
-    return result
-
-
-def output(x: Array, R: Array, beta: Array) -> Array:
-    """Return τ^(L)∘…∘τ^(1)(x), (M, n, Q), for x (n, Q), R (M, L, Q, Q), beta (M, L, Q)."""
-    return _through(_columns(x), R, beta).swapaxes(1, 2)
-
-
-def _columns(x: Array) -> Array:
-    """Return points x (n, Q) as columns, (Q, n), in this order in memory too: what is made of them inherits it."""
-    return np.ascontiguousarray(x.T)
-
-
-def _through(t: Array, R: Array, beta: Array) -> Array:
-    """Return the same for points t (Q, n) or (M, Q, n) as columns: (M, Q, n)."""
-    for layer in range(R.shape[1]):
-        bias = beta[:, layer, :, None]
-        z = R[:, layer] @ (t + bias)
-        t = R[:, layer].swapaxes(1, 2) @ np.maximum(z, 0.0, out=z)
-        t -= bias
-    return t if t.ndim == 3 else np.broadcast_to(t, (R.shape[0], *t.shape))
+    room = _room(3 * n_layers + 5, n_layers, dim)
+    for part in _parts(scene, n_layers):
+        library().truncflow_cluster_pass(
+            *(bundle.struct for bundle in (scene, passed, room, part)),
+            ctypes.c_int64(-1 if own is None else own),
+            ctypes.c_int64(watched),
+        )
+    return passed
 
 
 def separated_velocity(
@@ -214,37 +189,77 @@ def separated_velocity(
     M = ½(z uᵀ + u zᵀ) − ½ z zᵀ, and without the last term as the paper prints it (``printed``).
     x (n, Q), y_tilde (Q,), R (M, Q, Q), beta (M, Q); results (M, Q) and (M, Q, Q).
     """
-    n, dim = x.shape
-    n_states = beta.shape[0]
-    J_perp, first, second = np.zeros((n_states, dim)), np.zeros_like(R), np.zeros_like(R)
-    for states, points in blocks(n_states, n, dim):
-        z = R[states] @ (_columns(x[points]) + beta[states, :, None])
-        pinned.place(z, 0, states, points)
-        h = (z > 0.0).astype(np.float64)
-        J_perp[states] += (z.shape[2] - h.sum(axis=2)) / n
-        first[states] += h @ z.swapaxes(1, 2) / n  # mean h_i z_j
-        if not printed:
-            h *= z
-            second[states] += h @ z.swapaxes(1, 2) / n  # mean h_i z_i z_j
-    u = np.einsum("tij,tj->ti", R, beta + y_tilde)
-    diagonal = np.einsum("tii->ti", first)
-    HM = 0.5 * (diagonal[:, :, None] * u[:, None, :] + u[:, :, None] * first - second)
-    return -np.einsum("tji,tj->ti", R, J_perp * u), HM - HM.swapaxes(1, 2)
+    scene = _scene(x, y_tilde, R[:, None], beta[:, None], pinned)
+    velocity = _Velocity(np.zeros_like(beta), np.zeros_like(R))
+    room = _room(6, 1, beta.shape[1])
+    for part in _parts(scene, 1):
+        library().truncflow_velocity(
+            *(bundle.struct for bundle in (scene, velocity, room, part)), ctypes.c_int64(printed)
+        )
+    return velocity.moved, velocity.turned
 
 
-def sector_margin(x: Array, R: Array, beta: Array, before: tuple[Array, Array] | None = None) -> Array:
-    """Return the least coordinate z_{i,r} of any point under one layer, (M,): positive if all lie in S_ℓ⁺.
+def sector_margins(x: Array, R: Array, beta: Array, own: int | None = None, *, images: bool = False) -> Array:
+    """Return the least coordinate z_{i,r} of any point under each layer, (M, L): positive if all lie in S_ℓ⁺.
 
-    x (n, Q), R (M, Q, Q), beta (M, Q); ``before`` is a layer (R, beta) that the points pass first. Infinite
-    if there are no points.
+    x (n, Q), R (M, L, Q, Q), beta (M, L, Q). It is infinite for the layer ``own``, and if there are no points. With
+    ``images`` it is that of the images τ^(own)(x), and infinite for the layers before the own one too.
     """
-    result = np.full(R.shape[0], np.inf)
-    if not x.shape[0]:
-        return result
-    for states, points in blocks(R.shape[0], *x.shape):
-        t: Array = _columns(x[points])
-        if before is not None:
-            t = _through(t, before[0][states, None], before[1][states, None])
-        z = R[states] @ (t + beta[states, :, None])
-        result[states] = np.minimum(result[states], z.min(axis=(1, 2)))
-    return result
+    n_states, n_layers, dim = beta.shape
+    scene = _scene(x, np.zeros(dim), R, beta, None)
+    margins, room = np.full((n_states, n_layers), np.inf), _room(4, 0, dim)
+    for part in _parts(scene, n_layers):
+        library().truncflow_margins(
+            scene.struct,
+            _address(margins),
+            room.struct,
+            part.struct,
+            ctypes.c_int64(-1 if own is None else own),
+            ctypes.c_int64(images),
+        )
+    return margins
+
+
+def farthest_image(x: Array, target: Array, R: Array, beta: Array) -> Array:
+    """Return the largest |τ^(L)∘…∘τ^(1)(x) − target| of any point, (M,), 0 if there are none.
+
+    x (n, Q), target (M, Q), R (L, Q, Q) in all states, beta (M, L, Q).
+    """
+    n_states, n_layers, dim = beta.shape
+    scene = _scene(x, np.zeros(dim), R[None], beta, None)
+    farthest, target = np.zeros(n_states), np.ascontiguousarray(target)
+    room = _room(3, 0, dim)
+    for part in _parts(scene, n_layers):
+        library().truncflow_farthest(
+            scene.struct, _address(target), _address(farthest), room.struct, part.struct
+        )
+    return farthest
+
+
+def _scene(x: Array, y_tilde: Array, R: Array, beta: Array, pinned: Pinned | None) -> Scene:
+    """Return the arrays as compiled code takes them, the pins in the order in which the points pass."""
+    x, y_tilde, R, beta = (np.ascontiguousarray(array, dtype=np.float64) for array in (x, y_tilde, R, beta))
+    states = beta.shape[0] + 1
+    if pinned is None or not pinned.state.size:
+        return Scene(x, y_tilde, R, beta, np.empty((0, 4), np.int64), np.zeros(states, np.int64))
+    order = np.lexsort((pinned.point, pinned.state))
+    columns = (pinned.state, pinned.point, pinned.layer, pinned.coordinate)
+    pin = np.stack([column[order] for column in columns], axis=1).astype(np.int64, copy=False)
+    before = np.searchsorted(pin[:, 0], np.arange(states)).astype(np.int64, copy=False)
+    return Scene(x, y_tilde, R, beta, np.ascontiguousarray(pin), before)
+
+
+def _parts(scene: Scene, n_layers: int) -> Iterator[Part]:
+    """Yield what the calls are about, all points of some states before the next states."""
+    n, dim = scene.x.shape
+    each = PRODUCTS * n_layers * dim**2
+    for states, points in blocks(scene.beta.shape[0], n, each, max(CALL, ABREAST * each)):
+        yield Part(states.start, states.stop, points.start, points.stop)
+
+
+def _room(columns: int, layers: int, dim: int) -> SceneRoom:
+    return SceneRoom(np.empty((columns, dim, ABREAST)), np.empty((layers, dim, dim)))
+
+
+def _address(array: NDArray[Any]) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)

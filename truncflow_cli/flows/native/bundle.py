@@ -9,9 +9,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 #: Most axes an array of a bundle may have.
 AXES = 4
+#: A type that fits at the beginning of any array.
+_NOTHING = ctypes.c_char * 0
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,13 @@ def _words(value: Any, name: str) -> bytes:
     if isinstance(value, int):
         return struct.pack("=q", value)
     if isinstance(value, np.ndarray) and value.flags.c_contiguous and value.ndim <= AXES:
-        return struct.pack(
-            "=qqqqq", value.__array_interface__["data"][0], *value.shape, *[1] * (AXES - value.ndim)
-        )
+        return struct.pack("=qqqqq", _address(value), *value.shape, *[1] * (AXES - value.ndim))
     raise TypeError(f"{name} has to be a number, or a C-contiguous array of at most {AXES} axes")
+
+
+def _address(array: NDArray[Any]) -> int:
+    """Return where an array is; where it may be written to, in a third of the time."""
+    if array.flags.writeable:
+        return ctypes.addressof(_NOTHING.from_buffer(array.data))
+    address: int = array.__array_interface__["data"][0]
+    return address

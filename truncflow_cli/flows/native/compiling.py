@@ -20,6 +20,9 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "truncflow.c"
+PACKAGE = HERE.parents[1]
+#: Where the headers are: what solves, and what certifies.
+HEADERS = (HERE, PACKAGE / "certify")
 #: Libraries, with what each asks of the processor beyond what all of its kind have; the most demanding one first.
 LEVELS = {"v3": ("-mavx2", "-mfma"), "base": ()}
 #: No rule of arithmetic is loosened: a sum is taken in the order in which it is written, a product is rounded.
@@ -55,7 +58,7 @@ def library_path(level: str) -> Path:
 
 def source_stamp() -> str:
     """Return a digest of the C code, which a library remembers."""
-    parts = sorted([*HERE.glob("*.h"), SOURCE])
+    parts = [SOURCE, *(header for folder in HEADERS for header in sorted(folder.glob("*.h")))]
     return hashlib.sha256(b"\0".join(part.read_bytes() for part in parts)).hexdigest()[:16]
 
 

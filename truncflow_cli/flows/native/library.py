@@ -17,6 +17,11 @@ _RESULTS = {
     "truncflow_losses": None,
     "truncflow_network_losses": None,
     "truncflow_first_exit": ctypes.c_double,
+    "truncflow_cluster_pass": None,
+    "truncflow_velocity": None,
+    "truncflow_margins": None,
+    "truncflow_farthest": None,
+    "truncflow_jumps": ctypes.c_int64,
 }
 
 
@@ -52,5 +57,5 @@ def _check_stamp(loaded: ctypes.CDLL) -> None:
     loaded.truncflow_stamp.restype = ctypes.c_char_p
     if loaded.truncflow_stamp().decode() != compiling.source_stamp():
         raise UserError(
-            f"the C code in {compiling.HERE} has changed since it was compiled: python -m {compiling.__name__}"
+            f"the C code in {compiling.PACKAGE} has changed since it was compiled: python -m {compiling.__name__}"
         )

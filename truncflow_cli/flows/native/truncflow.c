@@ -19,3 +19,7 @@
 #include "netsampling.h"
 #include "passing.h"
 #include "general.h"
+#include "../../certify/clusterpass.h"
+#include "../../certify/ownlayer.h"
+#include "../../certify/farthest.h"
+#include "../../certify/jumps.h"
