@@ -11,14 +11,13 @@
 /* Points side by side, and the Fours that they are: four sums of each of two rows do not wait for one another. */
 enum { ABREAST = 16, FOURS = ABREAST / 4 };
 
-/* A cluster and the states it is looked at in, and what is pinned there; see `passes.py`. */
-typedef struct { Reals x, y_tilde, R, beta; Ints pin, pins_before; } Scene;
-
-/* The part of a call: states from `state` to `states`, points from `point` to `points`. */
-typedef struct { int64_t state, states, point, points; } Part;
-
-/* SceneRoom for what is made of points in one state. */
-typedef struct { Reals columns, turns; } SceneRoom;
+/* A cluster, and the layers that it goes through in the states that it is looked at in; see `passes.py`. */
+typedef struct {
+    Reals x, y_tilde, R, beta;
+    int64_t layer, layers;
+    Ints pin, pins_before;
+    Reals columns, turns;
+} Scene;
 
 /* Points whose sums are taken before they are added to those of others: what is lost by rounding stays small. */
 enum { SUMMED = 1024 };
@@ -27,14 +26,14 @@ enum { SUMMED = 1024 };
 INLINE const double *rotation_of(const Scene *scene, int64_t state, int64_t layer)
 {
     const int64_t *n = scene->R.n;
-    return scene->R.at + ((n[0] == 1 ? 0 : state) * n[1] + layer) * n[2] * n[3];
+    return scene->R.at + ((n[0] == 1 ? 0 : state) * n[1] + scene->layer + layer) * n[2] * n[3];
 }
 
 /* Return β^(ℓ) (Q) in a state. */
 INLINE const double *bias_of(const Scene *scene, int64_t state, int64_t layer)
 {
     const int64_t *n = scene->beta.n;
-    return scene->beta.at + ((n[0] == 1 ? 0 : state) * n[1] + layer) * n[2];
+    return scene->beta.at + ((n[0] == 1 ? 0 : state) * n[1] + scene->layer + layer) * n[2];
 }
 
 /* Let `to` be `count` points of x from `first` on; the last of them stands in the places that are left over. */

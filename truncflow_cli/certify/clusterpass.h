@@ -12,7 +12,7 @@ typedef struct {
     Reals loss, mean, within, lowest, highest, truncated, nearest, gradient_beta, gradient_R, apart, first;
 } ClusterPass;
 
-/* SceneRoom for what is made of points in one state: columns (3L + 5, Q, ABREAST) and (L, Q, Q), see `passes.py`.
+/* The room of a scene for one state, 3L + 5 columns and more.
 
    z of all layers; what is seen of each coordinate, KINDS numbers in four places each; and four sums of each coordinate
    of (H − 1)w. Then columns, the sums of the outputs, and those of ∂_R. */
@@ -20,10 +20,10 @@ typedef struct { double *z, *seen, *lost, *t, *alone, *w, *hw, *outputs, *turn; 
 enum { LOWEST, HIGHEST, NEAREST, UNTRUNCATED_POINTS, KINDS };
 
 /* Divide the room. */
-static PassRoom divide_room(const SceneRoom *room, int64_t layers, int64_t dim)
+static PassRoom divide_room(const Scene *scene)
 {
-    const int64_t size = dim * ABREAST;
-    double *z = room->columns.at, *t = z + 3 * layers * size;
+    const int64_t layers = scene->layers, size = scene->R.n[2] * ABREAST;
+    double *z = scene->columns.at, *t = z + 3 * layers * size;
     return (PassRoom){.z = z,
                       .seen = z + layers * size,
                       .lost = z + 2 * layers * size,
@@ -32,7 +32,7 @@ static PassRoom divide_room(const SceneRoom *room, int64_t layers, int64_t dim)
                       .w = t + 2 * size,
                       .hw = t + 3 * size,
                       .outputs = t + 4 * size,
-                      .turn = room->turns.at};
+                      .turn = scene->turns.at};
 }
 
 /* Have the sums of a state begin. */
@@ -79,7 +79,7 @@ static Four largest_difference(const double *t, const double *alone, int64_t dim
     return apart;
 }
 
-/* Sum up the outputs t less `shift` into `first`, and their squares into `second`; return Σ|t − ỹ|², and leave t − ỹ. */
+/* Sum up the outputs t less `shift` into `first`, and squares into `second`; return Σ|t − ỹ|², and leave t − ỹ. */
 static Four take_outputs(double *t, const double *there, const double *y_tilde, const double *shift, int64_t dim,
                          double *first, Four *second)
 {
@@ -103,8 +103,8 @@ static Four take_outputs(double *t, const double *there, const double *y_tilde, 
 }
 
 /* Add σ_i w_j + hw_i z_j − σ_j w_i − hw_j z_i, summed over the points, to A_ij for `many` j: four, or one. */
-INLINE void add_turn_of(const double *z, const double *positive, const double *w, const double *hw, int64_t i, int64_t j,
-                        int many, double *A_ij)
+INLINE void add_turn_of(const double *z, const double *positive, const double *w, const double *hw, int64_t i,
+                        int64_t j, int many, double *A_ij)
 {
     Four plus[4], minus[4];
     for (int k = 0; k < many; k++)
@@ -147,7 +147,7 @@ static void add_turn(const double *z, const double *positive, const double *w, c
    antisymmetric part counts. The layer before sees the gradient Rᵀ H w. */
 static void go_back(const Scene *scene, int64_t m, const PassRoom *room)
 {
-    const int64_t layers = scene->R.n[1], dim = scene->R.n[2];
+    const int64_t layers = scene->layers, dim = scene->R.n[2];
     double *g = room->t, *w = room->w, *hw = room->hw;
     for (int64_t l = layers - 1; l >= 0; l--) {
         const double *R = rotation_of(scene, m, l), *z = room->z + l * dim * ABREAST;
@@ -184,7 +184,7 @@ static void go_back(const Scene *scene, int64_t m, const PassRoom *room)
 static void end_state(const Scene *scene, int64_t m, int64_t points, int64_t watched, const PassRoom *room,
                       ClusterPass *passed)
 {
-    const int64_t layers = scene->R.n[1], dim = scene->R.n[2];
+    const int64_t layers = scene->layers, dim = scene->R.n[2];
     for (int64_t r = 0; r < dim; r++)
         passed->mean.at[m * dim + r] += sum_of_four(four_at(room->outputs + 4 * r));
     for (int64_t l = 0; l < layers; l++) {
@@ -210,7 +210,7 @@ static void end_state(const Scene *scene, int64_t m, int64_t points, int64_t wat
 /* Make means of sums over all n points. */
 static void finish_state(const Scene *scene, int64_t m, ClusterPass *passed)
 {
-    const int64_t layers = scene->R.n[1], dim = scene->R.n[2];
+    const int64_t layers = scene->layers, dim = scene->R.n[2];
     const double n = (double)scene->x.n[0];
     double around = 0.0;
     passed->loss.at[m] *= 0.5 / n;
@@ -233,7 +233,7 @@ static void finish_state(const Scene *scene, int64_t m, ClusterPass *passed)
 static void pass_points(const Scene *scene, int64_t m, int64_t point, int64_t points, int64_t own, int64_t watched,
                         const PassRoom *room, ClusterPass *passed)
 {
-    const int64_t layers = scene->R.n[1], dim = scene->R.n[2];
+    const int64_t layers = scene->layers, dim = scene->R.n[2];
     double *t = room->t, *shift = passed->first.at + m * dim;
     Four squares = all_four(0.0), second = all_four(0.0), apart = all_four(0.0);
     PinRows pins = {0, scene->pins_before.at[m]};
@@ -275,16 +275,16 @@ static void pass_points(const Scene *scene, int64_t m, int64_t point, int64_t po
 
 /* ---- what Python calls ------------------------------------------------------------------------------------------- */
 
-EXPORT void truncflow_cluster_pass(const Scene *scene, ClusterPass *passed, const SceneRoom *room, const Part *part,
-                                   int64_t own, int64_t watched)
+EXPORT void truncflow_cluster_pass(const Scene *scene, int64_t first_state, int64_t states, int64_t first_point,
+                                   int64_t points, ClusterPass *passed, int64_t own, int64_t watched)
 {
-    const PassRoom divided = divide_room(room, scene->R.n[1], scene->R.n[2]);
-    for (int64_t m = part->state; m < part->states; m++) {
-        for (int64_t point = part->point; point < part->points; point += SUMMED) {
-            const int64_t beyond = part->points - point < SUMMED ? part->points : point + SUMMED;
-            pass_points(scene, m, point, beyond, own, watched, &divided, passed);
+    const PassRoom room = divide_room(scene);
+    for (int64_t m = first_state; m < states; m++) {
+        for (int64_t point = first_point; point < points; point += SUMMED) {
+            const int64_t beyond = points - point < SUMMED ? points : point + SUMMED;
+            pass_points(scene, m, point, beyond, own, watched, &room, passed);
         }
-        if (part->points == scene->x.n[0])
+        if (points == scene->x.n[0])
             finish_state(scene, m, passed);
     }
 }

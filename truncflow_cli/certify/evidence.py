@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from truncflow_cli.certify.passes import (
     ClusterPass,
     Pinned,
+    Scene,
     blocks,
     cluster_pass,
     largest_norm,
+    scene_of,
     sector_margins,
     separated_velocity,
 )
@@ -165,51 +167,42 @@ class Evidence:
         return Pinned(rows[:, 0], rows[:, 1] if layer is None else np.zeros_like(local), local, rows[:, 3])
 
     @cached_property
-    def own(self) -> list[ClusterPass]:
-        """Each cluster through its own layer only (Theorem 3.2); needs L = C."""
+    def own_scenes(self) -> list[Scene]:
+        """Each cluster and its own layer; needs L = C."""
+        labels, states = self.run.y_tilde, (self.R, self.beta)
         return [
-            cluster_pass(
-                self.points(k),
-                self.run.y_tilde[k],
-                self.R[:, k : k + 1],
-                self.beta[:, k : k + 1],
-                self.pinned_in(k, k),
-            )
+            scene_of(self.points(k), labels[k], *states, self.pinned_in(k, k), layer=k)
             for k in range(self.n_clusters)
         ]
+
+    @cached_property
+    def scenes(self) -> list[Scene]:
+        """Each cluster and all layers."""
+        labels, states = self.run.y_tilde, (self.R, self.beta)
+        return [
+            scene_of(self.points(k), labels[k], *states, self.pinned_in(k)) for k in range(self.n_clusters)
+        ]
+
+    @cached_property
+    def own(self) -> list[ClusterPass]:
+        """Each cluster through its own layer only (Theorem 3.2); needs L = C."""
+        return [cluster_pass(scene) for scene in self.own_scenes]
 
     @cached_property
     def composed(self) -> list[ClusterPass]:
         """Each cluster through all layers in turn (Theorem 5.1), watched where that is the flow."""
         if self.square and self.n_layers == 1:
             return self.own
+        watched = not self.own_layer_only.all()
         return [
-            cluster_pass(
-                self.points(k),
-                self.run.y_tilde[k],
-                self.R,
-                self.beta,
-                self.pinned_in(k),
-                own=k if self.square else None,
-                watched=not self.own_layer_only.all(),
-            )
-            for k in range(self.n_clusters)
+            cluster_pass(scene, own=k if self.square else None, watched=watched)
+            for k, scene in enumerate(self.scenes)
         ]
 
     @cached_property
     def velocity(self) -> list[tuple[Array, Array]]:
         """(∂_s β, Ω) of each cluster's own layer by Theorem 3.2, as printed if the run says so; needs L = C."""
-        return [
-            separated_velocity(
-                self.points(k),
-                self.run.y_tilde[k],
-                self.R[:, k],
-                self.beta[:, k],
-                self.pinned_in(k, k),
-                printed=self.printed,
-            )
-            for k in range(self.n_clusters)
-        ]
+        return [separated_velocity(scene, printed=self.printed) for scene in self.own_scenes]
 
     @cached_property
     def foreign_margins(self) -> Array:
@@ -222,9 +215,11 @@ class Evidence:
         return self._margins(images=True)
 
     def _margins(self, *, images: bool) -> Array:
-        clusters = range(self.n_clusters)
-        margins = [sector_margins(self.points(k), self.R, self.beta, k, images=images) for k in clusters]
-        return np.stack(margins, axis=2)
+        if self.n_layers == 1:
+            return np.full((self.s.size, 1, 1), np.inf)
+        return np.stack(
+            [sector_margins(scene, k, images=images) for k, scene in enumerate(self.scenes)], axis=2
+        )
 
     def by_cluster(self, name: str) -> Array:
         """Return a quantity of ``ClusterPass``, (M, C, ...), under the flow that held at each time."""

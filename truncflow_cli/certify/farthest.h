@@ -9,15 +9,15 @@
 /* ---- what Python calls ------------------------------------------------------------------------------------------- */
 
 /* Raise farthest (M) to the largest |τ^(L)∘…∘τ^(1)(x) − target|, target (M, Q), of any of the points. */
-EXPORT void truncflow_farthest(const Scene *scene, const double *target, double *farthest, const SceneRoom *room,
-                               const Part *part)
+EXPORT void truncflow_farthest(const Scene *scene, int64_t first_state, int64_t states, int64_t first_point,
+                               int64_t points, const double *target, double *farthest)
 {
     const int64_t dim = scene->R.n[2];
-    double *t = room->columns.at, *z = t + dim * ABREAST, *positive = z + dim * ABREAST;
-    for (int64_t m = part->state; m < part->states; m++)
-        for (int64_t first = part->point; first < part->points; first += ABREAST) {
-            set_abreast(&scene->x, first, part->points - first < ABREAST ? part->points - first : ABREAST, t);
-            for (int64_t l = 0; l < scene->R.n[1]; l++)
+    double *t = scene->columns.at, *z = t + dim * ABREAST, *positive = z + dim * ABREAST;
+    for (int64_t m = first_state; m < states; m++)
+        for (int64_t first = first_point; first < points; first += ABREAST) {
+            set_abreast(&scene->x, first, points - first < ABREAST ? points - first : ABREAST, t);
+            for (int64_t l = 0; l < scene->layers; l++)
                 truncate_points(rotation_of(scene, m, l), bias_of(scene, m, l), t, z, positive, dim);
             for (int64_t place = 0; place < ABREAST; place += 4) {
                 Four squares = all_four(0.0);

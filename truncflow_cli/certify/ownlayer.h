@@ -7,10 +7,7 @@
 
 #include "abreast.h"
 
-/* ∂_s β (M, Q) and Ω (M, Q, Q), see `passes.py`. */
-typedef struct { Reals moved, turned; } Velocity;
-
-/* Columns of the room for one state (Q, ABREAST): the last two have u = R(β + ỹ), and four counts of each coordinate. */
+/* Columns of the room of a scene: the last two have u = R(β + ỹ), and four counts of each coordinate. */
 enum { LAYER_T, LAYER_Z, LAYER_H, LAYER_V, LAYER_U, LAYER_COUNTS };
 
 /* Add Σ (h_i − h_j)(z_i v_j + u_i z_j) to A_ij for `many` j from j on: four, or one. */
@@ -38,12 +35,12 @@ INLINE void add_commutators(const double *z, const double *h, const double *v, d
 
    2M_ij = z_i v_j + u_i z_j with v = u − z, and v = u as the paper prints it. */
 static void add_velocity(const Scene *scene, int64_t m, int64_t point, int64_t points, int64_t printed,
-                         const SceneRoom *room, Velocity *velocity)
+                         double *moved, double *turned)
 {
     const int64_t dim = scene->R.n[2], size = dim * ABREAST;
     const double *R = rotation_of(scene, m, 0), *beta = bias_of(scene, m, 0);
-    double *t = room->columns.at, *z = t + LAYER_Z * size, *h = t + LAYER_H * size, *v = t + LAYER_V * size;
-    double *u = t + LAYER_U * size, *untruncated = t + LAYER_COUNTS * size, *A = room->turns.at;
+    double *t = scene->columns.at, *z = t + LAYER_Z * size, *h = t + LAYER_H * size, *v = t + LAYER_V * size;
+    double *u = t + LAYER_U * size, *untruncated = t + LAYER_COUNTS * size, *A = scene->turns.at;
     for (int64_t r = 0; r < dim; r++)
         u[r] = along(R + r * dim, beta, dim) + along(R + r * dim, scene->y_tilde.at, dim);
     memset(untruncated, 0, sizeof(double) * dim * 4);
@@ -83,19 +80,19 @@ static void add_velocity(const Scene *scene, int64_t m, int64_t point, int64_t p
     }
     for (int64_t r = 0; r < dim; r++) {
         const double truncated = (double)(points - point) - sum_of_four(four_at(untruncated + 4 * r));
-        add_multiple(velocity->moved.at + m * dim, -truncated / (double)scene->x.n[0] * u[r], R + r * dim, dim);
+        add_multiple(moved, -truncated / (double)scene->x.n[0] * u[r], R + r * dim, dim);
     }
-    add_multiple(velocity->turned.at + m * dim * dim, 1.0, A, dim * dim);
+    add_multiple(turned, 1.0, A, dim * dim);
 }
 
 /* Lower margin (L) to the least coordinate that points have under each layer but their own.
 
    With `images`, those of τ^(own)(x) under the layers after their own; `own` is -1 for points that have none. */
 static void lower_margins(const Scene *scene, int64_t m, int64_t point, int64_t points, int64_t own, int64_t images,
-                          const SceneRoom *room, double *margin)
+                          double *margin)
 {
-    const int64_t layers = scene->R.n[1], dim = scene->R.n[2];
-    double *t = room->columns.at, *z = t + LAYER_Z * dim * ABREAST, *positive = t + LAYER_H * dim * ABREAST;
+    const int64_t layers = scene->layers, dim = scene->R.n[2];
+    double *t = scene->columns.at, *z = t + LAYER_Z * dim * ABREAST, *positive = t + LAYER_H * dim * ABREAST;
     double *x = t + LAYER_V * dim * ABREAST;
     for (int64_t first = point; first < points; first += ABREAST) {
         set_abreast(&scene->x, first, points - first < ABREAST ? points - first : ABREAST, x);
@@ -106,33 +103,37 @@ static void lower_margins(const Scene *scene, int64_t m, int64_t point, int64_t 
                 continue;
             memcpy(t, x, sizeof(double) * dim * ABREAST);
             find_coordinates(rotation_of(scene, m, l), bias_of(scene, m, l), t, z, dim);
-            Four least = all_four(INFINITY);
-            for (int64_t k = 0; k < dim * ABREAST; k += 4)
-                least = least_of_fours(least, four_at(z + k));
-            margin[l] = minimum(margin[l], least_of_four(least));
+            Four least[FOURS];
+            for (int part = 0; part < FOURS; part++)
+                least[part] = all_four(INFINITY);
+            for (int64_t r = 0; r < dim; r++)
+                for (int part = 0; part < FOURS; part++)
+                    least[part] = least_of_fours(least[part], four_at(z + r * ABREAST + 4 * part));
+            for (int part = 0; part < FOURS; part++)
+                margin[l] = minimum(margin[l], least_of_four(least[part]));
         }
     }
 }
 
 /* ---- what Python calls ------------------------------------------------------------------------------------------- */
 
-EXPORT void truncflow_velocity(const Scene *scene, Velocity *velocity, const SceneRoom *room, const Part *part,
-                               int64_t printed)
+EXPORT void truncflow_velocity(const Scene *scene, int64_t first_state, int64_t states, int64_t first_point,
+                               int64_t points, double *moved, double *turned, int64_t printed)
 {
     const int64_t dim = scene->R.n[2];
-    for (int64_t m = part->state; m < part->states; m++) {
-        for (int64_t point = part->point; point < part->points; point += SUMMED) {
-            const int64_t beyond = part->points - point < SUMMED ? part->points : point + SUMMED;
-            add_velocity(scene, m, point, beyond, printed, room, velocity);
+    for (int64_t m = first_state; m < states; m++) {
+        for (int64_t point = first_point; point < points; point += SUMMED) {
+            const int64_t beyond = points - point < SUMMED ? points : point + SUMMED;
+            add_velocity(scene, m, point, beyond, printed, moved + m * dim, turned + m * dim * dim);
         }
-        if (part->points == scene->x.n[0])
-            make_antisymmetric(velocity->turned.at + m * dim * dim, dim, (double)scene->x.n[0]);
+        if (points == scene->x.n[0])
+            make_antisymmetric(turned + m * dim * dim, dim, (double)scene->x.n[0]);
     }
 }
 
-EXPORT void truncflow_margins(const Scene *scene, double *margins, const SceneRoom *room, const Part *part, int64_t own,
-                              int64_t images)
+EXPORT void truncflow_margins(const Scene *scene, int64_t first_state, int64_t states, int64_t first_point,
+                              int64_t points, double *margins, int64_t own, int64_t images)
 {
-    for (int64_t m = part->state; m < part->states; m++)
-        lower_margins(scene, m, part->point, part->points, own, images, room, margins + m * scene->R.n[1]);
+    for (int64_t m = first_state; m < states; m++)
+        lower_margins(scene, m, first_point, points, own, images, margins + m * scene->layers);
 }

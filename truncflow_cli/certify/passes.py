@@ -28,6 +28,8 @@ BLOCK = 40_000
 CALL = 200_000_000
 #: Points that go through layers side by side, ``abreast.h``.
 ABREAST = 16
+#: Numbers in a line of the cache.
+LINE = 8
 #: Multiplications of matrices and vectors that a point takes in a layer, forward and back.
 PRODUCTS = 6
 
@@ -47,32 +49,33 @@ class Pinned:
 
 @dataclass(frozen=True)
 class Scene(Bundle):
-    """A cluster, the states that it is looked at in, and what is pinned there; one R may stand for all states.
+    """A cluster, the layers that it goes through in the states it is looked at in, and what is pinned there.
 
     Attributes:
         x: (n, Q) points.
         y_tilde: (Q,) ỹ.
-        R, beta: (M, L, Q, Q), (M, L, Q).
+        R, beta: (M, A, Q, Q), (M, A, Q); one R may stand for all states.
+        layer, layers: the first of the A layers that are looked at, and how many there are from there on, L.
         pin: (P, 4) pinned coordinates: state, point, layer, coordinate, in this order.
         pins_before: (M+1,) how many of them are those of earlier states.
+        columns, turns: room for what is made of some points in a state, (K, Q, ABREAST) and (L, Q, Q).
     """
 
     x: Array
     y_tilde: Array
     R: Array
     beta: Array
+    layer: int
+    layers: int
     pin: IntArray
     pins_before: IntArray
+    columns: Array
+    turns: Array
 
-
-@dataclass(frozen=True)
-class Part(Bundle):
-    """What one call is about: states from ``state`` to ``states``, points from ``point`` to ``points``."""
-
-    state: int
-    states: int
-    point: int
-    points: int
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """M, L and Q."""
+        return self.beta.shape[0], self.layers, self.beta.shape[2]
 
 
 @dataclass(frozen=True)
@@ -106,22 +109,6 @@ class ClusterPass(Bundle):
     first: Array
 
 
-@dataclass(frozen=True)
-class SceneRoom(Bundle):
-    """SceneRoom for what is made of some points in one state, columns (K, Q, ABREAST) and sums (L, Q, Q)."""
-
-    columns: Array
-    turns: Array
-
-
-@dataclass(frozen=True)
-class _Velocity(Bundle):
-    """(∂_s β, Ω), (M, Q) and (M, Q, Q)."""
-
-    moved: Array
-    turned: Array
-
-
 def blocks(n_states: int, n_points: int, each: int, most: int | None = None) -> Iterator[tuple[slice, slice]]:
     """Cut states × points into blocks; for ``each`` of a point in a state, at most about ``most``, or ``BLOCK``."""
     most = BLOCK if most is None else most
@@ -138,26 +125,33 @@ def largest_norm(x: Array) -> float:
     return float(np.max(norms, initial=0.0))
 
 
-def cluster_pass(
-    x: Array,
-    y_tilde: Array,
-    R: Array,
-    beta: Array,
-    pinned: Pinned,
-    *,
-    own: int | None = None,
-    watched: bool = True,
-) -> ClusterPass:
-    """Send points through the layers and back: x (n, Q), y_tilde (Q,), R (M, L, Q, Q), beta (M, L, Q).
+def scene_of(
+    x: Array, y_tilde: Array, R: Array, beta: Array, pinned: Pinned | None = None, *, layer: int | None = None
+) -> Scene:
+    """Return the scene of points x (n, Q) with ỹ (Q,) in states R (M, L, Q, Q), beta (M, L, Q).
 
     Args:
         x, y_tilde, R, beta: see above.
         pinned: coordinates that are held at zero.
+        layer: the only layer that is looked at.
+    """
+    x, y_tilde, R, beta = (np.ascontiguousarray(array, dtype=np.float64) for array in (x, y_tilde, R, beta))
+    layers, dim = beta.shape[1] if layer is None else 1, beta.shape[2]
+    pin, before = _in_order(pinned, beta.shape[0] + 1)
+    columns = _on_lines(max(3 * layers + 5, 6), dim)
+    first = 0 if layer is None else layer
+    return Scene(x, y_tilde, R, beta, first, layers, pin, before, columns, np.empty((layers, dim, dim)))
+
+
+def cluster_pass(scene: Scene, *, own: int | None = None, watched: bool = True) -> ClusterPass:
+    """Send points through the layers and back.
+
+    Args:
+        scene: the points, and the layers.
         own: the cluster's own layer, if what it alone makes of the points is to be compared with the output.
         watched: whether it is asked for what the layers do to the points: lowest, highest, truncated, nearest.
     """
-    n_states, n_layers, dim = beta.shape
-    scene = _scene(x, y_tilde, R, beta, pinned)
+    n_states, n_layers, dim = scene.shape
     passed = ClusterPass(
         loss=np.zeros(n_states),
         mean=np.zeros((n_states, dim)),
@@ -171,94 +165,81 @@ def cluster_pass(
         apart=np.zeros(n_states),
         first=np.zeros((n_states, dim)),
     )
-    room = _room(3 * n_layers + 5, n_layers, dim)
-    for part in _parts(scene, n_layers):
-        library().truncflow_cluster_pass(
-            *(bundle.struct for bundle in (scene, passed, room, part)),
-            ctypes.c_int64(-1 if own is None else own),
-            ctypes.c_int64(watched),
-        )
+    for part in _parts(scene):
+        library().truncflow_cluster_pass(scene.struct, *part, passed.struct, *_wholes(_index(own), watched))
     return passed
 
 
-def separated_velocity(
-    x: Array, y_tilde: Array, R: Array, beta: Array, pinned: Pinned, *, printed: bool
-) -> tuple[Array, Array]:
+def separated_velocity(scene: Scene, *, printed: bool) -> tuple[Array, Array]:
     """Return (∂_s β, Ω) of Theorem 3.2 by (3.22) and (3.25), as the mean of [H_i, M_i] over the points.
 
     M = ½(z uᵀ + u zᵀ) − ½ z zᵀ, and without the last term as the paper prints it (``printed``).
-    x (n, Q), y_tilde (Q,), R (M, Q, Q), beta (M, Q); results (M, Q) and (M, Q, Q).
+    The scene is one of a single layer; results (M, Q) and (M, Q, Q).
     """
-    scene = _scene(x, y_tilde, R[:, None], beta[:, None], pinned)
-    velocity = _Velocity(np.zeros_like(beta), np.zeros_like(R))
-    room = _room(6, 1, beta.shape[1])
-    for part in _parts(scene, 1):
+    n_states, _, dim = scene.shape
+    moved, turned = np.zeros((n_states, dim)), np.zeros((n_states, dim, dim))
+    for part in _parts(scene):
         library().truncflow_velocity(
-            *(bundle.struct for bundle in (scene, velocity, room, part)), ctypes.c_int64(printed)
+            scene.struct, *part, _address(moved), _address(turned), *_wholes(printed)
         )
-    return velocity.moved, velocity.turned
+    return moved, turned
 
 
-def sector_margins(x: Array, R: Array, beta: Array, own: int | None = None, *, images: bool = False) -> Array:
+def sector_margins(scene: Scene, own: int | None = None, *, images: bool = False) -> Array:
     """Return the least coordinate z_{i,r} of any point under each layer, (M, L): positive if all lie in S_ℓ⁺.
 
-    x (n, Q), R (M, L, Q, Q), beta (M, L, Q). It is infinite for the layer ``own``, and if there are no points. With
-    ``images`` it is that of the images τ^(own)(x), and infinite for the layers before the own one too.
+    It is infinite for the layer ``own``, and if there are no points. With ``images`` it is that of the images
+    τ^(own)(x), and infinite for the layers before the own one too.
     """
-    n_states, n_layers, dim = beta.shape
-    scene = _scene(x, np.zeros(dim), R, beta, None)
-    margins, room = np.full((n_states, n_layers), np.inf), _room(4, 0, dim)
-    for part in _parts(scene, n_layers):
-        library().truncflow_margins(
-            scene.struct,
-            _address(margins),
-            room.struct,
-            part.struct,
-            ctypes.c_int64(-1 if own is None else own),
-            ctypes.c_int64(images),
-        )
+    margins = np.full(scene.shape[:2], np.inf)
+    for part in _parts(scene):
+        library().truncflow_margins(scene.struct, *part, _address(margins), *_wholes(_index(own), images))
     return margins
 
 
-def farthest_image(x: Array, target: Array, R: Array, beta: Array) -> Array:
-    """Return the largest |τ^(L)∘…∘τ^(1)(x) − target| of any point, (M,), 0 if there are none.
-
-    x (n, Q), target (M, Q), R (L, Q, Q) in all states, beta (M, L, Q).
-    """
-    n_states, n_layers, dim = beta.shape
-    scene = _scene(x, np.zeros(dim), R[None], beta, None)
-    farthest, target = np.zeros(n_states), np.ascontiguousarray(target)
-    room = _room(3, 0, dim)
-    for part in _parts(scene, n_layers):
-        library().truncflow_farthest(
-            scene.struct, _address(target), _address(farthest), room.struct, part.struct
-        )
+def farthest_image(scene: Scene, target: Array) -> Array:
+    """Return the largest |τ^(L)∘…∘τ^(1)(x) − target| of any point, (M,), 0 if there are none; target (M, Q)."""
+    farthest, target = np.zeros(scene.shape[0]), np.ascontiguousarray(target)
+    for part in _parts(scene):
+        library().truncflow_farthest(scene.struct, *part, _address(target), _address(farthest))
     return farthest
 
 
-def _scene(x: Array, y_tilde: Array, R: Array, beta: Array, pinned: Pinned | None) -> Scene:
-    """Return the arrays as compiled code takes them, the pins in the order in which the points pass."""
-    x, y_tilde, R, beta = (np.ascontiguousarray(array, dtype=np.float64) for array in (x, y_tilde, R, beta))
-    states = beta.shape[0] + 1
+def _in_order(pinned: Pinned | None, states: int) -> tuple[IntArray, IntArray]:
+    """Return the pins in the order in which the points pass, and how many are those of states before each (M+1,)."""
     if pinned is None or not pinned.state.size:
-        return Scene(x, y_tilde, R, beta, np.empty((0, 4), np.int64), np.zeros(states, np.int64))
+        return np.empty((0, 4), np.int64), np.zeros(states, np.int64)
     order = np.lexsort((pinned.point, pinned.state))
     columns = (pinned.state, pinned.point, pinned.layer, pinned.coordinate)
     pin = np.stack([column[order] for column in columns], axis=1).astype(np.int64, copy=False)
-    before = np.searchsorted(pin[:, 0], np.arange(states)).astype(np.int64, copy=False)
-    return Scene(x, y_tilde, R, beta, np.ascontiguousarray(pin), before)
+    return pin, np.searchsorted(pin[:, 0], np.arange(states)).astype(np.int64, copy=False)
 
 
-def _parts(scene: Scene, n_layers: int) -> Iterator[Part]:
-    """Yield what the calls are about, all points of some states before the next states."""
-    n, dim = scene.x.shape
+def _on_lines(columns: int, dim: int) -> Array:
+    """Return room for columns, on whole lines of the cache: else every second access to one takes two."""
+    size = columns * dim * ABREAST
+    memory = np.empty(size + LINE)
+    start = -(memory.ctypes.data // memory.itemsize) % LINE
+    return memory[start : start + size].reshape(columns, dim, ABREAST)
+
+
+def _parts(scene: Scene) -> Iterator[tuple[ctypes.c_int64, ...]]:
+    """Yield what the calls are about: the first state and that beyond, the first point and that beyond.
+
+    All points of some states come before the next states.
+    """
+    n_states, n_layers, dim = scene.shape
     each = PRODUCTS * n_layers * dim**2
-    for states, points in blocks(scene.beta.shape[0], n, each, max(CALL, ABREAST * each)):
-        yield Part(states.start, states.stop, points.start, points.stop)
+    for states, points in blocks(n_states, scene.x.shape[0], each, max(CALL, ABREAST * each)):
+        yield _wholes(states.start, states.stop, points.start, points.stop)
 
 
-def _room(columns: int, layers: int, dim: int) -> SceneRoom:
-    return SceneRoom(np.empty((columns, dim, ABREAST)), np.empty((layers, dim, dim)))
+def _wholes(*numbers: int) -> tuple[ctypes.c_int64, ...]:
+    return tuple(map(ctypes.c_int64, numbers))
+
+
+def _index(layer: int | None) -> int:
+    return -1 if layer is None else layer
 
 
 def _address(array: NDArray[Any]) -> ctypes.c_void_p:
