@@ -105,6 +105,15 @@ def test_farthest_image_is_found(size):
     close(passes.farthest_image(passes.scene_of(x, y_tilde, R[:1], beta), target), expected, 30.0)
 
 
+@pytest.mark.parametrize("dim", [1, 2, 5, 16, 35])
+def test_defects_are_those_of_the_matrix_product(dim, monkeypatch):
+    R = np.random.default_rng(dim).normal(size=(7, 2, dim, dim))
+    expected = np.linalg.norm(R.swapaxes(2, 3) @ R - np.eye(dim), axis=(2, 3))
+    close(passes.orthogonality_defects(R), expected, 0.0)
+    monkeypatch.setattr(passes, "CALL", 2)
+    close(passes.orthogonality_defects(R), expected, 0.0)
+
+
 def test_no_points_are_no_trouble():
     empty = passes.scene_of(np.empty((0, 2)), np.zeros(2), np.eye(2)[None, None], np.zeros((1, 1, 2)))
     passed = passes.cluster_pass(empty)

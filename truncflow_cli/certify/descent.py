@@ -41,7 +41,9 @@ def descent(ev: Evidence) -> Descent:
     gradient_beta, gradient_R = _gradient(ev)
     velocity_beta, Omega = -gradient_beta, -gradient_R
     alone = ev.own_layer_only
-    if alone.any():
+    if alone.all():
+        velocity_beta, Omega = (np.stack(parts, axis=1) for parts in zip(*ev.velocity, strict=True))
+    elif alone.any():
         for k in range(ev.n_clusters):
             moved, turned = ev.velocity[k]
             velocity_beta[alone, k], Omega[alone, k] = moved[alone], turned[alone]
@@ -72,16 +74,18 @@ def descent(ev: Evidence) -> Descent:
 
 def _gradient(ev: Evidence) -> tuple[Array, Array]:
     """Return ∂_β C (M, L, Q), π₋((∂_R C)Rᵀ) (M, L, Q, Q) of the flow's own loss, what is pinned truncated."""
+    alone = ev.own_layer_only
+    if alone.all():
+        own = [(passed.gradient_beta[:, 0], passed.gradient_R[:, 0]) for passed in ev.own]
+        return np.stack([part for part, _ in own], axis=1), np.stack([part for _, part in own], axis=1)
     shape = (ev.s.size, ev.n_layers, ev.dim)
     along_beta, along_R = np.zeros(shape), np.zeros((*shape, ev.dim))
-    alone = ev.own_layer_only
     for k in range(ev.n_clusters):
         if alone.any():
             along_beta[alone, k] = ev.own[k].gradient_beta[alone, 0]
             along_R[alone, k] = ev.own[k].gradient_R[alone, 0]
-        if not alone.all():
-            along_beta[~alone] += ev.composed[k].gradient_beta[~alone]
-            along_R[~alone] += ev.composed[k].gradient_R[~alone]
+        along_beta[~alone] += ev.composed[k].gradient_beta[~alone]
+        along_R[~alone] += ev.composed[k].gradient_R[~alone]
     return along_beta, along_R
 
 

@@ -73,10 +73,10 @@ def stretches(ev: Evidence, sector: str) -> Iterator[Stretch]:
             times, ev.s[: alone - 1], "right"
         )
         joined[1:] = inside[1:] & inside[:-1] & (gaps == 0)
-        starts = np.flatnonzero(inside & ~joined)
-        for first in starts:
-            following = np.flatnonzero(~joined[first + 1 :])
-            yield Stretch(k, int(first), int(first + following[0]) if following.size else alone - 1)
+        starts, breaks = np.flatnonzero(inside & ~joined), np.append(np.flatnonzero(~joined), alone)
+        ends = breaks[np.searchsorted(breaks, starts, "right")] - 1
+        for first, last in zip(starts, ends, strict=True):
+            yield Stretch(k, int(first), int(last))
 
 
 def _equilibrium(ev: Evidence, collapsed: list[Stretch]) -> Certificate:

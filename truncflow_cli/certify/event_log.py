@@ -30,22 +30,13 @@ def certificates(ev: Evidence) -> list[Certificate]:
     if np.isfinite(ev.switched_at):
         # What a layer counts as its points changes there.
         certain[ev.s >= ev.switched_at] = False
-    wrong = np.zeros(ev.s.size)
-    compared = 0
-    for layer in range(ev.n_layers):
-        of_layer = events["layer"] == layer
-        time, what, coordinate = (events[name][of_layer] for name in ("s", "kind", "coordinate"))
-        for r in range(ev.dim):
-            times = np.flatnonzero(certain[:, layer, r])
-            if times.size < 2:
-                continue
-            logged = np.zeros(times.size)
-            for kind, sign in ((Kind.TRUNCATE, 1.0), (Kind.RELEASE, -1.0)):
-                s = np.sort(time[(what == kind) & (coordinate == r)])
-                logged += sign * np.searchsorted(s, ev.s[times], "right")
-            change = np.diff(counts[times, layer, r]) - np.diff(logged)
-            wrong[times[1:]] += np.abs(change).round()
-            compared += times.size - 1
+    unlogged = counts - _logged(ev)
+    # Each certain time is compared with the last one before it.
+    last = np.maximum.accumulate(np.where(certain, np.arange(ev.s.size)[:, None, None], -1), axis=0)[:-1]
+    pairs = certain[1:] & (last >= 0)
+    change = np.abs(unlogged[1:] - np.take_along_axis(unlogged, np.maximum(last, 0), axis=0)).round()
+    compared = int(np.count_nonzero(pairs))
+    wrong = np.concatenate([[0.0], np.where(pairs, change, 0.0).sum(axis=(1, 2))])
     if not compared:
         return [
             LOG.not_met(
@@ -58,6 +49,17 @@ def certificates(ev: Evidence) -> list[Certificate]:
     if wrong.any():
         text += f"; the first that is not accounted for by s = {ev.s[int(np.argmax(wrong > 0))]:.6g}"
     return [LOG.compare(text, float(wrong.sum()), 0.0, {"unaccounted": ev.along(wrong)})]
+
+
+def _logged(ev: Evidence) -> Array:
+    """Return how many more points the log has truncated than released by each time, (M, L, Q)."""
+    logged = np.zeros((ev.s.size, ev.n_layers, ev.dim))
+    for kind, sign in ((Kind.TRUNCATE, 1.0), (Kind.RELEASE, -1.0)):
+        of_kind = ev.run.events[ev.run.events["kind"] == kind]
+        seen = np.searchsorted(ev.s, of_kind["s"], "left")
+        inside = seen < ev.s.size
+        np.add.at(logged, (seen[inside], of_kind["layer"][inside], of_kind["coordinate"][inside]), sign)
+    return np.cumsum(logged, axis=0, out=logged)
 
 
 def _counts(ev: Evidence) -> tuple[Array, Array]:

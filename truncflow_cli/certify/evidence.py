@@ -302,11 +302,13 @@ class Evidence:
 
 def _finite_times(run: RunLike) -> int:
     """Return how many saved times there are before the first at which the state or the loss is not finite."""
-    finite = np.isfinite(run.loss)
-    for state in (run.beta, run.R, run.B, run.W):
-        if state is not None:
-            finite &= np.isfinite(state).reshape(state.shape[0], -1).all(axis=1)
-    return int(finite.size if finite.all() else np.argmin(finite))
+    parts = [part for part in (run.loss, run.beta, run.R, run.B, run.W) if part is not None]
+    if all(np.isfinite(part).all() for part in parts):
+        return int(run.loss.size)
+    finite = np.logical_and.reduce(
+        [np.isfinite(part).reshape(part.shape[0], -1).all(axis=1) for part in parts]
+    )
+    return int(np.argmin(finite))
 
 
 def pinned_at(events: EventLog, s: Array) -> IntArray:

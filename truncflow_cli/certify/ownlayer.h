@@ -115,6 +115,18 @@ static void lower_margins(const Scene *scene, int64_t m, int64_t point, int64_t 
     }
 }
 
+/* Return ‖RRᵀ − 1‖ (Frobenius), which is ‖RᵀR − 1‖ of the same R. */
+static double orthogonality_defect(const double *R, int64_t dim)
+{
+    double total = 0.0;
+    for (int64_t i = 0; i < dim; i++)
+        for (int64_t j = i; j < dim; j++) {
+            const double off = long_along(R + i * dim, R + j * dim, dim) - (i == j ? 1.0 : 0.0);
+            total += (i == j ? 1.0 : 2.0) * off * off;
+        }
+    return sqrt(total);
+}
+
 /* ---- what Python calls ------------------------------------------------------------------------------------------- */
 
 EXPORT void truncflow_velocity(const Scene *scene, int64_t first_state, int64_t states, int64_t first_point,
@@ -136,4 +148,10 @@ EXPORT void truncflow_margins(const Scene *scene, int64_t first_state, int64_t s
 {
     for (int64_t m = first_state; m < states; m++)
         lower_margins(scene, m, first_point, points, own, images, margins + m * scene->layers);
+}
+
+EXPORT void truncflow_defects(const double *R, int64_t count, int64_t dim, double *defects)
+{
+    for (int64_t k = 0; k < count; k++)
+        defects[k] = orthogonality_defect(R + k * dim * dim, dim);
 }

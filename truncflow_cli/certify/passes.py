@@ -205,6 +205,16 @@ def farthest_image(scene: Scene, target: Array) -> Array:
     return farthest
 
 
+def orthogonality_defects(R: Array) -> Array:
+    """Return ‖RᵀR − 1‖ (Frobenius) of each R (M, L, Q, Q), (M, L)."""
+    R = np.ascontiguousarray(R, dtype=np.float64)
+    defects, each = np.zeros(R.shape[:2]), R.shape[1] * R.shape[2] ** 3
+    for states, _ in blocks(R.shape[0], 1, each, CALL):
+        part, found = R[states], defects[states]
+        library().truncflow_defects(_address(part), *_wholes(found.size, R.shape[2]), _address(found))
+    return defects
+
+
 def _in_order(pinned: Pinned | None, states: int) -> tuple[IntArray, IntArray]:
     """Return the pins in the order in which the points pass, and how many are those of states before each (M+1,)."""
     if pinned is None or not pinned.state.size:

@@ -69,17 +69,15 @@ def integrate(B: Array, W: Array, Y: Array, s: Array) -> tuple[Array, Array, Arr
     from scipy.integrate import solve_ivp
 
     dim, n = B.shape
-    cuts = np.cumsum([dim * n, dim * dim, dim * dim])
+    stops = np.cumsum([dim * n, dim * dim, dim * dim, dim * dim]).tolist()
+    shapes = ((dim, n), (dim, dim), (dim, dim), (dim, dim))
 
-    def split(state: Array) -> tuple[Array, Array, Array, Array]:
-        b, w, u_b, u_w = np.split(state, cuts, axis=0)
-        tail = state.shape[1:]
-        return (
-            b.reshape(dim, n, *tail),
-            w.reshape(dim, dim, *tail),
-            u_b.reshape(dim, dim, *tail),
-            u_w.reshape(dim, dim, *tail),
-        )
+    def split(state: Array) -> list[Array]:
+        starts = (0, *stops[:-1])
+        return [
+            state[start:stop].reshape(*shape, *state.shape[1:])
+            for start, stop, shape in zip(starts, stops, shapes, strict=True)
+        ]
 
     def field(_: float, state: Array) -> Array:
         b, w, u_b, u_w = split(state)

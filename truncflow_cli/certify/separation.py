@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from truncflow_cli.certify.evidence import Evidence, Mask
+from truncflow_cli.certify.passes import orthogonality_defects
 from truncflow_cli.certify.verdicts import Statement
 from truncflow_cli.model.certificate import Certificate
 from truncflow_cli.model.events import Kind, of_kind
@@ -38,12 +39,10 @@ def certificates(ev: Evidence) -> list[Certificate]:
 
 
 def _orthogonality(ev: Evidence) -> Certificate:
-    R = np.asarray(ev.run.R, dtype=np.float64)
-    defect = R.swapaxes(-1, -2) @ R - np.eye(ev.dim)
-    norms = np.sqrt(np.einsum("tlij,tlij->tl", defect, defect)).max(axis=1)
+    norms = orthogonality_defects(np.asarray(ev.run.R)).max(axis=1)
     worst = float(norms.max())
     return ORTHOGONALITY.compare(
-        f"every layer at every saved time ({R.shape[0]}); ‖RᵀR − 1‖ in the Frobenius norm",
+        f"every layer at every saved time ({norms.size}); ‖RᵀR − 1‖ in the Frobenius norm",
         worst,
         ORTHOGONAL,
         {"defect": norms},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 #: Most axes an array of a bundle may have.
 AXES = 4
+#: What an array of so many axes has in place of the others.
+_NO_AXES = tuple((1,) * (AXES - n) for n in range(AXES + 1))
+_ARRAY, _WHOLE, _REAL = (struct.Struct(f"={code}").pack for code in ("q" * (1 + AXES), "q", "d"))
 #: A type that fits at the beginning of any array.
 _NOTHING = ctypes.c_char * 0
 
@@ -32,24 +35,26 @@ class Bundle:
         Raises:
             TypeError: a field is something else, or its memory is not in the order of its indices.
         """
-        words = b"".join(_words(getattr(self, field.name), field.name) for field in fields(self))
+        words = b"".join([_words(getattr(self, name), name) for name in self.__dataclass_fields__])
         return ctypes.create_string_buffer(words, len(words))
 
 
 def _words(value: Any, name: str) -> bytes:
     """Return a field as the struct has it."""
-    if isinstance(value, float):
-        return struct.pack("=d", value)
-    if isinstance(value, int):
-        return struct.pack("=q", value)
-    if isinstance(value, np.ndarray) and value.flags.c_contiguous and value.ndim <= AXES:
-        return struct.pack("=qqqqq", _address(value), *value.shape, *[1] * (AXES - value.ndim))
+    if isinstance(value, np.ndarray):
+        flags = value.flags
+        if flags.c_contiguous and value.ndim <= AXES:
+            return _ARRAY(_address(value, flags.writeable), *value.shape, *_NO_AXES[value.ndim])
+    elif isinstance(value, float):
+        return _REAL(value)
+    elif isinstance(value, int):
+        return _WHOLE(value)
     raise TypeError(f"{name} has to be a number, or a C-contiguous array of at most {AXES} axes")
 
 
-def _address(array: NDArray[Any]) -> int:
+def _address(array: NDArray[Any], writeable: bool) -> int:
     """Return where an array is; where it may be written to, in a third of the time."""
-    if array.flags.writeable:
+    if writeable:
         return ctypes.addressof(_NOTHING.from_buffer(array.data))
     address: int = array.__array_interface__["data"][0]
     return address

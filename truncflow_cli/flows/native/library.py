@@ -21,6 +21,7 @@ _RESULTS = {
     "truncflow_velocity": None,
     "truncflow_margins": None,
     "truncflow_farthest": None,
+    "truncflow_defects": None,
     "truncflow_jumps": ctypes.c_int64,
 }
 
