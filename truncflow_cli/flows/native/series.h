@@ -169,14 +169,14 @@ static void linear_terms(const Moments *moments, Work *work, const double *y_til
 {
     const double inverse = 1.0 / moments->total.at[0];
     const double *rows = work->rows.at + n * dim * (dim + 1);
-    double *B = work->B.at + n * dim * (dim + 2), *u = work->u.at + n * dim, head[dim];
+    double *B = work->B.at + n * dim * (dim + 2), *u = work->u.at + n * dim, head[dim], S[dim];
+    row_products(rows, dim + 1, y_tilde, 0, dim, dim, head);
+    row_products(rows, dim + 1, moments->m.at, dim + 1, dim, dim + 1, S);
     for (int64_t r = 0; r < dim; r++) {
-        const double *row = rows + r * (dim + 1);
-        const double q = along(row, y_tilde, dim);
-        u[r] = row[dim] + q;
-        head[r] = inverse * (with_zz ? q : u[r]);
+        u[r] = rows[r * (dim + 1) + dim] + head[r];
+        head[r] = inverse * (with_zz ? head[r] : u[r]);
+        B[r * (dim + 2) + dim + 1] = inverse * S[r];
         place_columns(work, n, r, dim);
-        B[r * (dim + 2) + dim + 1] = inverse * along(row, moments->m.at + r * (dim + 1), dim + 1);
     }
     if (with_zz) {
         all_second_moments(B, head, inverse, rows, moments, dim);
@@ -305,8 +305,8 @@ static double next_order(Motion *motion, Work *work, int64_t n, double scale_b, 
         const double *row = rows + r * (dim + 1);
         copy_row(R + r * dim, row, dim);
         b[r] = row[dim];
-        turn[r] = along(row, row, dim);
     }
+    row_products(rows, dim + 1, rows, dim + 1, dim, dim, turn);
     double largest = 0.0, finite = 0.0; /* the latter is nan if anything is not finite */
     for (int64_t r = 0; r < dim; r++) {
         turn[r] = sqrt(turn[r]);

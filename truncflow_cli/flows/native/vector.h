@@ -169,3 +169,25 @@ INLINE Four four_sums(Four a, Four b, Four c, Four d)
     return (Four){sum_of_four(a), sum_of_four(b), sum_of_four(c), sum_of_four(d)};
 #endif
 }
+
+/* Fill sums (rows) with Σ_k A_rk B_rk, for rows that are so far apart in A and in B, 0 if there is one only. */
+INLINE void row_products(const double *A, int64_t apart_A, const double *B, int64_t apart_B, int64_t rows, int64_t size,
+                         double *sums)
+{
+    const int64_t rest = size % 4;
+    int64_t r = 0;
+    if (size >= 4)
+        for (; r + 4 <= rows; r += 4, A += 4 * apart_A, B += 4 * apart_B) {
+            Four parts[4];
+            for (int k = 0; k < 4; k++) {
+                const double *a = A + k * apart_A + size - 4, *b = B + k * apart_B + size - 4;
+                parts[k] = rest > 0 ? four_at(a) * last_of_four(four_at(b), rest) : all_four(0.0);
+            }
+            for (int64_t a = 0; a + 4 <= size; a += 4)
+                for (int k = 0; k < 4; k++)
+                    parts[k] = multiply_add(four_at(A + k * apart_A + a), four_at(B + k * apart_B + a), parts[k]);
+            put_four(sums + r, four_sums(parts[0], parts[1], parts[2], parts[3]));
+        }
+    for (; r < rows; r++, A += apart_A, B += apart_B)
+        sums[r] = along(A, B, size);
+}
