@@ -25,8 +25,6 @@
 enum { SWEEPS = 8 };
 /* Two sweeps agree when the states they lead to differ by this share of the tolerance. */
 static const double AGREED = 0.1;
-/* Rank-one updates of the moments after which they are summed anew: as many as there are points, but not fewer. */
-enum { FEWEST_UPDATES = 4096 };
 
 /* Let the listed coordinates change sides, and the moments with them. */
 static void settle(const Points *points, Moments *moments, const Near *near, int64_t found, const Batch *batch)
@@ -58,9 +56,7 @@ EXPORT int64_t truncflow_batch_step(const State *state, double energy, const Poi
 {
     const int64_t dim = points->x.n[1], size_m = dim * (dim + 1), size_M = dim * size_m;
     const int with_zz = accuracy->with_zz != 0;
-    const int64_t own = points->weight.n[0];
-    if (moments->updates.at[0] > (own > FEWEST_UPDATES ? own : FEWEST_UPDATES))
-        sum_moments(points, moments);
+    refresh_moments(points, moments);
     memset(batch->tally.at, 0, sizeof(int64_t) * batch->tally.n[0]);
     const double scale = start_series(state, energy, points, motion, accuracy);
     double h = batch->scalars.at[BATCH_LENGTH];

@@ -49,7 +49,8 @@ static double expand_network(Course *course, const Cloud *cloud, const Cells *ce
                              Held *held, double scale_b, double scale_energy, double tolerance, double reach)
 {
     const int64_t highest = course->energy.n[0] - 1, pins = held->lam.n[1];
-    double size_before = INFINITY, size_earlier = INFINITY, pull_before = INFINITY, h = 0.0;
+    Terms terms = NO_TERMS;
+    double h = 0.0;
     const Columns cols = begin_network(course, cloud, cells, tree, room, held);
     for (int64_t n = 0; n < highest; n++) {
         double *lam = held->lam.at + n * pins;
@@ -76,18 +77,11 @@ static double expand_network(Course *course, const Cloud *cloud, const Cells *ce
         if (!isfinite(largest))
             return -1.0;
         if (n >= 1) {
-            h = where_accurate(largest, size_before, size_earlier, n, tolerance);
-            /* The weights are derivatives of the state, as it were, and converge one order later. */
-            if (pull > 0.0)
-                h = minimum(h, pow(tolerance / pull, 1.0 / (double)n));
-            if (n >= 2 && pull_before > 0.0)
-                h = minimum(h, pow(tolerance / pull_before, 1.0 / (double)(n - 1)));
+            h = where_both_accurate(&terms, largest, pull, n, tolerance);
             if (n >= 2 && h >= reach)
                 return h;
         }
-        size_earlier = size_before;
-        size_before = largest;
-        pull_before = pull;
+        pass_terms(&terms, largest, pull);
     }
     return h;
 }

@@ -12,18 +12,6 @@
 /* Polynomials whose roots are found together, and the steps of Newton's method that they have for it. */
 enum { TOGETHER = 8, NEWTON_STEPS = 50 };
 
-/* Return a where it is marked, b elsewhere. */
-INLINE Four choose(Wholes marked, Four a, Four b)
-{
-    return (Four)(((Wholes)a & marked) | ((Wholes)b & ~marked));
-}
-
-/* Return whether any is marked. */
-INLINE int any_of(Wholes marked)
-{
-    return (marked[0] | marked[1] | marked[2] | marked[3]) != 0;
-}
-
 /* Mark the polynomials that clearly fall on all of [0, h]. */
 INLINE void fall_throughout(const double *c, int64_t terms, double h, Wholes *falls)
 {

@@ -43,28 +43,6 @@ INLINE double sum_of_four(Four a)
     return (a[0] + a[1]) + (a[2] + a[3]);
 }
 
-/* The bits of four numbers. */
-typedef int64_t FourBits __attribute__((vector_size(32)));
-
-/* Return the greater of a and b, number by number. */
-INLINE Four greater_of_four(Four a, Four b)
-{
-    FourBits greater = (FourBits)(b > a);
-    return (Four)((greater & (FourBits)b) | (~greater & (FourBits)a));
-}
-
-/* Return the greatest of four numbers. */
-INLINE double greatest_of_four(Four a)
-{
-    return maximum(maximum(a[0], a[1]), maximum(a[2], a[3]));
-}
-
-/* Return |a|, number by number. */
-INLINE Four size_of_four(Four a)
-{
-    return (Four)((FourBits)a & INT64_MAX);
-}
-
 /* Return a b + c, rounded once where the processor can do that. */
 INLINE Four multiply_add(Four a, Four b, Four c)
 {
@@ -129,8 +107,32 @@ INLINE void add_multiple(double *restrict a, double w, const double *restrict b,
         a[k] += w * b[k];
 }
 
-/* Four integers; what comparing Fours gives: -1 where it holds, 0 where not. */
+/* Four integers; what comparing Fours gives: -1, all bits, where it holds, 0 where not. */
 typedef int64_t Wholes __attribute__((vector_size(32), aligned(8)));
+
+/* Return a where it is marked, b elsewhere. */
+INLINE Four choose(Wholes marked, Four a, Four b)
+{
+    return (Four)(((Wholes)a & marked) | ((Wholes)b & ~marked));
+}
+
+/* Return whether any is marked. */
+INLINE int any_of(Wholes marked)
+{
+    return (marked[0] | marked[1] | marked[2] | marked[3]) != 0;
+}
+
+/* Return the greater of a and b, number by number. */
+INLINE Four greater_of_four(Four a, Four b)
+{
+    return choose((Wholes)(b > a), b, a);
+}
+
+/* Return the greatest of four numbers. */
+INLINE double greatest_of_four(Four a)
+{
+    return maximum(maximum(a[0], a[1]), maximum(a[2], a[3]));
+}
 
 /* Return |a_k| of each. */
 INLINE Four sizes_of_four(Four a)
