@@ -211,6 +211,8 @@ def _solve(
     (Not where the run is broken off: nobody looks at them then.)
     """
     lent = problem.x.size >= LENT
+    if lent:
+        writer.keep_points()
     try:
         with StopRequests(say) as stop:
             for chunk in integrate.solve(problem, writer.state, lambda: stop.asked or writer.due, lent):

@@ -182,6 +182,16 @@ class RunWriter:
             self._checkpoint = Checkpoint(state, self._s, self._saved, self._n_events, self._origin)
             self._last_state = None  # it holds the solver, whose memory is needed once it is done
 
+    def keep_points(self) -> None:
+        """Have the points in the file, whatever becomes of the problem's array.
+
+        Raises:
+            UserError: the disk does not take them.
+        """
+        if self._in_memory:
+            with self._guarded():
+                self._begin_file()
+
     def bring_back_points(self) -> None:
         """Fill the problem's array of points from the file, after a solver has used it for itself.
 
