@@ -43,6 +43,9 @@ INLINE double lowest(double z0, double z1, double rest, double t)
     return z0 + minimum(z1 * t - rest, 0.0);
 }
 
+/* Positions are asked for this many entries before they are needed: those of very many points are not near. */
+enum { ROWS_AHEAD = 12 };
+
 /* Fill z with order n of z_{i,r} = R_r x_i + b_r for each of these entries, four at a time. */
 static void coordinates_of(const Points *points, const Motion *motion, int64_t n, const Near *near,
                            const int64_t *entries, int64_t count, double *z)
@@ -52,6 +55,11 @@ static void coordinates_of(const Points *points, const Motion *motion, int64_t n
     for (int64_t first = 0; first < count; first += 4) {
         const double *x[4], *row[4];
         double shift[4];
+        for (int64_t k = first + ROWS_AHEAD; k < first + ROWS_AHEAD + 4 && k < count; k++) {
+            const double *ahead = points->x.at + (int64_t)near->pool.at[2 * entries[k]] * dim;
+            __builtin_prefetch(ahead);
+            __builtin_prefetch(ahead + dim - 1);
+        }
         for (int64_t k = 0; k < 4; k++) {
             const uint32_t *entry = near->pool.at + 2 * entries[first + k < count ? first + k : count - 1];
             x[k] = points->x.at + (int64_t)entry[0] * dim;

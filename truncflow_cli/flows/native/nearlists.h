@@ -58,6 +58,9 @@ static void end_list(const Motion *motion, int64_t level, int64_t end, double sk
     }
 }
 
+/* The lengths of points are asked for this many entries before they are needed: those of very many are not near. */
+enum { LENGTHS_AHEAD = 24 };
+
 /* Fill kept with those of the entries [first, end) of a list whose z was at most so much |x| and so much more, as told
    for each coordinate by reach[r][0] and reach[r][1]; return how many there are. */
 INLINE int64_t keep_entries(const Points *points, const Near *near, int64_t first, int64_t end,
@@ -67,6 +70,8 @@ INLINE int64_t keep_entries(const Points *points, const Near *near, int64_t firs
     int64_t count = 0;
     for (int64_t entry = first; entry < end; entry++) {
         const int64_t i = pool[2 * entry], r = pool[2 * entry + 1];
+        if (entry + LENGTHS_AHEAD < end)
+            __builtin_prefetch(points->length.at + pool[2 * (entry + LENGTHS_AHEAD)]);
         kept[count] = entry;
         count += fabs(near->z.at[entry]) <= reach[r][0] * points->length.at[i] + reach[r][1];
     }
