@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 
 #: What says when, by which command and in how many goes a file was made, and what it can be gone on from.
-_CIRCUMSTANCES = {"created", "elapsed_seconds", "command", "resumed", "checkpoint"}
+_CIRCUMSTANCES = {"created", "elapsed_seconds", "solving_seconds", "command", "resumed", "checkpoint"}
 
 
 def differences(one: Path, other: Path) -> list[str]:

@@ -21,7 +21,7 @@ save: {count: 5}
 """
 
 #: What two files of the same run may differ in.
-_OF_THE_DAY = {"created", "elapsed_seconds", "command", "resumed"}
+_OF_THE_DAY = {"created", "elapsed_seconds", "solving_seconds", "command", "resumed"}
 
 
 def content(path: Path) -> str:

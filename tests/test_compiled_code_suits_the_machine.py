@@ -62,6 +62,31 @@ def test_code_that_has_changed_since_is_refused(monkeypatch, loaded_anew):
         loading.library()
 
 
+def test_a_run_compiles_what_has_changed_and_says_so(monkeypatch, tmp_path):
+    said = []
+    loading.prepare(said.append)
+    assert said == []  # it is up to date
+    for part in compiling.HERE.glob("*.[ch]"):
+        (tmp_path / part.name).write_bytes(part.read_bytes())
+    monkeypatch.setattr(compiling, "HERE", tmp_path)
+    monkeypatch.setattr(compiling, "SOURCE", tmp_path / "truncflow.c")
+    monkeypatch.setattr(compiling, "OPTIONS", (*compiling.OPTIONS, "-O0"))  # for the sake of speed
+    loading.prepare(said.append)
+    (tmp_path / "pace.h").write_text((tmp_path / "pace.h").read_text() + "/* changed */\n")
+    assert compiling.outdated()
+    loading.prepare(said.append)
+    assert not compiling.outdated()
+    assert said == ["compiling the inner loops, once (about fifteen seconds)"] * 2
+    assert not list(tmp_path.glob(".compiling-*"))
+
+
+def test_a_run_that_cannot_compile_is_refused(monkeypatch):
+    monkeypatch.setattr(compiling, "source_stamp", lambda: "of another source")
+    monkeypatch.setenv("CC", "python -c 'import sys; sys.exit(\"not today\")'")
+    with pytest.raises(UserError, match=r"the inner loops cannot be compiled: .*not today"):
+        loading.prepare(lambda message: None)
+
+
 def test_a_library_that_is_missing_is_named(monkeypatch, tmp_path, loaded_anew):
     monkeypatch.setattr(compiling, "HERE", tmp_path)
     with pytest.raises(UserError, match=r"is missing: install truncflow again"):

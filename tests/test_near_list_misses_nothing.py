@@ -129,8 +129,10 @@ def test_the_first_step_does_not_list_all_of_very_many(monkeypatch: pytest.Monke
         solver = Solver(flow, 2.0)
         solver.start()
         piece = solver.advance()
-        found.append((solver.s, piece.events.tobytes(), flow.R.tobytes(), flow.b.tobytes()))
+        rows = piece.events[["kind", "point", "coordinate", "side"]].tolist()
+        found.append((rows, np.concatenate([[solver.s], flow.R.ravel(), flow.b])))
         listed.append(flow._near.z.size / flow.pattern.size)
-    assert found[0] == found[1]
+    assert found[0][0] == found[1][0]
+    assert np.abs(found[0][1] - found[1][1]).max() < ROUNDING
     assert listed[0] > 0.9
     assert listed[1] < 0.4

@@ -14,7 +14,7 @@ from truncflow_cli.model.problem import Problem
 from truncflow_cli.store import estimate_bytes
 
 #: Bytes of the program itself, with its libraries.
-_PROGRAM = 230 << 20
+_PROGRAM = 120 << 20
 #: Bytes for each point that a layer sees, and for each coordinate of it besides its position, as measured: indices,
 #: patterns, near lists.
 _POINT, _COORDINATE = 70, 10

@@ -10,6 +10,7 @@ from truncflow_cli import blas, certify, config, integrate, store
 from truncflow_cli.config import Built, Experiment
 from truncflow_cli.errors import RunFailed, UserError
 from truncflow_cli.existing import Resumption, finished_run, resumption
+from truncflow_cli.flows.native import library as native
 from truncflow_cli.model.chunk import Chunk
 from truncflow_cli.model.problem import Problem
 from truncflow_cli.model.state import StateError
@@ -152,7 +153,7 @@ def execute(
         force: whether a file that exists may be replaced, and a run begun that may not fit the machine.
         command: the command, for the file.
         watch: called with each chunk once the file has it.
-        say: called with what somebody who has asked the run to stop should know.
+        say: called with what somebody who waits, or has asked the run to stop, should know.
         resume: how to go on with the file that is there.
         one_of_many: whether the caller has the folder synced, once for many files.
 
@@ -163,6 +164,7 @@ def execute(
     problem = plan.built.problem if resume is None else resume.problem
     if not force:
         check_needs(problem, plan.target)
+    native.prepare(say)
     blas.settle()
     with store.create(
         plan.target,
@@ -211,6 +213,8 @@ def _solve(
     (Not where the run is broken off: nobody looks at them then.)
     """
     lent = problem.x.size >= LENT
+    if lent:
+        writer.keep_points()
     try:
         with StopRequests(say) as stop:
             for chunk in integrate.solve(problem, writer.state, lambda: stop.asked or writer.due, lent):

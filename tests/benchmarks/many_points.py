@@ -65,7 +65,7 @@ def _run(problem: Problem, effort: Effort) -> Finished:
     with h5py.File(effort.folder / "many.h5") as file:
         return Finished(
             usage=usage,
-            solving=float(file.attrs["elapsed_seconds"]),
+            solving=float(file.attrs["solving_seconds"]),
             mode=str(file.attrs["events_mode"]),
             events=int(file["events/s"].size),
             beta=file["trajectory/beta"][-1],

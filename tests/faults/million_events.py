@@ -51,7 +51,7 @@ def measure(points: int, folder: Path) -> tuple[int, list[tuple[float, int]]]:
     if process.returncode != 0:
         raise SystemExit(f"the run ended with {process.returncode}")
     with h5py.File(folder / "run.h5", "r") as file:
-        solved = float(file.attrs["elapsed_seconds"])
+        solved = float(file.attrs["solving_seconds"])
         events = len(file["events/s"])
     return events, [(t, size) for t, size in memory if t < solved]
 

@@ -115,11 +115,13 @@ def _terminate(number: int, frame: object) -> NoReturn:
 
 def _run(plan: Sweep, workers: int, dask: str | None, where: str, quiet: bool) -> Table:
     """Run what is missing, and keep the table up to date meanwhile."""
+    from truncflow_cli.flows.native import library
     from truncflow_cli.store.working import explained, sync_folder
     from truncflow_cli.sweep import folder
     from truncflow_cli.sweep.member import Report, Result, Task
     from truncflow_cli.sweep.table import Table
 
+    library.prepare(say)
     tasks = [Task(member.index, member.file_name, member.overrides) for member in plan.members]
     with folder.locked(plan.folder), explained(plan.table_path):
         table = Table(plan)

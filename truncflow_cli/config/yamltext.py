@@ -24,6 +24,7 @@ from truncflow_cli.errors import UserError
 MAX_BYTES = 4 * 2**20
 MAX_VALUES = 400_000
 MAX_DEPTH = 32
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 
 INTEGER = re.compile(r"[-+]?(?:[0-9][0-9_]*|0x[0-9a-fA-F]+|0o[0-7]+)\Z")
 FLOAT = re.compile(r"[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?\Z")
@@ -121,6 +122,8 @@ def _syntax_error(error: yaml.MarkedYAMLError, composer: _Composer, text: str) -
     if "\t" in written[: len(written) - len(written.lstrip())]:
         return composer.error(line, "a tab cannot indent YAML; use spaces")
     what = " ".join(part for part in (error.context, error.problem) if part)
+    if "nesting depth" in what:  # newer parsers have a limit of their own, and see it first
+        return composer.error(line, _TOO_DEEP)
     return composer.error(line, f"not valid YAML: {what or 'cannot be read'}")
 
 
@@ -182,7 +185,7 @@ class _Composer:
             self._take_scalar(event, line)
             return
         if len(self.stack) >= MAX_DEPTH:
-            raise self.error(line, f"nested deeper than {MAX_DEPTH} levels")
+            raise self.error(line, _TOO_DEEP)
         empty: dict[str, Node] | list[Node] = {} if isinstance(event, yaml.MappingStartEvent) else []
         self.stack.append(_Frame(Node(empty, self._child_place(line)), event.anchor, self.values - 1))
 

@@ -78,6 +78,7 @@ def run_file_page() -> str:
             _HEAD,
             f"## Sizes\n\nIn the shapes below: {letters}.\n",
             f"## Attributes of the root\n\n{attributes}",
+            "- `solving_seconds`: the part of it in which the flow was solved, up to the last sample\n"
             "- `switched_at`: where the flow `general` took over from `separated`, if it did\n",
             f"## data\n\n{_items(DATA)}",
             f"## trajectory\n\n{_items(TRAJECTORY)}",
@@ -87,7 +88,7 @@ def run_file_page() -> str:
             "`holds`, `violated`, `hypothesis not met` or `not applicable`; where there is no number it is NaN.\n",
             _TAIL,
         ]
-    ).replace("\n\n- `switched_at`", "\n- `switched_at`")
+    ).replace("\n\n- `solving_seconds`", "\n- `solving_seconds`")
 
 
 def _counted(axis: str) -> str:

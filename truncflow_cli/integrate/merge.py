@@ -80,9 +80,9 @@ class Lane:
         self._take(self.solver.advance())
 
     def step_ahead(self, upto: int) -> None:
-        """Advance to the saved time before number ``upto`` in one go, as far as that goes."""
+        """Advance to the saved time before number ``upto``, or to the end, in one go, as far as that goes."""
         saved = self._s_save[self.next : upto]
-        self._take(self.solver.advance(float(saved[-1]), saved))
+        self._take(self.solver.advance(float(saved[-1]) if saved.size else np.inf, saved))
 
     def _take(self, piece: Piece) -> None:
         self.piece = replace(piece, events=_NO_EVENTS)  # which may be many, and go their own way

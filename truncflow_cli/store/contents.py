@@ -191,6 +191,7 @@ def root_attributes(problem: Problem, provenance: Provenance) -> dict[str, Any]:
         "status": "running",
         "message": "",
         "elapsed_seconds": 0.0,
+        "solving_seconds": 0.0,
     }
 
 

@@ -6,8 +6,9 @@ with values; the other axes are named by scales in the root group, which hold th
 
 Besides the datasets listed here:
 
-- root attributes: ``ATTRIBUTES``, and ``switched_at`` where `general` took over from `separated` at that s
-  (from there on ``truncated_fraction`` is over all points);
+- root attributes: ``ATTRIBUTES``; ``solving_seconds``, the part of ``elapsed_seconds`` in which the flow was solved, up
+  to the last sample; and ``switched_at`` where `general` took over from `separated` at that s (from there on
+  ``truncated_fraction`` is over all points);
 - group ``counters``: an integer attribute for each statistic of the work done (steps, evaluations, ...);
 - group ``notes``: attributes, what was found while the problem was built (margins of a construction, ...),
   and ``warnings``, a warning a line;
@@ -57,7 +58,7 @@ ATTRIBUTES: Final[Mapping[str, tuple[type, str]]] = {
     "scipy_version": (str, "version of scipy"),
     "h5py_version": (str, "version of h5py"),
     "created": (str, "when the run began (ISO 8601, UTC)"),
-    "elapsed_seconds": (float, "wall time spent up to the last sample in the file"),
+    "elapsed_seconds": (float, "wall time of the run, certificates included, up to the writing of the file"),
     "command": (str, "the command that made the file"),
 }
 

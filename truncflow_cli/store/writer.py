@@ -88,7 +88,7 @@ class RunWriter:
         self._s = self._published_s = 0.0
         self._saved = self._n_events = 0
         self._last_state: Callable[[], State] | None = None
-        self._elapsed = self._elapsed_before = 0.0
+        self._elapsed_before = self._solving = self._solving_before = 0.0
         self._finished = False
         self._origin = origin_of(problem)
         self._in_memory = earlier is None and contents.estimate_bytes(problem) <= BUFFER_BYTES
@@ -159,7 +159,7 @@ class RunWriter:
         self._s, self._counters, self._switched_at = chunk.s, dict(chunk.counters), chunk.switched_at
         self._saved += len(chunk.samples.get("s", ()))
         self._n_events += len(chunk.events)
-        self._elapsed = self._elapsed_before + time.monotonic() - self._began
+        self._solving = self._solving_before + time.monotonic() - self._began
         if self.due:
             self._publish_checkpoint()
         elif self._gathered.nbytes >= BUFFER_BYTES:
@@ -181,6 +181,16 @@ class RunWriter:
             state = packed(self._last_state())
             self._checkpoint = Checkpoint(state, self._s, self._saved, self._n_events, self._origin)
             self._last_state = None  # it holds the solver, whose memory is needed once it is done
+
+    def keep_points(self) -> None:
+        """Have the points in the file, whatever becomes of the problem's array.
+
+        Raises:
+            UserError: the disk does not take them.
+        """
+        if self._in_memory:
+            with self._guarded():
+                self._begin_file()
 
     def bring_back_points(self) -> None:
         """Fill the problem's array of points from the file, after a solver has used it for itself.
@@ -246,7 +256,8 @@ class RunWriter:
         self._saved, self._n_events = self._checkpoint.saved, self._checkpoint.events
         self._attributes = checks.attributes(self._target, self._file.h5)
         self._provenance = provenance_in(self._target, self._file.h5, config, self._attributes)
-        self._elapsed = self._elapsed_before = float(self._attributes["elapsed_seconds"])
+        self._elapsed_before = float(self._attributes["elapsed_seconds"])
+        self._solving = self._solving_before = float(self._attributes.get("solving_seconds", 0.0))
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -303,7 +314,13 @@ class RunWriter:
     def _ending(self, status: layout.Status, message: str) -> dict[str, Any]:
         """Return the root attributes that change in the course of a run."""
         switched = {} if self._switched_at is None else {"switched_at": float(self._switched_at)}
-        return {**switched, "status": status, "message": message, "elapsed_seconds": float(self._elapsed)}
+        return {
+            **switched,
+            "status": status,
+            "message": message,
+            "elapsed_seconds": self._elapsed_before + time.monotonic() - self._began,
+            "solving_seconds": self._solving,
+        }
 
     def _write_status(self, status: layout.Status, message: str = "") -> None:
         contents.write_status(self._file.sheet, self._ending(status, message), self._counters)

@@ -6,6 +6,9 @@
 
 #pragma once
 
+#include <float.h>
+
+#include "coordinates.h"
 #include "crossings.h"
 #include "nearby.h"
 #include "pace.h"
@@ -24,16 +27,13 @@ static const double STANDS = 1e-12;
 static const double SOON = 0.75;
 /* Foreign crossings in one step beyond which it is taken in Python. */
 enum { FOREIGN = 16 };
-/* Rank-one updates of the moments after which they are summed anew, so that rounding does not pile up. */
-enum { REFRESH_MOMENTS = 4096 };
 
 /* Expand the solution about the state; return the length on which the series are accurate. */
 static double expand_state(const State *state, double energy, const Points *points, Moments *moments, Motion *motion,
                            Work *work, Pins *pins, const Accuracy *accuracy, double reach)
 {
-    const int64_t dim = state->b.n[0], own = points->weight.n[0];
-    if (moments->updates.at[0] > (own > REFRESH_MOMENTS ? own : REFRESH_MOMENTS))
-        sum_moments(points, moments);
+    const int64_t dim = state->b.n[0];
+    refresh_moments(points, moments);
     motion->energy.at[0] = energy;
     memcpy(motion->R.at, state->R.at, sizeof(double) * dim * dim);
     memcpy(motion->b.at, state->b.at, sizeof(double) * dim);

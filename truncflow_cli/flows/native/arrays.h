@@ -1,7 +1,7 @@
 /* The arrays that Python hands over, bundled by what they are.
 
-   Each struct mirrors a bundle of the same name in the Python package `kernels`, field by field; what the fields mean is
-   said there. Arrays are C-contiguous; n holds the lengths of their axes, 1 where there is none. */
+   Each struct mirrors a bundle of the same name (but for Net) in layer.py, batch.py or network.py, field by field; what
+   the fields mean is said there. Arrays are C-contiguous; n holds the lengths of their axes, 1 where there is none. */
 
 #pragma once
 
@@ -67,7 +67,14 @@ typedef struct {
 enum { LEAVES, UPDATES, FRAME, WIDTH };
 enum { FIRST_PIN = 2 };
 
-typedef struct { Reals x, length, weight, inputs, target; Ints label; Reals noise; Sides pattern; Codes code; Ints cell; } Cloud;
+typedef struct {
+    Reals x, length, weight, inputs, target;
+    Ints label;
+    Reals noise;
+    Sides pattern;
+    Codes code;
+    Ints cell;
+} Cloud;
 typedef struct { Ints root; Codes code; Ints points; Reals S, Y; Ints tally; Reals truncated; } Cells;
 typedef struct { Ints nodes, first, above, node; Reals open; Ints held, tally; } Tree;
 typedef struct { Reals R, b, energy, Om, c, M, Rt; Ints order; } Course;

@@ -2,6 +2,8 @@
 
     python -m truncflow_cli.flows.native.compiling      # again, after a change of the C code
 
+Runs import this to look whether their libraries are there; what only compiling needs is imported there.
+
 The compiler is that of the environment variable CC, else the machine's own, else the one of the package ``ziglang``,
 which pip installs for the occasion where there is no other.
 """
@@ -14,8 +16,8 @@ import os
 import platform
 import shlex
 import shutil
-import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -74,32 +76,47 @@ def compiler() -> list[str] | None:
     return None
 
 
+def outdated() -> bool:
+    """Return whether a library is missing, or of another source than there is."""
+    if not SOURCE.exists():
+        return False
+    stamp = source_stamp().encode()
+    paths = [library_path(level) for level in levels()]
+    return not all(path.exists() and stamp in path.read_bytes() for path in paths)
+
+
 def compile_libraries() -> list[Path]:
-    """Compile all libraries, and return where they are.
+    """Compile all libraries, side by side, and return where they are.
 
     Raises:
         RuntimeError: there is no compiler, or it fails.
+        OSError: the folder cannot be written.
     """
     command = compiler()
     if command is None:
         raise RuntimeError(f"no C compiler: set CC, or pip install {PACKAGED}")
-    made = []
-    for level, options in levels().items():
-        path = library_path(level)
-        fresh = path.with_name(f"{path.name}.{os.getpid()}")
-        stamp = f'-DSTAMP="{source_stamp()}"'
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor() as threads:
+        return list(threads.map(partial(_compile, command), levels()))
+
+
+def _compile(command: list[str], level: str) -> Path:
+    """Compile the library of a level, and put it in its place when it is whole."""
+    import subprocess
+    from tempfile import TemporaryDirectory
+
+    path = library_path(level)
+    stamp = f'-DSTAMP="{source_stamp()}"'
+    with TemporaryDirectory(prefix=".compiling-", dir=HERE) as folder:
+        fresh = Path(folder) / path.name
+        arguments = [*OPTIONS, *levels()[level], stamp, "-o", str(fresh), str(SOURCE), "-lm"]
         try:
-            subprocess.run(
-                [*command, *OPTIONS, *options, stamp, "-o", str(fresh), str(SOURCE), "-lm"],
-                check=True,
-                capture_output=True,
-                text=True,
-            )
+            subprocess.run([*command, *arguments], check=True, capture_output=True, text=True)
         except subprocess.CalledProcessError as error:
             raise RuntimeError(f"{' '.join(command)} cannot compile {SOURCE.name}:\n{error.stderr}") from None
         fresh.replace(path)
-        made.append(path)
-    return made
+    return path
 
 
 if __name__ == "__main__":

@@ -6,46 +6,11 @@
 #include <stdint.h>
 
 #include "arrays.h"
+#include "coordinates.h"
 #include "nearby.h"
+#include "nearlists.h"
 #include "polynomial.h"
-#include "vector.h"
-
-/* Fill c (order+1,) with `sign` times the series of z_{i,r} = R_r x_i + b_r. */
-static void coordinate_series(const Points *points, const Motion *motion, int64_t i, int64_t r, double sign,
-                              double *restrict c, int64_t size)
-{
-    const int64_t dim = motion->b.n[1], block = dim * dim, rest = dim % 4;
-    const double *x = points->x.at + i * dim, *row = motion->R.at + r * dim, *b = motion->b.at + r;
-    int64_t n = 0;
-    if (dim >= 4) {
-        const Four last = last_of_four(four_at(x + dim - 4), rest);
-        for (; n + 4 <= size; n += 4, row += 4 * block, b += 4 * dim) {
-            Four sums[4];
-            for (int k = 0; k < 4; k++)
-                sums[k] = rest > 0 ? four_at(row + k * block + dim - 4) * last : all_four(0.0);
-            for (int64_t a = 0; a < dim - rest; a += 4)
-                for (int k = 0; k < 4; k++)
-                    sums[k] = multiply_add(four_at(row + k * block + a), four_at(x + a), sums[k]);
-            const Four shift = {b[0], b[dim], b[2 * dim], b[3 * dim]};
-            put_four(c + n, all_four(sign) * (shift + four_sums(sums[0], sums[1], sums[2], sums[3])));
-        }
-    }
-    for (; n < size; n++, row += block, b += dim)
-        c[n] = sign * (*b + along(row, x, dim));
-}
-
-/* Return the rounding error of z_{i,r}. */
-INLINE double noise_of(const Points *points, const Motion *motion, int64_t i, int64_t r)
-{
-    return NOISE * (points->length.at[i] + fabs(motion->b.at[r]));
-}
-
-/* Return a bound of what the orders from the second on can do to z_{i,r} over the step. */
-INLINE double rest_of(const Points *points, const Near *near, int64_t i, int64_t r)
-{
-    const int64_t dim = near->bound.n[1];
-    return near->bound.at[REST_TURN * dim + r] * points->length.at[i] + near->bound.at[REST_SHIFT * dim + r];
-}
+#include "travel.h"
 
 /* List the entries of the chosen list that the step can bring to zero, with value and velocity. */
 static void gather_hits(const Points *points, const Motion *motion, Near *near)
@@ -82,14 +47,6 @@ static void gather_hits(const Points *points, const Motion *motion, Near *near)
             line[2 * k + 1] = z[k - before];
     }
     near->tally.at[HITS] = found;
-}
-
-/* Return a lower bound on [0, t] of a coordinate with value z0 and velocity z1; `rest` bounds the rest at t.
-
-   The rest grows at least like t², so that z1 t − rest is least at one of the ends. */
-INLINE double lowest(double z0, double z1, double rest, double t)
-{
-    return z0 + minimum(z1 * t - rest, 0.0);
 }
 
 /* Return the time of the first own coordinate to leave its side on [0, h], *which being its hit; h, and -1, if none
@@ -131,7 +88,7 @@ static double first_within(const Points *points, Motion *motion, double h, Near 
         const int8_t side = points->pattern.at[i * dim + r];
         if (i >= own || side == PINNED)
             continue;
-        const double sign = side == UNTRUNCATED ? 1.0 : -1.0;
+        const double sign = sign_of(side);
         const double noise = noise_of(points, motion, i, r);
         const double z0 = sign * line[2 * k], z1 = sign * line[2 * k + 1];
         const double part = h > 0.0 ? best / h : 1.0;
@@ -170,18 +127,6 @@ static double first_crossing(const Points *points, Motion *motion, double h, dou
     return t;
 }
 
-/* Fill `moved` with `sign` times the series c about `start` (repeated Horner division). */
-static void shift_series(const double *c, int64_t size, double start, double sign, double *moved)
-{
-    const int64_t order = size - 1;
-    for (int64_t n = 0; n < size; n++)
-        moved[n] = sign * c[n];
-    if (start > 0.0)
-        for (int64_t low = 0; low < order; low++)
-            for (int64_t n = order - 1; n >= low; n--)
-                moved[n] += start * moved[n + 1];
-}
-
 /* Put (t, entry) behind the `found` earlier ones that are not later, as far as there is room. */
 static void insert_in_order(double *times, int64_t *entries, int64_t room, int64_t found, double t, int64_t entry)
 {
@@ -213,23 +158,20 @@ static int64_t foreign_crossings(const Points *points, Motion *motion, double t_
         const int64_t i = near->pool.at[2 * entry], r = near->pool.at[2 * entry + 1];
         if (i < own)
             continue;
-        double sign = points->pattern.at[i * dim + r] == UNTRUNCATED ? 1.0 : -1.0;
+        double sign = sign_of(points->pattern.at[i * dim + r]);
         const double noise = noise_of(points, motion, i, r);
         const double z0 = sign * near->line.at[2 * k], z1 = sign * near->line.at[2 * k + 1];
         if (lowest(z0, z1, rest_of(points, near, i, r) * part * part, t_end) >= minimum(0.0, z0) - noise)
             continue;
         coordinate_series(points, motion, i, r, 1.0, c, size);
-        double start = 0.0;
+        double t = 0.0;
         do {
-            shift_series(c, size, start, sign, moved);
-            const double t = first_exit(moved, size, t_end - start, noise);
+            t = next_exit(c, size, t, t_end, sign, noise, moved);
             if (t < 0.0)
                 break;
-            start += t;
-            insert_in_order(times, entries, room, found, start, entry);
-            found++;
+            insert_in_order(times, entries, room, found++, t, entry);
             sign = -sign;
-        } while (start < t_end);
+        } while (t < t_end);
     }
     return found;
 }

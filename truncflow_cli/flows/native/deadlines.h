@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "arrays.h"
-#include "cellseries.h"
+#include "columns.h"
 #include "polynomial.h"
 #include "vector.h"
 
@@ -48,7 +48,7 @@ static void bound_speeds(const Course *course, const Cells *cells, const Tree *t
                     for (int64_t a = node; a < last * count; a += count)
                         square += four_at(linear + a) * four_at(linear + a);
                     turns = greater_of_four(turns, square);
-                    shifts = greater_of_four(shifts, size_of_four(four_at(affine + node)));
+                    shifts = greater_of_four(shifts, sizes_of_four(four_at(affine + node)));
                 }
                 for (int64_t node = 0; node < count && count < 4; node++) {
                     double square = 0.0;

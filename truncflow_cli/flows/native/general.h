@@ -12,11 +12,14 @@
 #include <string.h>
 
 #include "arrays.h"
+#include "cellbackward.h"
 #include "cells.h"
 #include "cellseries.h"
+#include "columns.h"
+#include "course.h"
 #include "deadlines.h"
-#include "pace.h"
 #include "netsampling.h"
+#include "pace.h"
 #include "passing.h"
 #include "series.h"
 #include "vector.h"

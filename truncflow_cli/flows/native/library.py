@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from functools import cache
 
 from truncflow_cli.errors import UserError
@@ -24,6 +25,21 @@ _RESULTS = {
     "truncflow_defects": None,
     "truncflow_jumps": ctypes.c_int64,
 }
+
+
+def prepare(say: Callable[[str], None]) -> None:
+    """Compile the C code if it has not been, or has changed since, as it may have in a checkout.
+
+    Raises:
+        UserError: that cannot be done.
+    """
+    if not compiling.outdated():
+        return
+    say("compiling the inner loops, once (about fifteen seconds)")
+    try:
+        compiling.compile_libraries()
+    except (RuntimeError, OSError) as error:
+        raise UserError(f"the inner loops cannot be compiled: {error}") from error
 
 
 @cache

@@ -2,9 +2,13 @@
 
 #pragma once
 
+#include <stdint.h>
+#include <string.h>
+
 #include "arrays.h"
-#include "cellseries.h"
+#include "course.h"
 #include "sampling.h"
+#include "series.h"
 #include "vector.h"
 
 /* Replace t (Q, 4), four points side by side, by their images under layers with these R (L, Q, Q) and b = Rβ (L, Q). */

@@ -144,7 +144,7 @@ class Room(Bundle):
     """Memory for the columns of all nodes.
 
     Attributes:
-        Z, H: (room,) for z_ℓ as the nodes of depth ℓ have it, and H_ℓ z_ℓ, of all orders, see ``cellseries.h``.
+        Z, H: (room,) for z_ℓ as the nodes of depth ℓ have it, and H_ℓ z_ℓ, of all orders, see ``columns.h``.
         T, V: (room,) for T_ℓ of the nodes of depth ℓ, and V_ℓ.
         work: (Q, columns), and in any case 2 Q² numbers.
         pinned: (room,) for the rows λ T_r of the coordinates in ``Tree.held``.

@@ -14,6 +14,7 @@
 
 #include "ahead.h"
 #include "arrays.h"
+#include "columns.h"
 #include "deadlines.h"
 #include "polynomial.h"
 #include "vector.h"

@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "vector.h"
 
@@ -261,4 +262,26 @@ static double first_exit(const double *c, int64_t size, double h, double noise)
         t = step;
     }
     return t;
+}
+
+/* Fill `moved` with `sign` times the series c about `start` (repeated Horner division). */
+static void shift_series(const double *c, int64_t size, double start, double sign, double *moved)
+{
+    const int64_t order = size - 1;
+    for (int64_t n = 0; n < size; n++)
+        moved[n] = sign * c[n];
+    if (start > 0.0)
+        for (int64_t low = 0; low < order; low++)
+            for (int64_t n = order - 1; n >= low; n--)
+                moved[n] += start * moved[n + 1];
+}
+
+/* Return when `sign` times a coordinate with series c leaves its side on [start, end], -1.0 if it does not; see
+   first_exit. `moved` (size) is room to work. */
+static double next_exit(const double *c, int64_t size, double start, double end, double sign, double noise,
+                        double *moved)
+{
+    shift_series(c, size, start, sign, moved);
+    const double t = first_exit(moved, size, end - start, noise);
+    return t < 0.0 ? -1.0 : start + t;
 }

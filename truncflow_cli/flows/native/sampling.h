@@ -3,8 +3,9 @@
 #pragma once
 
 #include "arrays.h"
-#include "nearby.h"
-#include "series.h"
+#include "states.h"
+#include "turning.h"
+#include "vector.h"
 
 /* Return ½ mean_i |σ(R x_i + b) − u|², u = b + Rỹ, the cluster's part of the loss (3.18).
 

@@ -2,7 +2,15 @@
 
 #pragma once
 
+#include <stdint.h>
+
 #include "ahead.h"
+#include "arrays.h"
+#include "crossings.h"
+#include "polynomial.h"
+#include "sampling.h"
+#include "series.h"
+#include "vector.h"
 
 /* What to do. */
 enum { DO_EXPAND, DO_CROSS, DO_WATCH, DO_AHEAD, DO_SUM, DO_COUNT, DO_POLISH };
@@ -68,7 +76,7 @@ EXPORT void truncflow_evaluate(const double *R, const double *b, const double *e
     }
 }
 
-/* Fill loss (times) with that of a cluster of `own` points in states R (times, Q, Q), b (times, Q), see cluster_loss. */
+/* Fill loss (times) with that of a cluster of `own` points in states R (times, Q, Q), b (times, Q): cluster_loss. */
 EXPORT void truncflow_losses(const double *x, const double *weight, int64_t own, double total, const double *y_tilde,
                              const double *R, const double *b, int64_t dim, int64_t times, double *loss)
 {

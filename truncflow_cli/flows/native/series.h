@@ -21,74 +21,14 @@
 
 #include <math.h>
 
+#include "accuracy.h"
 #include "arrays.h"
+#include "moments.h"
 #include "products.h"
+#include "states.h"
 
-/* The terms of a series fall fast where each is at most this share of the one before. */
-static const double FALLING = 0.1;
 /* A comparison that saves taking roots errs on the safe side by this much. */
 static const double GENEROUS = 1.0 + 1e-9;
-
-/* Let own point i count as untruncated in coordinate r (sign -1: no longer). */
-static void count_point(const Points *points, int64_t i, int64_t r, double sign, Moments *moments)
-{
-    const int64_t dim = points->x.n[1];
-    const double *x = points->x.at + i * dim;
-    const double weight = sign * points->weight.at[i];
-    double *m = moments->m.at + r * (dim + 1);
-    double *M = moments->M.at + r * dim * (dim + 1);
-    for (int64_t a = 0; a < dim; a++, M += dim + 1) {
-        const double weighted = weight * x[a];
-        m[a] += weighted;
-        add_multiple(M, weighted, x, dim);
-        M[dim] += weighted;
-    }
-    m[dim] += weight;
-    moments->updates.at[0]++;
-}
-
-/* Sum the moments from scratch, over the untruncated own points. */
-static void sum_moments(const Points *points, Moments *moments)
-{
-    const int64_t dim = points->x.n[1];
-    memset(moments->m.at, 0, sizeof(double) * dim * (dim + 1));
-    memset(moments->M.at, 0, sizeof(double) * dim * dim * (dim + 1));
-    for (int64_t i = 0; i < points->weight.n[0]; i++)
-        for (int64_t r = 0; r < dim; r++)
-            if (points->pattern.at[i * dim + r] == UNTRUNCATED)
-                count_point(points, i, r, 1.0, moments);
-    moments->updates.at[0] = 0;
-}
-
-/* Return u_r = (b + R ỹ)_r. */
-INLINE double speed_of_bias(const double *R, const double *b, const double *y_tilde, int64_t dim, int64_t r)
-{
-    return b[r] + along(R + r * dim, y_tilde, dim);
-}
-
-/* Return the length up to which a series is accurate whose terms n+1, n and n-1 have these sizes.
-
-   That is where the last two terms are at `tolerance` (Jorba and Zou 2005), and where only the last one is, if by then
-   the terms fall so fast that those left out are a small share of it. */
-static double where_accurate(double last, double before, double earlier, int64_t n, double tolerance)
-{
-    double h = INFINITY;
-    if (last > 0.0)
-        h = pow(tolerance / last, 1.0 / (double)(n + 1));
-    double alone = h;
-    if (before > 0.0) {
-        h = minimum(h, pow(tolerance / before, 1.0 / (double)n));
-        if (n >= 2) {
-            /* Where the last term happens to be small, the one before stands in for it. */
-            double radius = earlier / before;
-            alone = minimum(alone, pow(tolerance * radius / before, 1.0 / (double)(n + 1)));
-            if (last > 0.0)
-                radius = minimum(radius, minimum(before / last, sqrt(earlier / last)));
-            h = maximum(h, minimum(alone, FALLING * radius));
-        }
-    }
-    return h;
-}
 
 /* Fill `across` fours of the lines head_r m_r − w R_r M_r, for `together` rows r; lines are Q+2 apart, the rest Q+1. */
 INLINE void fill_lines(double *lines, const double *head, const double *m, const double *rows, const double *M,
@@ -169,14 +109,14 @@ static void linear_terms(const Moments *moments, Work *work, const double *y_til
 {
     const double inverse = 1.0 / moments->total.at[0];
     const double *rows = work->rows.at + n * dim * (dim + 1);
-    double *B = work->B.at + n * dim * (dim + 2), *u = work->u.at + n * dim, head[dim];
+    double *B = work->B.at + n * dim * (dim + 2), *u = work->u.at + n * dim, head[dim], S[dim];
+    row_products(rows, dim + 1, y_tilde, 0, dim, dim, head);
+    row_products(rows, dim + 1, moments->m.at, dim + 1, dim, dim + 1, S);
     for (int64_t r = 0; r < dim; r++) {
-        const double *row = rows + r * (dim + 1);
-        const double q = along(row, y_tilde, dim);
-        u[r] = row[dim] + q;
-        head[r] = inverse * (with_zz ? q : u[r]);
+        u[r] = rows[r * (dim + 1) + dim] + head[r];
+        head[r] = inverse * (with_zz ? head[r] : u[r]);
+        B[r * (dim + 2) + dim + 1] = inverse * S[r];
         place_columns(work, n, r, dim);
-        B[r * (dim + 2) + dim + 1] = inverse * along(row, moments->m.at + r * (dim + 1), dim + 1);
     }
     if (with_zz) {
         all_second_moments(B, head, inverse, rows, moments, dim);
@@ -305,8 +245,8 @@ static double next_order(Motion *motion, Work *work, int64_t n, double scale_b, 
         const double *row = rows + r * (dim + 1);
         copy_row(R + r * dim, row, dim);
         b[r] = row[dim];
-        turn[r] = along(row, row, dim);
     }
+    row_products(rows, dim + 1, rows, dim + 1, dim, dim, turn);
     double largest = 0.0, finite = 0.0; /* the latter is nan if anything is not finite */
     for (int64_t r = 0; r < dim; r++) {
         turn[r] = sqrt(turn[r]);
@@ -334,8 +274,8 @@ static double expand(Motion *motion, const Moments *moments, Work *work, Pins *p
                      double scale_b, double scale_energy, double tolerance, double reach)
 {
     const int64_t highest = motion->energy.n[0] - 1, dim = motion->b.n[1], pinned = pins->row.n[0];
-    double before = INFINITY, earlier = INFINITY, pull_before = INFINITY, h = 0.0;
-    double power = reach; /* reach^(n+1) */
+    double h = 0.0, power = reach; /* reach^(n+1) */
+    Terms terms = NO_TERMS;
     begin_rows(motion, work);
     for (int64_t n = 0; n < highest; n++, power *= reach) {
         linear_terms(moments, work, y_tilde, with_zz, n, dim);
@@ -354,87 +294,11 @@ static double expand(Motion *motion, const Moments *moments, Work *work, Pins *p
         if (!isfinite(size))
             return -1.0;
         if (n >= 1 && (n + 1 == highest || !(size * power > tolerance * GENEROUS))) {
-            h = where_accurate(size, before, earlier, n, tolerance);
-            /* The weights are derivatives of the state, as it were, and converge one order later. */
-            if (pull > 0.0)
-                h = minimum(h, pow(tolerance / pull, 1.0 / (double)n));
-            if (n >= 2 && pull_before > 0.0)
-                h = minimum(h, pow(tolerance / pull_before, 1.0 / (double)(n - 1)));
+            h = where_both_accurate(&terms, size, pull, n, tolerance);
             if (n >= 2 && h >= reach)
                 return h;
         }
-        earlier = before;
-        before = size;
-        pull_before = pull;
+        pass_terms(&terms, size, pull);
     }
     return h;
-}
-
-/* Replace R by its polar factor (Newton–Schulz; R is nearly orthogonal), in place; return ‖RᵀR − 1‖_max before.
-
-   `scratch` has room for (Q, Q) twice. */
-static double orthonormalise(double *R, int64_t dim, double *scratch)
-{
-    double *defect = scratch, *change = scratch + dim * dim;
-    const Left transposed = {R, 0, 1, dim}, rows = {R, 0, dim, 1};
-    double first = 0.0;
-    for (int attempt = 0; attempt < 4; attempt++) {
-        cauchy_product(transposed, R, defect, 0, dim, dim, dim);
-        double worst = 0.0;
-        for (int64_t a = 0; a < dim; a++) {
-            defect[a * dim + a] -= 1.0;
-            for (int64_t c = 0; c < dim; c++)
-                worst = maximum(fabs(defect[a * dim + c]), worst);
-        }
-        if (attempt == 0)
-            first = worst;
-        if (worst < 4e-16 * (double)dim)
-            break;
-        cauchy_product(rows, defect, change, 0, dim, dim, dim);
-        for (int64_t k = 0; k < dim * dim; k++)
-            R[k] -= 0.5 * change[k];
-        /* The defect is squared by each round: from here on there is none left. */
-        if (worst * (double)dim < 1e-9)
-            break;
-    }
-    return first;
-}
-
-/* Fill out (size) with the sum of the rows of `series` (order+1, size) times the powers of t (Horner); each entry is the
-   same number whatever stands beside it. */
-INLINE void evaluate_rows(const double *series, int64_t order, int64_t size, double t, double *out)
-{
-    int64_t a = 0;
-    for (; a + 4 <= size; a += 4) {
-        Four value = four_at(series + order * size + a);
-        for (int64_t n = order - 1; n >= 0; n--)
-            value = multiply_add(value, all_four(t), four_at(series + n * size + a));
-        put_four(out + a, value);
-    }
-    for (; a < size; a++) {
-        double value = series[order * size + a];
-        for (int64_t n = order - 1; n >= 0; n--)
-            value = multiply_add_one(value, t, series[n * size + a]);
-        out[a] = value;
-    }
-}
-
-/* Fill R_out (Q, Q), orthonormalised, and b_out (Q) with the state at t; return the energy. `scratch`: (Q, Q) twice. */
-static double evaluate_state(const Motion *motion, double t, double *R_out, double *b_out, double *scratch)
-{
-    const int64_t dim = motion->b.n[1], order = motion->order.at[0];
-    double energy;
-    evaluate_rows(motion->energy.at, order, 1, t, &energy);
-    evaluate_rows(motion->b.at, order, dim, t, b_out);
-    evaluate_rows(motion->R.at, order, dim * dim, t, R_out);
-    orthonormalise(R_out, dim, scratch);
-    return energy;
-}
-
-/* Fill beta (Q) with Rᵀ b. */
-static void turn_back(const double *R, const double *b, double *beta, int64_t dim)
-{
-    memset(beta, 0, sizeof(double) * dim);
-    for (int64_t r = 0; r < dim; r++)
-        add_multiple(beta, b[r], R + r * dim, dim);
 }

@@ -43,28 +43,6 @@ INLINE double sum_of_four(Four a)
     return (a[0] + a[1]) + (a[2] + a[3]);
 }
 
-/* The bits of four numbers. */
-typedef int64_t FourBits __attribute__((vector_size(32)));
-
-/* Return the greater of a and b, number by number. */
-INLINE Four greater_of_four(Four a, Four b)
-{
-    FourBits greater = (FourBits)(b > a);
-    return (Four)((greater & (FourBits)b) | (~greater & (FourBits)a));
-}
-
-/* Return the greatest of four numbers. */
-INLINE double greatest_of_four(Four a)
-{
-    return maximum(maximum(a[0], a[1]), maximum(a[2], a[3]));
-}
-
-/* Return |a|, number by number. */
-INLINE Four size_of_four(Four a)
-{
-    return (Four)((FourBits)a & INT64_MAX);
-}
-
 /* Return a b + c, rounded once where the processor can do that. */
 INLINE Four multiply_add(Four a, Four b, Four c)
 {
@@ -129,8 +107,32 @@ INLINE void add_multiple(double *restrict a, double w, const double *restrict b,
         a[k] += w * b[k];
 }
 
-/* Four integers; what comparing Fours gives: -1 where it holds, 0 where not. */
+/* Four integers; what comparing Fours gives: -1, all bits, where it holds, 0 where not. */
 typedef int64_t Wholes __attribute__((vector_size(32), aligned(8)));
+
+/* Return a where it is marked, b elsewhere. */
+INLINE Four choose(Wholes marked, Four a, Four b)
+{
+    return (Four)(((Wholes)a & marked) | ((Wholes)b & ~marked));
+}
+
+/* Return whether any is marked. */
+INLINE int any_of(Wholes marked)
+{
+    return (marked[0] | marked[1] | marked[2] | marked[3]) != 0;
+}
+
+/* Return the greater of a and b, number by number. */
+INLINE Four greater_of_four(Four a, Four b)
+{
+    return choose((Wholes)(b > a), b, a);
+}
+
+/* Return the greatest of four numbers. */
+INLINE double greatest_of_four(Four a)
+{
+    return maximum(maximum(a[0], a[1]), maximum(a[2], a[3]));
+}
 
 /* Return |a_k| of each. */
 INLINE Four sizes_of_four(Four a)
@@ -168,4 +170,26 @@ INLINE Four four_sums(Four a, Four b, Four c, Four d)
 #else
     return (Four){sum_of_four(a), sum_of_four(b), sum_of_four(c), sum_of_four(d)};
 #endif
+}
+
+/* Fill sums (rows) with Σ_k A_rk B_rk, for rows that are so far apart in A and in B, 0 if there is one only. */
+INLINE void row_products(const double *A, int64_t apart_A, const double *B, int64_t apart_B, int64_t rows, int64_t size,
+                         double *sums)
+{
+    const int64_t rest = size % 4;
+    int64_t r = 0;
+    if (size >= 4)
+        for (; r + 4 <= rows; r += 4, A += 4 * apart_A, B += 4 * apart_B) {
+            Four parts[4];
+            for (int k = 0; k < 4; k++) {
+                const double *a = A + k * apart_A + size - 4, *b = B + k * apart_B + size - 4;
+                parts[k] = rest > 0 ? four_at(a) * last_of_four(four_at(b), rest) : all_four(0.0);
+            }
+            for (int64_t a = 0; a + 4 <= size; a += 4)
+                for (int k = 0; k < 4; k++)
+                    parts[k] = multiply_add(four_at(A + k * apart_A + a), four_at(B + k * apart_B + a), parts[k]);
+            put_four(sums + r, four_sums(parts[0], parts[1], parts[2], parts[3]));
+        }
+    for (; r < rows; r++, A += apart_A, B += apart_B)
+        sums[r] = along(A, B, size);
 }
