@@ -66,18 +66,26 @@ def test_a_run_compiles_what_has_changed_and_says_so(monkeypatch, tmp_path):
     said = []
     loading.prepare(said.append)
     assert said == []  # it is up to date
-    for part in compiling.HERE.glob("*.[ch]"):
-        (tmp_path / part.name).write_bytes(part.read_bytes())
-    monkeypatch.setattr(compiling, "HERE", tmp_path)
-    monkeypatch.setattr(compiling, "SOURCE", tmp_path / "truncflow.c")
+    copies = [tmp_path / folder.relative_to(compiling.PACKAGE) for folder in compiling.HEADERS]
+    for folder, copy in zip(compiling.HEADERS, copies, strict=True):
+        copy.mkdir(parents=True)
+        for part in folder.glob("*.[ch]"):
+            (copy / part.name).write_bytes(part.read_bytes())
+    here = copies[0]
+    monkeypatch.setattr(compiling, "HEADERS", copies)
+    monkeypatch.setattr(compiling, "HERE", here)
+    monkeypatch.setattr(compiling, "SOURCE", here / "truncflow.c")
     monkeypatch.setattr(compiling, "OPTIONS", (*compiling.OPTIONS, "-O0"))  # for the sake of speed
     loading.prepare(said.append)
-    (tmp_path / "pace.h").write_text((tmp_path / "pace.h").read_text() + "/* changed */\n")
-    assert compiling.outdated()
+    for changed in (here / "pace.h", copies[1] / "abreast.h"):
+        stamp = compiling.source_stamp()
+        changed.write_text(changed.read_text() + "/* changed */\n")
+        assert compiling.source_stamp() != stamp
+        assert compiling.outdated()
     loading.prepare(said.append)
     assert not compiling.outdated()
     assert said == ["compiling the inner loops, once (about fifteen seconds)"] * 2
-    assert not list(tmp_path.glob(".compiling-*"))
+    assert not list(here.glob(".compiling-*"))
 
 
 def test_a_run_that_cannot_compile_is_refused(monkeypatch):

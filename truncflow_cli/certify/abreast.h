@@ -37,7 +37,7 @@ INLINE const double *bias_of(const Scene *scene, int64_t state, int64_t layer)
 }
 
 /* Let `to` be `count` points of x from `first` on; the last of them stands in the places that are left over. */
-INLINE void set_abreast(const Reals *x, int64_t first, int64_t count, double *to)
+static void set_abreast(const Reals *x, int64_t first, int64_t count, double *to)
 {
     const int64_t dim = x->n[1];
     for (int64_t place = 0; place < ABREAST; place += 4) {
@@ -57,7 +57,7 @@ INLINE void mark_places(int64_t count, double *there)
 }
 
 /* Let `to` be A times the columns `from`, for the matrix A_ra = A[r · down + a · across]: R itself, or Rᵀ. */
-INLINE void multiply_columns(const double *restrict A, int64_t down, int64_t across, const double *restrict from,
+static void multiply_columns(const double *restrict A, int64_t down, int64_t across, const double *restrict from,
                              double *restrict to, int64_t dim)
 {
     int64_t r = 0;
@@ -92,7 +92,7 @@ INLINE void multiply_columns(const double *restrict A, int64_t down, int64_t acr
 }
 
 /* Let z be the coordinates R(t + β) of points t under a layer; t becomes t + β. */
-INLINE void find_coordinates(const double *R, const double *beta, double *t, double *z, int64_t dim)
+static void find_coordinates(const double *R, const double *beta, double *t, double *z, int64_t dim)
 {
     for (int64_t a = 0; a < dim; a++)
         for (int v = 0; v < FOURS; v++)
@@ -101,7 +101,7 @@ INLINE void find_coordinates(const double *R, const double *beta, double *t, dou
 }
 
 /* Replace points t by their images Rᵀσ(z) − β under a layer's truncation map (1.8), z = R(t + β). */
-INLINE void truncate_points(const double *R, const double *beta, double *t, double *z, double *positive, int64_t dim)
+static void truncate_points(const double *R, const double *beta, double *t, double *z, double *positive, int64_t dim)
 {
     find_coordinates(R, beta, t, z, dim);
     for (int64_t k = 0; k < dim * ABREAST; k += 4)
@@ -119,7 +119,7 @@ typedef struct { int64_t from, to; } PinRows;
 enum { PIN_STATE, PIN_POINT, PIN_LAYER, PIN_COORDINATE, PIN_COLUMNS };
 
 /* Go on to the pins of `count` points from `first` on; before the first points of a state, `rows` are none. */
-INLINE void next_pins(const Scene *scene, int64_t state, int64_t first, int64_t count, PinRows *rows)
+static void next_pins(const Scene *scene, int64_t state, int64_t first, int64_t count, PinRows *rows)
 {
     const int64_t end = scene->pins_before.at[state + 1];
     const int64_t *pin = scene->pin.at;
@@ -130,7 +130,7 @@ INLINE void next_pins(const Scene *scene, int64_t state, int64_t first, int64_t 
 }
 
 /* Set the pinned coordinates z of a layer to zero, wherever the point stands. */
-INLINE void set_pinned(const Scene *scene, PinRows rows, int64_t layer, int64_t first, int64_t count, double *z)
+static void set_pinned(const Scene *scene, PinRows rows, int64_t layer, int64_t first, int64_t count, double *z)
 {
     for (int64_t row = rows.from; row < rows.to; row++) {
         const int64_t *pin = scene->pin.at + row * PIN_COLUMNS;
@@ -154,7 +154,7 @@ INLINE Positive find_positive(const double *z, int64_t dim)
         some |= positive;
         all &= positive;
     }
-    return (Positive){(some[0] | some[1] | some[2] | some[3]) != 0, (all[0] & all[1] & all[2] & all[3]) != 0};
+    return (Positive){any_of(some), !any_of(~all)};
 }
 
 /* Return h of each of four coordinates: 1 where it is positive, else 0. */
@@ -167,8 +167,7 @@ INLINE Four positive_as_one(Four z)
 /* Return the least of a and b, number by number. */
 INLINE Four least_of_fours(Four a, Four b)
 {
-    const Wholes less = (Wholes)(b < a);
-    return (Four)((less & (Wholes)b) | (~less & (Wholes)a));
+    return choose((Wholes)(b < a), b, a);
 }
 
 /* Return the least of four numbers. */

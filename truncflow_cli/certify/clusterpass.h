@@ -60,7 +60,7 @@ static void watch_coordinates(const double *z, const double *there, int64_t dim,
             const Four here = four_at(z + 4 * v);
             lowest = least_of_fours(lowest, here);
             highest = greater_of_four(highest, here);
-            nearest = least_of_fours(nearest, size_of_four(here));
+            nearest = least_of_fours(nearest, sizes_of_four(here));
             points += positive_as_one(here) * four_at(there + 4 * v);
         }
         put_four(seen + 4 * LOWEST, lowest);
@@ -75,7 +75,7 @@ static Four largest_difference(const double *t, const double *alone, int64_t dim
 {
     Four apart = all_four(0.0);
     for (int64_t k = 0; k < dim * ABREAST; k += 4)
-        apart = greater_of_four(apart, size_of_four(four_at(t + k) - four_at(alone + k)));
+        apart = greater_of_four(apart, sizes_of_four(four_at(t + k) - four_at(alone + k)));
     return apart;
 }
 

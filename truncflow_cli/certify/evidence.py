@@ -27,7 +27,7 @@ from truncflow_cli.model.problem import Array, IntArray
 
 Mask = NDArray[np.bool_]
 
-#: Multiplications that the passes of one run may take; beyond, saved times are left out (a second or two).
+#: Multiplications that the passes of one run may take; beyond, saved times are left out (a second at most).
 WORK = 1_500_000_000
 #: However many points there are, at least this many saved times are looked at.
 FEWEST_TIMES = 5

@@ -118,13 +118,13 @@ static void lower_margins(const Scene *scene, int64_t m, int64_t point, int64_t 
 /* Return ‖RRᵀ − 1‖ (Frobenius), which is ‖RᵀR − 1‖ of the same R. */
 static double orthogonality_defect(const double *R, int64_t dim)
 {
-    double total = 0.0;
-    for (int64_t i = 0; i < dim; i++)
-        for (int64_t j = i; j < dim; j++) {
-            const double off = long_along(R + i * dim, R + j * dim, dim) - (i == j ? 1.0 : 0.0);
-            total += (i == j ? 1.0 : 2.0) * off * off;
-        }
-    return sqrt(total);
+    double products[dim], on = 0.0, off = 0.0;
+    for (int64_t i = 0; i < dim; i++) {
+        row_products(R + i * dim, 0, R + i * dim, dim, dim - i, dim, products);
+        on += (products[0] - 1.0) * (products[0] - 1.0);
+        off += along(products + 1, products + 1, dim - i - 1);
+    }
+    return sqrt(on + 2.0 * off);
 }
 
 /* ---- what Python calls ------------------------------------------------------------------------------------------- */
