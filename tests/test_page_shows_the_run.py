@@ -11,9 +11,10 @@ import page_samples as samples
 import pytest
 from page_reading import Page, images, states
 from recorded_runs import solve
+from reference import passes
 
 import truncflow_cli as truncflow
-from truncflow_cli.certify import NAMES, certify, passes
+from truncflow_cli.certify import NAMES, certify
 from truncflow_cli.model.events import Kind
 from truncflow_cli.report.content import certificates_of
 from truncflow_cli.report.html import write_page
