@@ -88,7 +88,7 @@ class RunWriter:
         self._s = self._published_s = 0.0
         self._saved = self._n_events = 0
         self._last_state: Callable[[], State] | None = None
-        self._elapsed_before = self._solving = self._solving_before = 0.0
+        self._elapsed = self._elapsed_before = self._solving = self._solving_before = 0.0
         self._finished = False
         self._origin = origin_of(problem)
         self._in_memory = earlier is None and contents.estimate_bytes(problem) <= BUFFER_BYTES
@@ -160,6 +160,7 @@ class RunWriter:
         self._saved += len(chunk.samples.get("s", ()))
         self._n_events += len(chunk.events)
         self._solving = self._solving_before + time.monotonic() - self._began
+        self._note_time()
         if self.due:
             self._publish_checkpoint()
         elif self._gathered.nbytes >= BUFFER_BYTES:
@@ -256,7 +257,7 @@ class RunWriter:
         self._saved, self._n_events = self._checkpoint.saved, self._checkpoint.events
         self._attributes = checks.attributes(self._target, self._file.h5)
         self._provenance = provenance_in(self._target, self._file.h5, config, self._attributes)
-        self._elapsed_before = float(self._attributes["elapsed_seconds"])
+        self._elapsed = self._elapsed_before = float(self._attributes["elapsed_seconds"])
         self._solving = self._solving_before = float(self._attributes.get("solving_seconds", 0.0))
 
     @contextmanager
@@ -281,8 +282,13 @@ class RunWriter:
             record.keep(certificates)
         except UserError as error:  # too little memory to read it, say
             raise UserError(f"{self._target}: no certificates yet ({error}); --resume makes them") from error
+        self._note_time()
+        attributes["elapsed_seconds"] = self._elapsed
         self._record = record
         return certificates
+
+    def _note_time(self) -> None:
+        self._elapsed = self._elapsed_before + time.monotonic() - self._began
 
     def _reader(self) -> Callable[[str], NDArray[Any] | None]:
         """Return what gives the datasets that there are, by their paths."""
@@ -318,7 +324,7 @@ class RunWriter:
             **switched,
             "status": status,
             "message": message,
-            "elapsed_seconds": self._elapsed_before + time.monotonic() - self._began,
+            "elapsed_seconds": self._elapsed,
             "solving_seconds": self._solving,
         }
 
