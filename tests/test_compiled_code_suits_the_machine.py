@@ -84,7 +84,7 @@ def test_a_run_compiles_what_has_changed_and_says_so(monkeypatch, tmp_path):
         assert compiling.outdated()
     loading.prepare(said.append)
     assert not compiling.outdated()
-    assert said == ["compiling the inner loops, once (about fifteen seconds)"] * 2
+    assert said == ["compiling the inner loops, once (up to half a minute)"] * 2
     assert not list(here.glob(".compiling-*"))
 
 

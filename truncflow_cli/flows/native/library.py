@@ -35,7 +35,7 @@ def prepare(say: Callable[[str], None]) -> None:
     """
     if not compiling.outdated():
         return
-    say("compiling the inner loops, once (about fifteen seconds)")
+    say("compiling the inner loops, once (up to half a minute)")
     try:
         compiling.compile_libraries()
     except (RuntimeError, OSError) as error:
