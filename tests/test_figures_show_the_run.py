@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -16,8 +18,10 @@ from truncflow_cli.report.figures import balance, catalog, fraction, geometry, l
 from truncflow_cli.report.figures.patterns import changes
 from truncflow_cli.report.figures.projection import projection_for
 from truncflow_cli.report.figures.scene import Stage, chosen_times
-from truncflow_cli.report.figures.style import names_of
+from truncflow_cli.report.figures.style import PALETTE, names_of
 from truncflow_cli.report.figures.subject import Subject
+from truncflow_cli.report.figures.timeline import Timeline
+from truncflow_cli.report.history import CROSSINGS
 from truncflow_cli.store import RunFile
 
 LAYERED = {"loss", "truncation", "truncated-fraction", "motion", "energy-balance", "geometry"}
@@ -96,10 +100,13 @@ def test_truncations_from_the_event_log_add_up_to_the_saved_fractions(name: str)
     assert run.truncated_fraction is not None
     for layer in range(run.n_layers):
         members = np.flatnonzero(run.cluster == layer) if name != "general" else np.arange(run.n_points)
-        counts, held = changes(run, layer, members).at(run.s, np.arange(members.size))
+        found = changes(run, layer, members)
+        counts, held = found.at(run.s, np.arange(members.size))
         np.testing.assert_allclose(
             counts.mean(axis=0), run.truncated_fraction[:, layer].sum(axis=1), atol=1e-12
         )
+        saved = found.fractions(run.s, np.ones(members.size, dtype=bool))
+        np.testing.assert_allclose(saved, run.truncated_fraction[:, layer], atol=1e-12)
         assert 0 <= counts.min() <= counts.max() <= run.dim
         mine = run.events["kind"][run.events["layer"] == layer]
         assert held.any() == (Kind.PIN in mine)
@@ -228,7 +235,32 @@ def test_balance_and_fractions_are_those_of_the_file() -> None:
         axes.lines[0].get_ydata(), np.abs(run.energy_balance)[run.energy_balance != 0]
     )
     for r, line in enumerate(fraction.figure(Subject(run)).axes[0].lines):
-        np.testing.assert_array_equal(line.get_ydata(), run.truncated_fraction[:, 0, r])
+        times, drawn = line.get_data()
+        away = np.abs(run.s[:, None] - run.events["s"]).min(axis=1) > times[1]
+        at = np.searchsorted(times, run.s[away], "right") - 1
+        np.testing.assert_allclose(drawn[at], run.truncated_fraction[away, 0, r], atol=1e-12)
+
+
+def test_a_stretched_axis_says_so_and_marks_saved_times_that_are_far_apart() -> None:
+    subject = Subject(run_of("separated"))
+    subject.timeline = Timeline(1.0, float(subject.run.s[1]))
+    axes = loss.figure(subject).axes
+    assert axes[1].get_xlabel() == "$s$, linear up to 0.005"
+    marked = [line for line in axes[0].lines if line.get_marker() == "o"]
+    assert len(marked) == 3
+    np.testing.assert_array_equal(marked[0].get_xdata(), subject.run.s[: marked[0].get_xdata().size])
+    assert 2 < marked[0].get_xdata().size < 20
+
+
+def test_powers_of_ten_on_one_axis_are_written_in_one_way() -> None:
+    for end, expected in (
+        (10.0, ["0", "0.01", "0.1", "1", "10"]),
+        (1e6, ["0", "$10^{-2}$", "$10^{0}$", "$10^{2}$", "$10^{4}$", "$10^{6}$"]),
+    ):
+        axes = Figure().subplots()
+        Timeline(end, 0.01).apply(axes)
+        ticks = axes.xaxis.get_major_locator()()
+        assert [axes.xaxis.get_major_formatter()(s) for s in ticks] == expected
 
 
 def test_names_that_cannot_be_drawn_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:

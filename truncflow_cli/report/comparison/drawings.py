@@ -16,9 +16,9 @@ from truncflow_cli.report.comparison.curves import longest
 from truncflow_cli.report.comparison.events import Matching
 from truncflow_cli.report.comparison.member import Member
 from truncflow_cli.report.figures.panels import curve, legend, remark, value_axis
-from truncflow_cli.report.figures.style import GREY, LONGEST_NAME, color, look, new_figure
+from truncflow_cli.report.figures.style import GREY, LONGEST_NAME, color, look, new_figure, typeset
 from truncflow_cli.report.figures.timeline import CROWDED, FEW, MOST_LABELS, Timeline
-from truncflow_cli.report.numbers import count, short
+from truncflow_cli.report.numbers import count
 from truncflow_cli.report.sparkline import logarithmic_axis
 
 #: What stands for each kind of event.
@@ -90,7 +90,7 @@ def distances(members: Sequence[Member], comparisons: Sequence[Comparison], name
     said = [f"distance from {_shown(names[0])}"]
     error = max((each.error for comparison in comparisons for each in comparison.differences), default=0.0)
     if error > 0.0:
-        said.append(f"interpolated between saved times: below {short(error)} it may be the interpolation's")
+        said.append(f"interpolated between saved times: below {typeset(error)} it may be the interpolation's")
     remark(figure, said)
     return figure
 
@@ -151,13 +151,13 @@ def event_shifts(comparison: Comparison, names: tuple[str, str]) -> Figure:
         _rug(axes, log["s"][alone], place, f"{edge}: in {_shown(name)} only ({alone.size:,})")
     _event_axis(axes, matching, comparison)
     axes.set_ylabel(f"later in {_shown(names[1])} by")
-    axes.set_xlabel(f"$s$ in {_shown(names[0])}")
+    axes.set_xlabel(axes.get_xlabel().replace("$s$", f"$s$ in {_shown(names[0])}", 1))
     legend(axes)
     agreeing = np.count_nonzero(np.abs(shifts) <= matching.tolerance)
     remark(
         figure,
         [
-            f"{agreeing:,} of {count(shifts.size, 'pair')} of events agree to {short(matching.tolerance)} "
+            f"{agreeing:,} of {count(shifts.size, 'pair')} of events agree to {typeset(matching.tolerance)} "
             "(grey)"
         ],
     )

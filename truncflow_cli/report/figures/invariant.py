@@ -10,9 +10,8 @@ from matplotlib.lines import Line2D
 from truncflow_cli.certify.collapsed import spectral_gap
 from truncflow_cli.model.problem import Array
 from truncflow_cli.report.figures.panels import curve, legend, remark, value_axis, zero_remark
-from truncflow_cli.report.figures.style import GREY, PALETTE, new_figure
+from truncflow_cli.report.figures.style import GREY, PALETTE, new_figure, typeset
 from truncflow_cli.report.figures.subject import Subject
-from truncflow_cli.report.numbers import short
 
 _PARTS = (
     (r"$I = BB^T - W^TW$", "black", "-"),
@@ -52,7 +51,7 @@ def _spectra(axes: Axes, subject: Subject, matrices: tuple[Array, Array, Array])
         bound = gap.rate if gap.of == "B" else -gap.rate
         axes.axhspan(min(bound, 0.0), max(bound, 0.0), color=GREY, alpha=0.14, linewidth=0.0)
         sign = "" if gap.of == "B" else "-"
-        label = f"gap, ${sign}I > \\lambda_0$ = {short(gap.rate)}"
+        label = f"gap, ${sign}I > \\lambda_0$ = {typeset(gap.rate)}"
         handles.append(Line2D([], [], color=GREY, alpha=0.3, linewidth=7.0, label=label))
     low, high = min(map(np.min, spectra)), max(map(np.max, spectra))
     room = 0.05 * (high - low) or 1.0

@@ -12,9 +12,8 @@ from truncflow_cli.certify.clustered import RANK_SHARE
 from truncflow_cli.model.problem import Array
 from truncflow_cli.report.content import second_moment, settings_of
 from truncflow_cli.report.figures.panels import curve, legend, remark
-from truncflow_cli.report.figures.style import DASHES, PALE, new_figure, shades
+from truncflow_cli.report.figures.style import DASHES, PALE, new_figure, shades, typeset
 from truncflow_cli.report.figures.subject import Subject
-from truncflow_cli.report.numbers import short
 
 #: Eigenvalues named one by one; the others are on the colour scale alone.
 MOST_NAMES = 8
@@ -84,7 +83,7 @@ def _modes(axes: Axes, subject: Subject, eigenvalues: Array, left: Array) -> Non
         if norm is not None:
             curve(axes, subject.run.s, left[:, k], color=palette(norm(eigenvalues[k])), linewidth=1.0)
             continue
-        label = rf"$v_{{{k}}}$, eigenvalue {short(float(eigenvalues[k]))}"
+        label = rf"$v_{{{k}}}$, eigenvalue {typeset(float(eigenvalues[k]))}"
         curve(axes, subject.run.s, left[:, k], color=shade, linestyle=DASHES[k % len(DASHES)], label=label)
     if norm is not None:
         bar = axes.figure.colorbar(mpl.cm.ScalarMappable(norm, palette), ax=axes, pad=0.02, aspect=25)

@@ -20,6 +20,7 @@ from matplotlib.font_manager import findfont, get_font
 
 from truncflow_cli.certify.run_like import RunLike
 from truncflow_cli.report.content import cluster_names
+from truncflow_cli.report.numbers import short
 
 #: Okabe and Ito: blue, vermilion, bluish green, orange, reddish purple, sky blue (without yellow, too pale a line).
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9")
@@ -108,6 +109,15 @@ def color(index: int) -> str:
 def shades(count: int) -> list[Any]:
     """Return colours of things in an order (coordinates, modes), from dark blue to ochre."""
     return list(mpl.colormaps["cividis"](np.linspace(0.0, 0.82, max(count, 1))))
+
+
+def typeset(value: float) -> str:
+    """Return a number as it is set in a figure: 0.1234, $10^{6}$."""
+    digits, _, power = short(value).partition("e")
+    if not power:
+        return digits
+    factor = "" if digits == "1" else rf"{digits} \cdot "
+    return f"${factor}10^{{{int(power)}}}$"
 
 
 def names_of(run: RunLike) -> list[str]:

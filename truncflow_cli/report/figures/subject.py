@@ -11,9 +11,9 @@ from truncflow_cli.certify.descent import Descent, descent
 from truncflow_cli.certify.evidence import Evidence
 from truncflow_cli.model.certificate import Certificate
 from truncflow_cli.model.problem import Array, IntArray
-from truncflow_cli.report.figures.style import names_of
+from truncflow_cli.report.figures.style import names_of, typeset
 from truncflow_cli.report.figures.timeline import Timeline
-from truncflow_cli.report.numbers import count, short
+from truncflow_cli.report.numbers import count
 from truncflow_cli.store import RunFile
 
 
@@ -91,11 +91,11 @@ class Subject:
         said = []
         if self.run.status != "complete":
             state = "still going on" if self.run.status == "running" else self.run.status
-            said.append(f"run {state} at $s$ = {short(float(self.run.s[-1]))}")
+            said.append(f"run {state} at $s$ = {typeset(float(self.run.s[-1]))}")
         if self.run.attrs.get("equations") == "printed":
             said.append("equations as printed, not the gradient flow")
         if np.isfinite(self.switched_at):
-            said.append(f"general flow from $s$ = {short(self.switched_at)}")
+            said.append(f"general flow from $s$ = {typeset(self.switched_at)}")
         if self.run.s.size == 1:
             said.append("a single saved time")
         return [*said, *(text for text in more if text)]

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.scale import SymmetricalLogTransform
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from truncflow_cli.model.problem import Array
+from truncflow_cli.report.figures.style import typeset
 from truncflow_cli.report.sparkline import logarithmic_axis
 from truncflow_cli.store import RunFile
 
@@ -22,6 +23,8 @@ FEW = 4
 LINEAR_PART = 0.6
 #: At most this many decades are labelled.
 MOST_LABELS = 8
+#: Saved times further apart than this share of the axis are marked on the curves: between them nothing is known.
+WIDE = 0.04
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,15 @@ class Timeline:
         """Make the x axis of a panel this axis."""
         if self.linear_to is not None:
             axes.set_xscale("symlog", linthresh=self.linear_to, linscale=LINEAR_PART)
-            axes.xaxis.set_major_locator(FixedLocator(self._labels(self.linear_to)))
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda s, _: _plain(s)))
-            axes.xaxis.set_minor_locator(NullLocator())
+            labels = self._labels(self.linear_to)
+            axes.xaxis.set_major_locator(FixedLocator(labels))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda s, _: _decade(s, labels)))
+            axes.xaxis.set_minor_locator(FixedLocator(self._between(self.linear_to)))
+            self._mark(axes)
         axes.set_xlim(0.0, self.end)
         if label:
-            axes.set_xlabel("$s$")
+            stretched = "" if self.linear_to is None else f", linear up to {typeset(self.linear_to)}"
+            axes.set_xlabel(f"$s${stretched}")
         else:
             axes.tick_params(labelbottom=False)
 
@@ -81,12 +87,35 @@ class Timeline:
         stride = max(1, -(-(last - first + 1) // MOST_LABELS))
         return [0.0, *(10.0**power for power in range(first, last + 1, stride))]
 
+    def _between(self, linear_to: float) -> list[float]:
+        """Return 2, 3, ... 9 times each power of ten, unless they would crowd."""
+        first, last = math.floor(math.log10(linear_to)), math.floor(math.log10(self.end) + 1e-9)
+        if last - first > MOST_LABELS:
+            return []
+        every = (digit * 10.0**power for power in range(first, last + 1) for digit in range(2, 10))
+        return [s for s in every if linear_to <= s <= self.end]
+
+    def _mark(self, axes: Axes) -> None:
+        """Mark the points of curves where they lie so far apart that the line between them is a guess."""
+        for line in list(axes.lines):
+            s, values = (np.asarray(part, dtype=float) for part in line.get_data())
+            joined = line.get_marker() == "None" and line.get_drawstyle() == "default"
+            if s.size < 3 or not joined or line.get_transform() != axes.transData:
+                continue
+            wide = np.diff(self.positions(s)) > WIDE
+            far = np.append(wide, False) | np.append(False, wide)
+            if far.any():
+                axes.plot(
+                    s[far], values[far], linestyle="none", marker="o", markersize=3.0, color=line.get_color(),
+                    zorder=line.get_zorder(), clip_on=False,
+                )  # fmt: skip
+
     def _transform(self) -> SymmetricalLogTransform:
         return SymmetricalLogTransform(10, self.linear_to, LINEAR_PART)
 
 
-def _plain(s: float) -> str:
-    """Return a power of ten, or 0, as it is written on the axis."""
-    if s == 0.0 or 5e-3 < s < 5e3:
+def _decade(s: float, labels: list[float]) -> str:
+    """Return a power of ten, or 0, as it is written on an axis with these labels: all of them in one way."""
+    if s == 0.0 or (labels[1:] and labels[1] >= 1e-3 and labels[-1] <= 1e4):
         return f"{s:g}"
     return f"$10^{{{round(math.log10(s))}}}$"
