@@ -241,6 +241,29 @@ def test_balance_and_fractions_are_those_of_the_file() -> None:
         np.testing.assert_allclose(drawn[at], run.truncated_fraction[away, 0, r], atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["separated", "pins"])
+def test_fractions_step_where_the_events_are_and_not_at_the_next_saved_time(name: str) -> None:
+    run = run_of(name)
+    subject = Subject(run)
+    crossings = run.events[np.isin(run.events["kind"], CROSSINGS) & (run.events["layer"] == 0)]
+    for line in fraction.figure(subject).axes[0].lines:
+        times, drawn = line.get_data()
+        for step in times[1:][np.diff(drawn) != 0.0]:
+            late = subject.timeline.positions(np.array([step])) - subject.timeline.positions(crossings["s"])
+            assert (late[late > -1e-9]).min() < 1e-3
+
+
+def test_fractions_say_of_whom_they_are_after_a_switch() -> None:
+    run = run_of("switched")
+    assert run.truncated_fraction is not None
+    drawn = fraction.figure(Subject(run))
+    assert "own cluster before that, of all points after" in remark(drawn)
+    for layer, axes in enumerate(drawn.axes):
+        for r, line in enumerate(axes.lines):
+            ends = line.get_ydata()[[0, -1]]
+            np.testing.assert_allclose(ends, run.truncated_fraction[[0, -1], layer, r], atol=1e-12)
+
+
 def test_a_stretched_axis_says_so_and_marks_saved_times_that_are_far_apart() -> None:
     subject = Subject(run_of("separated"))
     subject.timeline = Timeline(1.0, float(subject.run.s[1]))

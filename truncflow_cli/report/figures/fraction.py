@@ -1,4 +1,4 @@
-"""The fraction of the points that each layer truncates in each coordinate of its frame, along s."""
+"""The fraction of the points that each layer truncates in each coordinate of its frame, along s, event by event."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from truncflow_cli.model.problem import Array
-from truncflow_cli.report.figures.panels import curve, legend, remark
+from truncflow_cli.report.figures.panels import legend, remark
+from truncflow_cli.report.figures.patterns import changes
 from truncflow_cli.report.figures.style import DASHES, new_figure, shades
 from truncflow_cli.report.figures.subject import Subject
 
@@ -16,23 +17,24 @@ from truncflow_cli.report.figures.subject import Subject
 MOST_LAYERS = 6
 #: With more coordinates than this they are rows of a picture instead of lines.
 MOST_LINES = 6
-#: Columns of such a picture.
+#: Times along the axis at which a line may step, and columns of such a picture.
+STEPS = 2000
 COLUMNS = 600
 
 
 def figure(subject: Subject) -> Figure | None:
     """Draw a panel for each layer; nothing if the run has no truncated fractions."""
-    fraction = subject.run.truncated_fraction
-    if fraction is None or not subject.run.n_points or not subject.layered:
+    if subject.run.truncated_fraction is None or not subject.run.n_points or not subject.layered:
         return None
     layers = subject.busiest_layers(MOST_LAYERS)
-    lines = subject.run.dim <= MOST_LINES
+    lines, separated = subject.run.dim <= MOST_LINES, subject.separated
+    alone = separated and not np.isfinite(subject.switched_at)
     result = new_figure(0.7 + (2.2 if layers.size == 1 else 1.45) * layers.size)
     panels = result.subplots(layers.size, 1, sharex=True, squeeze=False)[:, 0]
     for panel, layer in zip(panels, layers, strict=True):
         draw = _lines if lines else _picture
-        draw(panel, subject, fraction[:, layer])
-        alone = subject.separated and not np.isfinite(subject.switched_at)
+        times = subject.timeline.grid(STEPS if lines else COLUMNS)
+        draw(panel, times, _fractions(subject, int(layer), times))
         panel.set_title(f"layer {layer} on {subject.names[layer]}" if alone else f"layer {layer}")
         subject.timeline.apply(panel, label=layer == layers[-1])
     if lines:
@@ -43,25 +45,34 @@ def figure(subject: Subject) -> Figure | None:
         result.colorbar(color_map, ax=list(panels), aspect=30, pad=0.015).set_label(
             r"truncated fraction, mean of $1 - h(z_r)$"
         )
-    remark(result, subject.remarks(subject.of_layers(layers)))
+    later = "of the layer's own cluster before that, of all points after" if not alone and separated else ""
+    remark(result, subject.remarks(later, subject.of_layers(layers)))
     return result
 
 
-def _lines(axes: Axes, subject: Subject, fraction: Array) -> None:
+def _fractions(subject: Subject, layer: int, times: Array) -> Array:
+    """Return the truncated fraction of each coordinate at ascending times (K,), from the event log, (K, Q)."""
+    run, switched = subject.run, subject.switched_at
+    found = changes(run, layer, np.arange(run.n_points), switched)
+    every = found.fractions(times, np.ones(run.n_points, dtype=bool))
+    if not subject.separated:
+        return every
+    return np.where((times <= switched)[:, None], found.fractions(times, run.cluster == layer), every)
+
+
+def _lines(axes: Axes, times: Array, fraction: Array) -> None:
     dim = fraction.shape[1]
     for r, shade in enumerate(shades(dim)):
-        curve(
-            axes, subject.run.s, fraction[:, r], color=shade, linestyle=DASHES[r % len(DASHES)],
-            drawstyle="steps-post", label=f"$r = {r}$", clip_on=False, zorder=2.0 + r,
+        axes.plot(
+            times, fraction[:, r], color=shade, linestyle=DASHES[r % len(DASHES)], drawstyle="steps-post",
+            solid_capstyle="butt", label=f"$r = {r}$", clip_on=False, zorder=2.0 + r,
         )  # fmt: skip
     axes.set(ylim=(0.0, 1.0), yticks=(0.0, 0.5, 1.0))
 
 
-def _picture(axes: Axes, subject: Subject, fraction: Array) -> None:
-    times = subject.timeline.grid(COLUMNS)
-    last = np.clip(np.searchsorted(subject.run.s, times, "right") - 1, 0, None)
+def _picture(axes: Axes, times: Array, fraction: Array) -> None:
     axes.imshow(
-        fraction[last].T, extent=(0.0, 1.0, 0.0, 1.0), transform=axes.transAxes, aspect="auto", cmap="cividis",
+        fraction.T, extent=(0.0, 1.0, 0.0, 1.0), transform=axes.transAxes, aspect="auto", cmap="cividis",
         vmin=0.0, vmax=1.0, interpolation="nearest",
     )  # fmt: skip
     axes.set(ylim=(fraction.shape[1] - 0.5, -0.5), ylabel="$r$")

@@ -19,17 +19,19 @@ class Changes:
 
     Attributes:
         members: (n,) the points, as rows of ``run.x``.
-        start: (n,) how many coordinates of each are truncated at s = 0, before any event.
+        start: (n, Q) which coordinates of each are truncated at s = 0, before any event.
         s: (E',) time of each event of these points under this layer.
         member: (E',) whose it is, counted within ``members``.
+        coordinate: (E',) in which coordinate.
         step: (E',) change of the number of truncated coordinates: -1, 0 or 1.
         pin_step: (E',) change of the number of pinned coordinates.
     """
 
     members: IntArray
-    start: IntArray
+    start: BoolArray
     s: Array
     member: IntArray
+    coordinate: IntArray
     step: IntArray
     pin_step: IntArray
 
@@ -38,12 +40,12 @@ class Changes:
         first = np.full(self.members.size, np.inf)
         down = self.step > 0
         np.minimum.at(first, self.member[down], self.s[down])
-        first[self.start > 0] = 0.0
+        first[self.start.any(axis=1)] = 0.0
         return first
 
     def amount(self, end: float) -> Array:
         """Return the integral of the number of truncated coordinates up to ``end``, (n,)."""
-        total = self.start * end
+        total = self.start.sum(axis=1) * end
         np.add.at(total, self.member, self.step * (end - self.s))
         return np.asarray(total)
 
@@ -57,11 +59,20 @@ class Changes:
         column = np.searchsorted(times, self.s, "left")
         here = (place[self.member] >= 0) & (column < times.size)
         counts = np.zeros((2, rows.size, times.size), dtype=np.int32)
-        counts[0, :, 0] = self.start[rows]
+        counts[0, :, 0] = self.start[rows].sum(axis=1)
         np.add.at(counts[0], (place[self.member[here]], column[here]), self.step[here])
         np.add.at(counts[1], (place[self.member[here]], column[here]), self.pin_step[here])
         summed = counts.cumsum(axis=2)
         return summed[0], summed[1] > 0
+
+    def fractions(self, times: Array, of: BoolArray) -> Array:
+        """Return the fraction of the members ``of`` (n,) truncated in each coordinate at ascending times, (K, Q)."""
+        column = np.searchsorted(times, self.s, "left")
+        here = of[self.member] & (column < times.size)
+        counts = np.zeros((times.size, self.start.shape[1]))
+        counts[0] = self.start[of].sum(axis=0)
+        np.add.at(counts, (column[here], self.coordinate[here]), self.step[here])
+        return np.asarray(counts.cumsum(axis=0) / max(np.count_nonzero(of), 1))
 
 
 def changes(run: RunFile, layer: int, members: IntArray, foreign_from: float = np.inf) -> Changes:
@@ -93,9 +104,10 @@ def changes(run: RunFile, layer: int, members: IntArray, foreign_from: float = n
     pin_step = (events["kind"] == Kind.PIN).astype(np.int64) - (events["kind"] == Kind.UNPIN)
     return Changes(
         members=members,
-        start=base.reshape(-1, dim).sum(axis=1),
+        start=base.reshape(-1, dim),
         s=np.asarray(events["s"]),
         member=member,
+        coordinate=np.asarray(events["coordinate"]),
         step=down.astype(np.int64) - before,
         pin_step=pin_step,
     )
