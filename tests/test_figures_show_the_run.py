@@ -286,6 +286,12 @@ def test_powers_of_ten_on_one_axis_are_written_in_one_way() -> None:
         assert [axes.xaxis.get_major_formatter()(s) for s in ticks] == expected
 
 
+def test_colours_of_clusters_are_named_where_layers_see_them_all() -> None:
+    texts = [t.get_text() for t in truncation.figure(Subject(run_of("general"))).axes[0].get_legend().texts]
+    assert texts[:3] == ["cluster 0", "cluster 1", "cluster 2"]
+    assert truncation.PINNED not in PALETTE
+
+
 def test_names_that_cannot_be_drawn_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     run: RunFile = run_of("separated")
     monkeypatch.setitem(run.notes, "clusters", "$a_{, 中")

@@ -21,8 +21,12 @@ COLUMNS = 900
 ROWS = 600
 #: Layers shown at most.
 MOST_LAYERS = 6
-#: Colour of a point that is held on a face.
-PINNED = "#D55E00"
+#: Clusters that are named beside their colours.
+MOST_NAMED = 4
+#: Colour of a point that is held on a face: not that of any cluster.
+PINNED = "black"
+#: The darkest blue, for points truncated in all coordinates; black is seen on it.
+DARKEST = 0.87
 
 
 def figure(subject: Subject) -> Figure | None:
@@ -34,15 +38,15 @@ def figure(subject: Subject) -> Figure | None:
     result = new_figure(0.75 + height * layers.size)
     panels = result.subplots(layers.size, 1, sharex=True, squeeze=False)[:, 0]
     dim = subject.run.dim
-    cut = mpl.colormaps["Blues"](np.linspace(0.32, 0.95, dim)) if dim > 1 else mpl.colormaps["Blues"]([0.75])
+    cut = (
+        mpl.colormaps["Blues"](np.linspace(0.32, DARKEST, dim)) if dim > 1 else mpl.colormaps["Blues"]([0.75])
+    )
     palette = ListedColormap([(0.96, 0.96, 0.96, 1.0), *cut])
-    pinned, said = False, []
+    pinned, said = False, dict[int, int]()
     for panel, layer in zip(panels, layers, strict=True):
-        some, shown = _layer(panel, subject, int(layer), palette)
-        pinned |= some
-        said.append(shown)
+        pinned |= _layer(panel, subject, int(layer), palette, said)
         subject.timeline.apply(panel, label=layer == layers[-1])
-    result.supylabel("points, sorted by the time of their first truncation", fontsize=9.0)
+    result.supylabel("points in order of first truncation", fontsize=9.0)
     norm = BoundaryNorm(np.arange(dim + 2) - 0.5, palette.N)
     bar = result.colorbar(
         mpl.cm.ScalarMappable(norm, palette), ax=list(panels), aspect=30, pad=0.015, shrink=0.9
@@ -51,19 +55,31 @@ def figure(subject: Subject) -> Figure | None:
     bar.ax.yaxis.set_major_locator(MaxNLocator(6, integer=True))
     bar.ax.minorticks_off()
     bar.outline.set_linewidth(0.5)
-    if pinned:
-        handle = Patch(color=PINNED, label="held on a face (pinned)")
-        panels[0].legend(handles=[handle], loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.1)
+    handles = [Patch(color=PINNED, label="held on a face (pinned)")] if pinned else []
+    if not _alone(subject) and 1 < subject.run.n_clusters <= MOST_NAMED:
+        handles = [*(Patch(color=color(k), label=name) for k, name in enumerate(subject.names)), *handles]
+    if handles:
+        panels[0].legend(
+            handles=handles, loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.1, ncols=len(handles),
+            handlelength=1.2, columnspacing=1.2,
+        )  # fmt: skip
     later = "white: not seen by the layer before that" if np.isfinite(subject.switched_at) else ""
-    remark(result, subject.remarks(later, subject.of_layers(layers), *dict.fromkeys(said)))
+    remark(result, subject.remarks(later, subject.of_layers(layers), _left_out(said)))
     return result
 
 
-def _layer(axes: Axes, subject: Subject, layer: int, palette: ListedColormap) -> tuple[bool, str]:
-    """Draw one layer; return whether a point shown is ever pinned, and what is left out."""
+def _alone(subject: Subject) -> bool:
+    """Whether each layer acts on its own cluster alone, throughout."""
+    return subject.separated and not np.isfinite(subject.switched_at)
+
+
+def _layer(
+    axes: Axes, subject: Subject, layer: int, palette: ListedColormap, left_out: dict[int, int]
+) -> bool:
+    """Draw one layer; return whether a point shown is ever pinned, and note how many of how many are shown."""
     run = subject.run
     switched = subject.switched_at
-    alone = subject.separated and not np.isfinite(switched)
+    alone = _alone(subject)
     members = np.flatnonzero(run.cluster == layer) if alone else np.arange(run.n_points)
     found = changes(run, layer, members, switched)
     cluster = run.cluster[members]
@@ -86,11 +102,17 @@ def _layer(axes: Axes, subject: Subject, layer: int, palette: ListedColormap) ->
     _rows(axes, subject, cluster[order])
     title = f"layer {layer}"
     axes.set_title(f"{title} on {subject.names[layer]}" if alone else title)
-    return bool(held.any()), _left_out(members.size, rows.size)
+    if rows.size < members.size:
+        left_out[members.size] = rows.size
+    return bool(held.any())
 
 
-def _left_out(total: int, shown: int) -> str:
-    return f"{shown:,} of {total:,} points, evenly along the order" if shown < total else ""
+def _left_out(shown: dict[int, int]) -> str:
+    """Say how many points are shown of how many, from that of each layer."""
+    if not shown:
+        return ""
+    total = max(shown)
+    return f"{shown[total]:,} of {'up to ' if len(shown) > 1 else ''}{total:,} points, evenly along the order"
 
 
 def _rows(axes: Axes, subject: Subject, cluster: IntArray) -> None:
