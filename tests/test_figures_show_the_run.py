@@ -292,6 +292,12 @@ def test_colours_of_clusters_are_named_where_layers_see_them_all() -> None:
     assert truncation.PINNED not in PALETTE
 
 
+@pytest.mark.parametrize(("name", "label"), [("general", "x"), ("clustered", "(Wx)")])
+def test_axes_of_the_plane_are_named(name: str, label: str) -> None:
+    panels = geometry.figure(Subject(run_of(name))).axes
+    assert (panels[-1].get_xlabel(), panels[0].get_ylabel()) == (f"${label}_1$", f"${label}_2$")
+
+
 def test_names_that_cannot_be_drawn_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     run: RunFile = run_of("separated")
     monkeypatch.setitem(run.notes, "clusters", "$a_{, 中")

@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from truncflow_cli.model.problem import IntArray
-from truncflow_cli.report.figures.geometry import LEGEND_COLUMNS, draw_axes, draw_view, marks, outer, windows
+from truncflow_cli.report.figures.geometry import draw_axes, draw_view, marks, outer, windows
 from truncflow_cli.report.figures.loss import draw_curves, draw_ticks
-from truncflow_cli.report.figures.panels import in_rows, remark, value_axis
+from truncflow_cli.report.figures.panels import legend_below, remark, value_axis
 from truncflow_cli.report.figures.scene import Stage, time_text
 from truncflow_cli.report.figures.style import GREY, WIDTH, new_figure
 from truncflow_cli.report.figures.subject import Subject
@@ -52,7 +52,7 @@ class Film:
             panel.clear()
             draw_view(panel, view, self._stage, window)
             panel.set_title(view.title)
-            outer(panel, self._stage, first=True)
+            outer(panel, self._stage, first=True, last=True)
         if self._stage.projection.dim == 3:
             draw_axes(self._panels[-1], self._views[0][-1], self._stage, self._windows[-1])
         for cursor in self._cursors:
@@ -67,8 +67,7 @@ class Film:
         height = float(self.figure.get_size_inches()[1]) - LOSS
         upper, lower = self.figure.subfigures(2, 1, height_ratios=(height, LOSS))
         self._panels = upper.subplots(1, columns, squeeze=False)[0]
-        handles = in_rows(marks(self._views[0][0], self._stage), LEGEND_COLUMNS)
-        upper.legend(handles=handles, loc="outside lower center", ncols=LEGEND_COLUMNS, handlelength=1.6)
+        legend_below(upper, marks(self._views[0][0], self._stage))
         ratios = (1.0, TICKS) if events.size else (1.0,)
         rows = lower.subplots(len(ratios), 1, squeeze=False, sharex=True, height_ratios=ratios)[:, 0]
         shown = draw_curves(rows[0], subject)

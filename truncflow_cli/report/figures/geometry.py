@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from truncflow_cli.model.problem import Array, IntArray
-from truncflow_cli.report.figures.panels import in_rows, remark
+from truncflow_cli.report.figures.panels import legend_below, remark
 from truncflow_cli.report.figures.scene import Stage, View, chosen_times, time_text
 from truncflow_cli.report.figures.sectors import draw_orthant
 from truncflow_cli.report.figures.style import GREY, PALE, WIDTH, color, new_figure
@@ -28,11 +28,11 @@ MANY = 30.0
 FAINTEST = 0.12
 #: Marks of points that are there for orientation.
 FAINT = 0.35
-#: Columns of the legend.
-LEGEND_COLUMNS = 4
 #: Room for the legend, and around each panel for its title, with numbers and without, in inches.
 LEGEND = 0.75
 AROUND = (0.42, 0.28)
+#: Room for the name of the axis below the last row.
+AXIS_NAME = 0.16
 #: Width of a panel at most.
 WIDEST = 3.2
 #: Height over width of a panel for Q = 1.
@@ -74,7 +74,8 @@ def figure(subject: Subject) -> Figure | None:
     rows = len(views[0])
     frames = windows(stage, views)
     side = frames[0].shape * min(WIDTH / times.size - 0.15, WIDEST)
-    result = new_figure(rows * (side + AROUND[stage.projection.dim > 2]) + LEGEND)
+    solid = stage.projection.dim > 2
+    result = new_figure(rows * (side + AROUND[solid]) + LEGEND + (0.0 if solid else AXIS_NAME))
     panels = result.subplots(rows, times.size, squeeze=False)
     for column, t in enumerate(times):
         for row, view in enumerate(views[column]):
@@ -82,11 +83,10 @@ def figure(subject: Subject) -> Figure | None:
             draw_view(panel, view, stage, frames[row])
             when = time_text(subject, int(t))
             panel.set_title(f"{view.title}: {when}" if column == 0 and view.title else when)
-            outer(panel, stage, first=column == 0)
+            outer(panel, stage, first=column == 0, last=row == rows - 1)
     if stage.projection.dim == 3:
         draw_axes(panels[-1, 0], views[0][-1], stage, frames[-1])
-    handles = in_rows(marks(views[0][0], stage), LEGEND_COLUMNS)
-    result.legend(handles=handles, loc="outside lower center", ncols=LEGEND_COLUMNS, handlelength=1.6)
+    legend_below(result, marks(views[0][0], stage))
     remark(result, subject.remarks(*stage.said()))
     return result
 
@@ -164,8 +164,8 @@ def _moves(axes: Axes, before: Array, after: Array, tint: str, dense: bool) -> N
     axes.scatter(*before.T, s=10.0, facecolors="white", edgecolors=tint, linewidths=0.6, rasterized=dense)
 
 
-def outer(axes: Axes, stage: Stage, *, first: bool) -> None:
-    """Leave numbers on the first panel's y axis only, and none where they would mean nothing."""
+def outer(axes: Axes, stage: Stage, *, first: bool, last: bool) -> None:
+    """Leave numbers on the first panel's y axis only, and none where they would mean nothing; name the axes."""
     dim = stage.projection.dim
     axes.spines[["top", "right"]].set_visible(True)
     axes.spines[:].set(color=PALE)
@@ -174,16 +174,22 @@ def outer(axes: Axes, stage: Stage, *, first: bool) -> None:
         return
     axes.locator_params(nbins=5)
     axes.tick_params(color=PALE, labelleft=first)
+    name = "(Wx)" if stage.subject.run.flow == "clustered" else "x"
+    if last:
+        axes.set_xlabel(f"${name}$" if dim == 1 else f"${name}_1$", labelpad=1.0)
     if dim == 1:
         axes.set_yticks([])
+    elif first:
+        axes.set_ylabel(f"${name}_2$", labelpad=1.0)
 
 
 def draw_axes(axes: Axes, view: View, stage: Stage, window: Window) -> None:
-    """Draw the three directions of input space in the lower corner that has fewer points."""
+    """Draw the three directions of input space in the corner that has the fewest points."""
     where = (_placed(view, stage) - window.center) / window.half
-    left, right = (np.count_nonzero((where * (side, -1.0) > 0.5).all(axis=1)) for side in (-1.0, 1.0))
-    origin = np.array([0.14 if left <= right else 0.86, 0.14 / window.shape])
+    corners = [np.array(corner) for corner in ((-1.0, -1.0), (1.0, -1.0), (-1.0, 1.0), (1.0, 1.0))]
+    corner = min(corners, key=lambda each: np.count_nonzero((where * each > 0.35).all(axis=1)))
     shape = np.array([1.0, 1.0 / window.shape])
+    origin = 0.5 + corner * (0.5 - 0.17 * shape)
     for r, direction in enumerate(stage.projection.matrix.T):
         tip, beyond = origin + 0.08 * direction * shape, origin + 0.12 * direction * shape
         axes.plot(*np.array([origin, tip]).T, transform=axes.transAxes, color=GREY, linewidth=0.8)

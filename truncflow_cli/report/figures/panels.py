@@ -16,6 +16,8 @@ from truncflow_cli.report.sparkline import FLOOR, LOGARITHMIC
 
 #: Curves that a legend names; the others are counted.
 MOST_NAMES = 12
+#: Columns of a legend below a figure at most.
+MOST_COLUMNS = 4
 #: A curve of fewer values than this has its points marked.
 SPARSE = 25
 
@@ -75,7 +77,16 @@ def legend(axes: Axes, handles: Sequence[Any] | None = None, **where: Any) -> No
     axes.legend(handles=found, **place)
 
 
-def in_rows(handles: Sequence[Any], columns: int) -> list[Any]:
+def legend_below(figure: Any, handles: Sequence[Any]) -> None:
+    """Put a legend below a figure, in rows as even as can be."""
+    rows = -(-len(handles) // MOST_COLUMNS)
+    columns = -(-len(handles) // max(rows, 1))
+    figure.legend(
+        handles=_in_rows(handles, columns), loc="outside lower center", ncols=columns, handlelength=1.6
+    )
+
+
+def _in_rows(handles: Sequence[Any], columns: int) -> list[Any]:
     """Return legend entries in such an order that they read row by row; matplotlib fills columns."""
     rows = -(-len(handles) // columns)
     blank = Line2D([], [], linestyle="none", label=" ")

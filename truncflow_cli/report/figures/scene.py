@@ -9,8 +9,8 @@ import numpy as np
 from truncflow_cli.model.problem import Array, BoolArray, IntArray
 from truncflow_cli.report.figures.patterns import layered_pass
 from truncflow_cli.report.figures.projection import Projection, projection_for
+from truncflow_cli.report.figures.style import typeset
 from truncflow_cli.report.figures.subject import Subject
-from truncflow_cli.report.numbers import short
 
 #: Points of one picture at most; of more, each cluster shows every k-th.
 MOST_POINTS = 900
@@ -93,7 +93,8 @@ class Stage:
         run = self.subject.run
         shown = f"{self.points.size:,} of {run.n_points:,} points" if self.points.size < run.n_points else ""
         of_layers = self.subject.of_layers(self.layers) if self.subject.layered else ""
-        return [text for text in (self.projection.text, shown, of_layers) if text]
+        levels = "above: points, below: their images" if self.subject.layered and run.dim == 1 else ""
+        return [text for text in (self.projection.text, levels, shown, of_layers) if text]
 
     def _extent(self, views: list[View]) -> list[Array]:
         return [part for view in views for part in (view.arriving, view.image, view.labels, view.others)]
@@ -209,4 +210,4 @@ def chosen_times(subject: Subject) -> IntArray:
 
 def time_text(subject: Subject, t: int) -> str:
     """Return "s = 0.12"."""
-    return f"$s$ = {short(float(subject.run.s[t]))}"
+    return f"$s$ = {typeset(float(subject.run.s[t]))}"
