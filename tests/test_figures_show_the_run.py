@@ -286,6 +286,14 @@ def test_powers_of_ten_on_one_axis_are_written_in_one_way() -> None:
         assert [axes.xaxis.get_major_formatter()(s) for s in ticks] == expected
 
 
+def test_the_tolerance_is_seen_even_far_below_the_balance() -> None:
+    run = run_of("pins")
+    bound = run.certificates["energy_balance"].bound
+    with mock.patch.object(type(run), "energy_balance", property(lambda run: 1.0 + run.s)):
+        low, high = balance.figure(Subject(run)).axes[0].get_ylim()
+    assert low < bound < high
+
+
 def test_colours_of_clusters_are_named_where_layers_see_them_all() -> None:
     texts = [t.get_text() for t in truncation.figure(Subject(run_of("general"))).axes[0].get_legend().texts]
     assert texts[:3] == ["cluster 0", "cluster 1", "cluster 2"]

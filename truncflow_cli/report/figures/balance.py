@@ -36,7 +36,8 @@ def figure(subject: Subject) -> Figure:
         )
         axes.axhline(allowed, color=GREY, linestyle=(0, (4, 2)), label="allowed by rtol, atol")
     top = max(allowed, shown.max(initial=0.0)) if allowed > 0.0 or shown.size else 1.0
-    bottom = max(shown.min(initial=top * 1e-3), top * 10.0**-DECADES)
+    bottom = max(shown.min(initial=allowed or top * 1e-3), top * 10.0**-DECADES)
+    bottom = min(bottom, top * 1e-3)
     axes.set_yscale("log", nonpositive="mask")
     axes.set_ylim(bottom / 3.0, top * 5.0)
     axes.set_ylabel("$|D(s)|$")

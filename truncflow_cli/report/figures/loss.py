@@ -39,7 +39,8 @@ def figure(subject: Subject) -> Figure:
     logarithmic = value_axis(upper, shown)
     subject.timeline.apply(upper, label=not kinds)
     upper.set_ylabel(r"loss $\mathcal{C}$")
-    legend(upper)
+    if len(upper.get_legend_handles_labels()[0]) > 1:
+        legend(upper)
     remark(result, subject.remarks(zero_remark(logarithmic, *shown)))
     return result
 
@@ -86,7 +87,12 @@ def draw_ticks(axes: Axes, subject: Subject, rows: Mapping[str, EventLog]) -> No
             where = axes.get_yaxis_transform()
             axes.add_collection(
                 LineCollection(
-                    list(ticks), colors=tint, linewidths=0.8, transform=where, rasterized=place.size > DENSE
+                    list(ticks),
+                    colors=tint,
+                    linewidths=0.8,
+                    transform=where,
+                    rasterized=place.size > DENSE,
+                    clip_on=False,
                 ),
                 autolim=False,
             )
