@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from truncflow_cli import config, integrate
+from truncflow_cli.config.recorded import recorded_settings
 from truncflow_cli.errors import RunFailed
 from truncflow_cli.model.certificate import Certificate
 from truncflow_cli.model.problem import Problem
@@ -39,6 +41,10 @@ class Recorded:
     counters: dict[str, int] = dataclasses.field(default_factory=dict)
     notes: dict[str, Any] = dataclasses.field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return recorded_settings(self.config, f"{self.path}: config")
 
     @property
     def n_clusters(self) -> int:

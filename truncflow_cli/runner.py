@@ -172,6 +172,7 @@ def execute(
         plan.config,
         command,
         force or (resume is not None and resume.replaces),
+        settings=plan.experiment.settings,
         seed=settings.seed,
         notes=plan.built.notes,
         warnings=plan.built.warnings,

@@ -21,7 +21,6 @@ from truncflow_cli.certify.passes import (
     separated_velocity,
 )
 from truncflow_cli.certify.run_like import RunLike
-from truncflow_cli.config.recorded import recorded_settings
 from truncflow_cli.model.events import EventLog, Kind, of_kind
 from truncflow_cli.model.problem import Array, IntArray
 
@@ -78,14 +77,9 @@ class Evidence:
     # -- what was asked for ----------------------------------------------------------------------------------
 
     @cached_property
-    def config(self) -> Mapping[str, Any]:
-        """The resolved config as a mapping."""
-        return recorded_settings(self.run.config, f"{self.run.path}: config")
-
-    @cached_property
     def integrator(self) -> Mapping[str, Any]:
         """Its ``integrator`` section."""
-        section = self.config.get("integrator")
+        section = self.run.settings.get("integrator")
         return cast("Mapping[str, Any]", section) if isinstance(section, dict) else {}
 
     @property
@@ -253,7 +247,7 @@ class Evidence:
         """Weight of each point in the loss of `clustered`, (N,): 1/N (9.3), or 1/N_j (2.22)."""
         n = max(1, self.x.shape[0])
         weights = np.full(self.x.shape[0], 1.0 / n)
-        if self.config.get("point_weights") == "1/N_j":
+        if self.run.settings.get("point_weights") == "1/N_j":
             for group in self.groups:
                 weights[group] = 1.0 / max(1, group.size)
         return weights

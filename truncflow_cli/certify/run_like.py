@@ -33,6 +33,15 @@ class RunLike(Protocol):
         ...
 
     @property
+    def settings(self) -> Mapping[str, Any]:
+        """The resolved config as a mapping, fit to be shown; empty if there is none.
+
+        Raises:
+            UserError: it is not a configuration.
+        """
+        ...
+
+    @property
     def x(self) -> Array | None:
         """Training inputs, (N, Q)."""
         ...

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -15,7 +17,7 @@ from truncflow_cli.config.document import Document
 from truncflow_cli.config.faults import shown
 from truncflow_cli.config.inputfile import read_text_file
 from truncflow_cli.config.overrides import override
-from truncflow_cli.config.resolved import resolved_text
+from truncflow_cli.config.resolved import as_yaml, resolved_values
 from truncflow_cli.config.schema import Config, completed
 from truncflow_cli.config.yamltext import MAX_BYTES, decode, parse
 from truncflow_cli.errors import UserError
@@ -55,13 +57,17 @@ class Experiment:
         """Return the error that says: the setting at ``path`` is wrong."""
         return self.document.error(path, message)
 
-    def resolved(self) -> str:
-        """Return the configuration as YAML that gives the same run from anywhere.
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """The configuration as a mapping that gives the same run from anywhere.
 
-        Every default is written out, the paths of data files are absolute, ``name`` is explicit. Loading the
-        text gives an equal configuration, and its resolved text is the same.
+        Every default is written out, the paths of data files are absolute, ``name`` is explicit.
         """
-        return resolved_text(self.config, self.base_dir)
+        return resolved_values(self.config, self.base_dir)
+
+    def resolved(self) -> str:
+        """Return these settings as YAML: loading it gives an equal configuration, whose resolved text is the same."""
+        return as_yaml(self.settings)
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:

@@ -32,7 +32,7 @@ def recorded_settings(text: str, label: str) -> Mapping[str, Any]:
     if not text:
         return {}
     document = parse(text, label)
-    settings: Mapping[str, Any] = _shown(document.plain())
+    settings: Mapping[str, Any] = fit_to_show(document.plain())
     section = settings.get("integrator")
     if section is not None and not isinstance(section, dict):
         raise document.error(("integrator",), f"must be a mapping of keys, not {shown(section)}")
@@ -43,10 +43,10 @@ def recorded_settings(text: str, label: str) -> Mapping[str, Any]:
     return settings
 
 
-def _shown(value: Any) -> Any:
+def fit_to_show(value: Any) -> Any:
     """Return settings in which every text can be shown: a terminal obeys what quoted YAML can hold."""
     if isinstance(value, dict):
-        return {one_line(key): _shown(item) for key, item in value.items()}
+        return {one_line(key): fit_to_show(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_shown(item) for item in value]
+        return [fit_to_show(item) for item in value]
     return one_line(value) if isinstance(value, str) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,14 @@ _Dumper.add_representer(list, _represent_list)
 _Dumper.add_representer(str, _represent_str)
 
 
-def resolved_text(config: Config, base_dir: Path) -> str:
-    """Return ``config`` as YAML, every setting written out and the paths of data files absolute."""
-    values = _with_absolute_files(config.model_dump(exclude_none=True), base_dir)
+def resolved_values(config: Config, base_dir: Path) -> dict[str, Any]:
+    """Return ``config`` as a mapping, every setting written out and the paths of data files absolute."""
+    values: dict[str, Any] = _with_absolute_files(config.model_dump(exclude_none=True), base_dir)
+    return values
+
+
+def as_yaml(values: Mapping[str, Any]) -> str:
+    """Return resolved values as the text that is kept."""
     return yaml.dump(
         values, Dumper=_Dumper, sort_keys=False, default_flow_style=False, allow_unicode=True, width=110
     )

@@ -10,7 +10,6 @@ import numpy as np
 from truncflow_cli.certify import NAMES, certify
 from truncflow_cli.certify.collapsed import spectral_gap
 from truncflow_cli.certify.run_like import RunLike
-from truncflow_cli.config.recorded import recorded_settings
 from truncflow_cli.model.certificate import Certificate
 from truncflow_cli.model.problem import Array, IntArray
 
@@ -30,18 +29,9 @@ def certificates_of(run: RunLike) -> dict[str, Certificate]:
     return dict(sorted(found.items(), key=lambda item: order.get(item[0], len(order))))
 
 
-def settings_of(run: RunLike) -> Mapping[str, Any]:
-    """Return the resolved config as a mapping, empty if there is none.
-
-    Raises:
-        UserError: it is not a configuration.
-    """
-    return recorded_settings(run.config, f"{run.path}: config")
-
-
 def section_of(run: RunLike, name: str) -> Mapping[str, Any]:
     """Return one section of the config, empty if it has none."""
-    section = settings_of(run).get(name)
+    section = run.settings.get(name)
     return cast("Mapping[str, Any]", section) if isinstance(section, dict) else {}
 
 
@@ -71,7 +61,7 @@ def facts_of(run: RunLike) -> list[str]:
         rate = f"λ0 = {gap.rate:.6g}" if gap.rate > 0.0 else "no λ0 > 0"
         return [f"I = BBᵀ − WᵀW is conserved: {gap.text}; {rate}"]
     if run.attrs["flow"] == "clustered" and run.x is not None:
-        A = second_moment(run.x, run.cluster, settings_of(run).get("point_weights"))
+        A = second_moment(run.x, run.cluster, run.settings.get("point_weights"))
         eigenvalues = np.linalg.eigvalsh(A)
         return [f"decay rates of W, the eigenvalues of XXᵀ/N: {eigenvalues[0]:.6g} … {eigenvalues[-1]:.6g}"]
     return []

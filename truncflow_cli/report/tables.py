@@ -17,7 +17,6 @@ from truncflow_cli.report.content import (
     cluster_names,
     quantities_of,
     section_of,
-    settings_of,
     sizes_of,
 )
 from truncflow_cli.report.history import by_kind, rests, separation_spans, truncations
@@ -78,7 +77,7 @@ def flat_settings(run: RunLike) -> dict[str, Any]:
 
     List entries are numbered, as in ``--set``, but arrays of numbers are one value each.
     """
-    return dict(_flattened(settings_of(run)))
+    return dict(_flattened(run.settings))
 
 
 def differing(settings: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
@@ -169,7 +168,7 @@ def run_json(run: RunLike) -> dict[str, Any]:
             name: {key: getattr(certificate, key) for key in CERTIFICATE_FIELDS}
             for name, certificate in certificates.items()
         },
-        "config": settings_of(run),
+        "config": run.settings,
     }
     made = plain(result)
     assert isinstance(made, dict)

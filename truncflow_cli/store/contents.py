@@ -42,6 +42,7 @@ class Provenance:
         command: the command that makes the file.
         notes: what was found while the problem was built.
         warnings: what the user was warned of.
+        settings: the resolved config as a mapping, where it is at hand.
     """
 
     config: str
@@ -49,6 +50,7 @@ class Provenance:
     command: str
     notes: Mapping[str, str | float] = field(default_factory=dict)
     warnings: Sequence[str] = ()
+    settings: Mapping[str, Any] | None = None
 
 
 def estimate_bytes(problem: Problem) -> int:

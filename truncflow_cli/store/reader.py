@@ -91,6 +91,15 @@ class RunFile:
         """Close the file; arrays that have been read stay."""
         self._file.close()
 
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """The resolved config as a mapping, fit to be shown; empty if there is none.
+
+        Raises:
+            UserError: it is not a configuration.
+        """
+        return recorded_settings(self.config, f"{self.path}: config")
+
     @property
     def flow(self) -> str:
         """The name of the flow."""
@@ -223,7 +232,7 @@ class RunFile:
             pass
         for name in ("x", "cluster", "y", "y_tilde", "certificates"):
             getattr(self, name)
-        recorded_settings(self.config, f"{self.path}: config")
+        _ = self.settings
 
     def _read_events(self, rows: slice) -> EventLog:
         """Return some rows of the event log, with every index where it can be."""

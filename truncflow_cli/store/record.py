@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from truncflow_cli.config.recorded import fit_to_show, recorded_settings
 from truncflow_cli.model.certificate import Certificate
 from truncflow_cli.model.events import EVENT_DTYPE, EventLog
 from truncflow_cli.model.problem import Array, IntArray, Problem
@@ -54,6 +55,14 @@ class Record:
     def config(self) -> str:
         """The resolved config as YAML."""
         return self.provenance.config
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """The resolved config as a mapping, fit to be shown."""
+        if self.provenance.settings is None:
+            return recorded_settings(self.config, f"{self.path}: config")
+        settings: Mapping[str, Any] = fit_to_show(self.provenance.settings)
+        return settings
 
     @property
     def notes(self) -> Mapping[str, str | float]:

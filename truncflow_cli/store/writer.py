@@ -400,6 +400,7 @@ def create(
     command: str = "",
     force: bool = False,
     *,
+    settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     notes: Mapping[str, str | float] | None = None,
     warnings: Sequence[str] = (),
@@ -414,6 +415,7 @@ def create(
         config: the resolved config as YAML.
         command: the command that makes the file.
         force: whether a file that exists may be replaced.
+        settings: the resolved config as a mapping, if it is at hand.
         seed: the seed of every random choice.
         notes: what was found while the problem was built.
         warnings: what the user was warned of.
@@ -425,7 +427,7 @@ def create(
         UserError: the file exists (without ``force``), is being written by another run, cannot be written, or cannot be
             gone on with.
     """
-    provenance = Provenance(config, seed, command, notes or {}, warnings)
+    provenance = Provenance(config, seed, command, notes or {}, warnings, settings)
     return RunWriter(
         path, problem, provenance, force=force, checkpoint_every=checkpoint_every, earlier=earlier
     )

@@ -33,13 +33,18 @@ def prepare(say: Callable[[str], None]) -> None:
     Raises:
         UserError: that cannot be done.
     """
-    if not compiling.outdated():
+    if _is_prepared():
         return
     say("compiling the inner loops, once (up to half a minute)")
     try:
         compiling.compile_libraries()
     except (RuntimeError, OSError) as error:
         raise UserError(f"the inner loops cannot be compiled: {error}") from error
+
+
+def _is_prepared() -> bool:
+    """Return whether there is a library of this source; what this process has loaded is not looked at again."""
+    return library.cache_info().currsize > 0 or not compiling.outdated()
 
 
 @cache

@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from truncflow_cli.certify.clustered import RANK_SHARE
 from truncflow_cli.model.problem import Array
-from truncflow_cli.report.content import second_moment, settings_of
+from truncflow_cli.report.content import second_moment
 from truncflow_cli.report.figures.panels import curve, legend, remark
 from truncflow_cli.report.figures.style import DASHES, PALE, new_figure, shades, typeset
 from truncflow_cli.report.figures.subject import Subject
@@ -62,7 +62,7 @@ def _limit(subject: Subject) -> tuple[Array, Array, Array]:
     """
     run = subject.run
     assert run.W is not None
-    A = second_moment(run.x, run.cluster, settings_of(run).get("point_weights"))
+    A = second_moment(run.x, run.cluster, run.settings.get("point_weights"))
     eigenvalues, vectors = np.linalg.eigh(A)
     weights = subject.evidence.point_weights
     K = run.y[run.cluster].T @ (run.x * weights[:, None])

@@ -11,7 +11,7 @@ from truncflow_cli.certify.collapsed import spectral_gap
 from truncflow_cli.certify.run_like import RunLike
 from truncflow_cli.model.certificate import Certificate
 from truncflow_cli.model.problem import Array
-from truncflow_cli.report.content import second_moment, settings_of
+from truncflow_cli.report.content import second_moment
 from truncflow_cli.report.html.eventdata import MOST_EVENTS
 from truncflow_cli.report.html.frames import MOST_CURVES, MOST_LAYERS, Frames
 from truncflow_cli.report.html.markup import number
@@ -233,7 +233,7 @@ def _ends(count: int) -> list[int]:
 def _clustered(run: RunLike, frames: Frames, W: Array, x: Array) -> Iterator[Chart]:
     """Yield the modes of (9.10): with A v = λ v, (W(s) − W(∞)) v = e^{−λs} (W(0) − W(∞)) v."""
     assert run.cluster is not None, "points have clusters"
-    asked = settings_of(run).get("point_weights")
+    asked = run.settings.get("point_weights")
     weights = np.full(x.shape[0], 1.0 / max(1, x.shape[0]))
     if asked == "1/N_j":
         weights = 1.0 / np.bincount(run.cluster)[run.cluster]
