@@ -62,7 +62,7 @@ def test_code_that_has_changed_since_is_refused(monkeypatch, loaded_anew):
         loading.library()
 
 
-def test_a_run_compiles_what_has_changed_and_says_so(monkeypatch, tmp_path):
+def test_a_run_compiles_what_has_changed_and_says_so(monkeypatch, tmp_path, loaded_anew):
     said = []
     loading.prepare(said.append)
     assert said == []  # it is up to date
@@ -88,7 +88,7 @@ def test_a_run_compiles_what_has_changed_and_says_so(monkeypatch, tmp_path):
     assert not list(here.glob(".compiling-*"))
 
 
-def test_a_run_that_cannot_compile_is_refused(monkeypatch):
+def test_a_run_that_cannot_compile_is_refused(monkeypatch, loaded_anew):
     monkeypatch.setattr(compiling, "source_stamp", lambda: "of another source")
     monkeypatch.setenv("CC", "python -c 'import sys; sys.exit(\"not today\")'")
     with pytest.raises(UserError, match=r"the inner loops cannot be compiled: .*not today"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,12 +44,14 @@ class Plan:
         built: the problem as arrays, with warnings and notes.
         target: the run file to write.
         config: the resolved config as YAML.
+        prepared_in: seconds that this has taken.
     """
 
     experiment: Experiment
     built: Built
     target: Path
     config: str
+    prepared_in: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -129,10 +132,12 @@ def prepare(experiment: Experiment, out: Path | None = None) -> Plan:
     Raises:
         UserError: the problem cannot be built, or the output would replace the config.
     """
+    began = time.monotonic()
     target = out if out is not None else experiment.output
     if experiment.path.exists() and target.exists() and target.samefile(experiment.path):
         raise UserError(f"{target}: the output would replace the config; choose another name with -o")
-    return Plan(experiment, config.build(experiment), target, experiment.resolved())
+    built, text = config.build(experiment), experiment.resolved()
+    return Plan(experiment, built, target, text, time.monotonic() - began)
 
 
 @blas.one_thread()
@@ -178,6 +183,7 @@ def execute(
         warnings=plan.built.warnings,
         checkpoint_every=settings.save.checkpoint_every,
         earlier=None if resume is None else resume.earlier,
+        prepared_in=plan.prepared_in,
     ) as writer:
         error: RunFailed | KeyboardInterrupt | None = None
         try:

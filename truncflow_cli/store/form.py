@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,7 @@ class Filling:
         events: the event log.
         certificates: of the run.
         checkpoint: what the run can be gone on from; None if it cannot.
+        elapsed: how long the run has taken; asked when everything else is in the file.
     """
 
     problem: Problem
@@ -54,6 +55,7 @@ class Filling:
     events: EventLog
     certificates: Sequence[Certificate]
     checkpoint: Checkpoint | None
+    elapsed: Callable[[], float]
 
     @property
     def kind(self) -> Hashable:
@@ -99,3 +101,4 @@ def _fill(sheet: Sheet, filling: Filling) -> None:
     contents.write_certificates(sheet, filling.certificates)
     if filling.checkpoint is not None:
         checkpoint.write(sheet, filling.checkpoint)
+    sheet.put("", "elapsed_seconds", filling.elapsed())

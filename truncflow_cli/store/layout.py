@@ -58,7 +58,10 @@ ATTRIBUTES: Final[Mapping[str, tuple[type, str]]] = {
     "scipy_version": (str, "version of scipy"),
     "h5py_version": (str, "version of h5py"),
     "created": (str, "when the run began (ISO 8601, UTC)"),
-    "elapsed_seconds": (float, "wall time of the run, certificates included, up to the writing of the file"),
+    "elapsed_seconds": (
+        float,
+        "wall time of the run: the problem built, solved, certified, put into its file",
+    ),
     "command": (str, "the command that made the file"),
 }
 

@@ -36,7 +36,7 @@ class Record:
 
     path: Path
     problem: Problem
-    attrs: Mapping[str, Any]
+    attrs: dict[str, Any]
     provenance: Provenance
     counters: Mapping[str, int]
     read: Callable[[str], NDArray[Any] | None]

@@ -59,6 +59,7 @@ class RunWriter:
         force: bool = False,
         checkpoint_every: float = 30.0,
         earlier: Earlier | None = None,
+        prepared_in: float = 0.0,
     ) -> None:
         """Lock the target and prepare the working file; nothing appears under the target's name yet.
 
@@ -69,6 +70,7 @@ class RunWriter:
             force: whether a file that exists may be replaced.
             checkpoint_every: seconds of wall time between checkpoints.
             earlier: the run file at the target, if it is to be gone on with.
+            prepared_in: seconds that the run has taken up to here.
 
         Raises:
             UserError: the target exists (without ``force``), is being written by another run, cannot be written, or
@@ -88,7 +90,8 @@ class RunWriter:
         self._s = self._published_s = 0.0
         self._saved = self._n_events = 0
         self._last_state: Callable[[], State] | None = None
-        self._elapsed = self._elapsed_before = self._solving = self._solving_before = 0.0
+        self._elapsed = self._elapsed_before = prepared_in
+        self._solving = self._solving_before = 0.0
         self._finished = False
         self._origin = origin_of(problem)
         self._in_memory = earlier is None and contents.estimate_bytes(problem) <= BUFFER_BYTES
@@ -257,7 +260,7 @@ class RunWriter:
         self._saved, self._n_events = self._checkpoint.saved, self._checkpoint.events
         self._attributes = checks.attributes(self._target, self._file.h5)
         self._provenance = provenance_in(self._target, self._file.h5, config, self._attributes)
-        self._elapsed = self._elapsed_before = float(self._attributes["elapsed_seconds"])
+        self._elapsed_before += float(self._attributes["elapsed_seconds"])
         self._solving = self._solving_before = float(self._attributes.get("solving_seconds", 0.0))
 
     @contextmanager
@@ -282,13 +285,12 @@ class RunWriter:
             record.keep(certificates)
         except UserError as error:  # too little memory to read it, say
             raise UserError(f"{self._target}: no certificates yet ({error}); --resume makes them") from error
-        self._note_time()
-        attributes["elapsed_seconds"] = self._elapsed
         self._record = record
         return certificates
 
-    def _note_time(self) -> None:
+    def _note_time(self) -> float:
         self._elapsed = self._elapsed_before + time.monotonic() - self._began
+        return self._elapsed
 
     def _reader(self) -> Callable[[str], NDArray[Any] | None]:
         """Return what gives the datasets that there are, by their paths."""
@@ -306,16 +308,19 @@ class RunWriter:
                 self._file.reserve(contents.certificates_bytes(certificates) + self._checkpoint_room)
                 contents.write_certificates(self._file.sheet, certificates)
                 self._write_checkpoint(self._file.sheet)
+                self._note_time()
                 self._write_status(status, message)
                 self._file.close()
                 self._file.publish()
             self._finished = True
+        if self._record is not None:
+            self._record.attrs["elapsed_seconds"] = self._elapsed
 
     def _image(self, status: layout.Status, message: str, certificates: Sequence[Certificate]) -> bytes:
         attributes = self._attributes | self._ending(status, message)
         samples, events = self._gathered.samples, self._gathered.events
         what = self._problem, self._provenance, attributes, self._counters, samples, events
-        return filled(Filling(*what, certificates, self._checkpoint))
+        return filled(Filling(*what, certificates, self._checkpoint, self._note_time))
 
     def _ending(self, status: layout.Status, message: str) -> dict[str, Any]:
         """Return the root attributes that change in the course of a run."""
@@ -406,6 +411,7 @@ def create(
     warnings: Sequence[str] = (),
     checkpoint_every: float = 30.0,
     earlier: Earlier | None = None,
+    prepared_in: float = 0.0,
 ) -> RunWriter:
     """Start a run file, or go on with one; nothing appears under its name before the first checkpoint.
 
@@ -422,6 +428,7 @@ def create(
         checkpoint_every: seconds of wall time between checkpoints.
         earlier: the run file at that path, if it is to be gone on with; its creation, seed, notes, warnings and command
             are kept.
+        prepared_in: seconds that the run has taken up to here.
 
     Raises:
         UserError: the file exists (without ``force``), is being written by another run, cannot be written, or cannot be
@@ -429,5 +436,11 @@ def create(
     """
     provenance = Provenance(config, seed, command, notes or {}, warnings, settings)
     return RunWriter(
-        path, problem, provenance, force=force, checkpoint_every=checkpoint_every, earlier=earlier
+        path,
+        problem,
+        provenance,
+        force=force,
+        checkpoint_every=checkpoint_every,
+        earlier=earlier,
+        prepared_in=prepared_in,
     )
