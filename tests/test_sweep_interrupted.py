@@ -108,6 +108,7 @@ def test_stopped(folder: Path, stop: signal.Signals, code: int) -> None:
     table = (folder / "out" / "sweep.csv").read_text().splitlines()
     assert len(table) == RUNS + 1
     assert any(",not run," in line for line in table)
+    assert sum(",interrupted," in line for line in table) <= 2  # what the workers were busy with
     if stop == signal.SIGINT:
         finish(folder)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -82,8 +83,12 @@ def parse(text: str, label: str) -> Document:
     return Document(label, root)
 
 
+@lru_cache(maxsize=64)
 def parse_value(text: str, option: str) -> Node:
-    """Return the value of a ``--set`` option; every node has ``option`` as its place."""
+    """Return the value of a ``--set`` option; every node has ``option`` as its place.
+
+    The members of a sweep have most options in common.
+    """
     root = compose(text, option, is_option=True)
     return Node(None, option) if root is None else root
 

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
@@ -21,6 +21,10 @@ from truncflow_cli.errors import UserError
 from truncflow_cli.store.shield import undisturbed
 from truncflow_cli.sweep.member import GRACE, Report, Result, Task, Underway
 from truncflow_cli.sweep.plan import Source
+
+#: A worker whose last member took fewer seconds than this has its next one before it asks: it does not wait for the
+#: leader then. Of longer ones, none waits behind another while a worker is free.
+SHORT = 1.0
 
 #: More processes than this are a slip of the pen.
 MOST_WORKERS = 1024
@@ -79,13 +83,12 @@ def run_local(source: Source, tasks: Iterable[Task], workers: int, take: Take) -
     """
     if not 1 <= workers <= MOST_WORKERS:
         raise UserError(f"--workers {workers}: must be from 1 to {MOST_WORKERS}")
-    pending = deque(tasks)
-    pool = _Pool(source, take)
+    pool = _Pool(source, deque(tasks), take)
     try:
         pool.grow(1)
-        pool.run(pending, until_warm=True)
-        pool.grow(min(workers - 1, len(pending)))
-        pool.run(pending)
+        pool.run(until_warm=True)
+        pool.grow(min(workers - 1, pool.n_pending))
+        pool.run()
         pool.dismiss()
     finally:
         with undisturbed():
@@ -101,20 +104,30 @@ def _work(connection: Connection, source: Source) -> None:
 
 @dataclass
 class _Worker:
-    """A process, the connection to it, and what it is doing."""
+    """A process, the connection to it, and what it is to do.
+
+    Attributes:
+        process: it.
+        connection: the leader's end.
+        tasks: the member that it is busy with, and perhaps the next one.
+        is_warm: whether its first member is under way.
+        is_quick: whether its last member was short.
+    """
 
     process: ForkServerProcess
     connection: Connection
-    task: Task | None = None
+    tasks: deque[Task] = field(default_factory=deque)
     is_warm: bool = False
+    is_quick: bool = False
 
 
 class _Pool:
     """The workers of a sweep, as their leader sees them."""
 
-    def __init__(self, source: Source, take: Take) -> None:
+    def __init__(self, source: Source, pending: deque[Task], take: Take) -> None:
         self._source = source
         self._take = take
+        self._pending = pending
         self._workers: list[_Worker] = []
         self._context = multiprocessing.get_context("forkserver")
         prepare_workers()
@@ -129,13 +142,21 @@ class _Pool:
                 there.close()
                 self._workers.append(_Worker(process, here))
 
-    def run(self, pending: deque[Task], until_warm: bool = False) -> None:
+    @property
+    def n_pending(self) -> int:
+        """How many tasks no worker has."""
+        return len(self._pending)
+
+    def run(self, until_warm: bool = False) -> None:
         """Hand out tasks and take reports, until all is done or, if asked for, the first run is under way."""
         while True:
             for worker in self._workers:
-                if worker.task is None and pending:
-                    self._hand_out(worker, pending.popleft())
-            busy = [worker for worker in self._workers if worker.task is not None]
+                if self._pending and not worker.tasks:
+                    self._hand_out(worker)
+            for worker in self._workers:
+                if len(self._pending) >= len(self._workers) and worker.is_quick and len(worker.tasks) == 1:
+                    self._hand_out(worker)
+            busy = [worker for worker in self._workers if worker.tasks]
             if not busy:
                 return
             ready = wait([worker.connection for worker in busy])
@@ -163,19 +184,21 @@ class _Pool:
                 worker.connection.send(None)
         limit = time.monotonic() + GRACE
         for worker in left:
-            self._take_last_reports(worker, limit)
+            is_told = self._take_last_reports(worker, limit)
             worker.process.join(max(0.0, limit - time.monotonic()))
             if worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()
-            if worker.task is not None:
-                self._take(Result(worker.task.index, "interrupted", 130, "interrupted"))
+            if worker.tasks and not is_told:
+                self._take(Result(worker.tasks[0].index, "interrupted", 130, "interrupted"))
 
-    def _hand_out(self, worker: _Worker, task: Task) -> None:
-        worker.task = task
+    def _hand_out(self, worker: _Worker) -> None:
+        task = self._pending.popleft()
+        worker.tasks.append(task)
         with contextlib.suppress(OSError):  # it has died, which its connection is about to tell
             worker.connection.send(task)
-        self._take(Underway(task.index, 0.0))
+        if len(worker.tasks) == 1:
+            self._take(Underway(task.index, 0.0))
 
     def _take_report(self, worker: _Worker) -> None:
         try:
@@ -185,14 +208,18 @@ class _Pool:
             return
         worker.is_warm = worker.is_warm or isinstance(report, (Underway, Result))
         if isinstance(report, Result):
-            worker.task = None
+            worker.tasks.popleft()
+            worker.is_quick = report.fresh and report.seconds < SHORT
         self._take(report)
+        if isinstance(report, Result) and worker.tasks:
+            self._take(Underway(worker.tasks[0].index, 0.0))
 
     def _bury(self, worker: _Worker) -> None:
         """Record the member that a worker was busy with when it died, and start another worker."""
         worker.process.join(GRACE)
-        task, worker.task = worker.task, None
         self._workers.remove(worker)
+        task = worker.tasks.popleft() if worker.tasks else None
+        self._pending.extendleft(worker.tasks)
         code = worker.process.exitcode or 0
         cause = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         if task is not None:
@@ -200,13 +227,17 @@ class _Pool:
             self._take(Result(task.index, "failed", 1, f"its process died ({cause}{hint})"))
         self.grow(1)
 
-    def _take_last_reports(self, worker: _Worker, limit: float) -> None:
+    def _take_last_reports(self, worker: _Worker, limit: float) -> bool:
+        """Take what a worker that has been stopped still says; return whether it says how its member ended."""
+        is_told = False
         with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
-            while worker.task is not None and worker.connection.poll(max(0.0, limit - time.monotonic())):
+            while worker.tasks and worker.connection.poll(max(0.0, limit - time.monotonic())):
                 report = worker.connection.recv()
                 if isinstance(report, Result):
-                    worker.task = None
+                    worker.tasks.popleft()
                     self._take(report)
+                    is_told = True
+        return is_told
 
 
 @contextmanager
