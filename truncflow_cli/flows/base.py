@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+
 from truncflow_cli.flows.native.pace import Pace
 from truncflow_cli.model.events import EventLog
 from truncflow_cli.model.problem import Array, IntArray
@@ -97,6 +99,14 @@ class Surfaces:
     leaving: IntArray
     field: Callable[[Array], LocalField]
     descend: Callable[[], IntArray] | None = None
+
+
+def _no_field(weight: Array) -> LocalField:
+    raise AssertionError("there is no surface to be asked about")
+
+
+#: Where the state lies on none.
+NO_SURFACES = Surfaces(np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64), _no_field)
 
 
 @runtime_checkable

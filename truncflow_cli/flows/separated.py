@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from truncflow_cli.flows import layer_state
-from truncflow_cli.flows.base import Ahead, Change, Counters, EventRow, LocalField, Surfaces
+from truncflow_cli.flows.base import NO_SURFACES, Ahead, Change, Counters, EventRow, LocalField, Surfaces
 from truncflow_cli.flows.layer_data import LayerData
 from truncflow_cli.flows.layer_events import LayerLog
 from truncflow_cli.flows.layer_series import BLOCK, LayerSeries, sampled
@@ -378,6 +378,8 @@ class LayerFlow:
             kind, first, second = change.what
             leaving.add((first, second) if kind == "surface" else pinned[first])
         chosen = sorted({*near, *pinned, *leaving})
+        if not chosen:
+            return NO_SURFACES
         weights = dict(zip(pinned, self.pin_weight.tolist(), strict=True))
         points = np.array([i for i, _ in chosen], dtype=np.int64)
         rows = np.array([r for _, r in chosen], dtype=np.int64)

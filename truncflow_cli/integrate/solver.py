@@ -94,9 +94,8 @@ class Solver:
         rows = self.flow.conditions_at_start()
         rows += settle_flow(self.flow, None)
         self._resting = self._look_for_rest(rows)
-        self.flow.expand(0.0)
         self.finished = self._s_end <= 0.0
-        return Piece(0.0, 0.0, self.flow.series(), event_log([(0.0, *row) for row in rows]))
+        return Piece(0.0, 0.0, self.flow.standing(), event_log([(0.0, *row) for row in rows]))
 
     def advance(self, until: float = -np.inf, saved: Array = NO_TIMES) -> Piece:
         """Go on to the next event, or as far as the series carries; return what was passed.
