@@ -6,6 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from reference.compare import run_solver
+from reference.descent import descend
+from reference.network import unpack
+from reference.problems import integers
+from reference.runs import networks
 
 from truncflow_cli import integrate
 from truncflow_cli.config import build, load_text
@@ -71,3 +76,30 @@ def test_it_runs_to_the_end_and_balances(name: str, tmp_path: Path) -> None:
     assert loss.size == problem.s_save.size
     assert (np.diff(loss) <= 1e-9).all()
     assert np.abs(balance).max() < 2e-9 * (1.0 + loss[0])
+
+
+@pytest.mark.parametrize("seed", [0, 16, 18, 72, 129])
+def test_integer_data_are_solved_by_general(seed: int) -> None:
+    check_integers("general", seed)
+
+
+@pytest.mark.parametrize("seed", [121, 275, 384])
+def test_integer_data_are_solved_by_separated(seed: int) -> None:
+    check_integers("separated", seed)
+
+
+def check_integers(flow: str, seed: int) -> None:
+    """It balances all along, and begins as plain gradient descent does, which knows of no surfaces."""
+    problem = integers(flow, seed)
+    solved = run_solver(problem)
+    loss, balance = solved.samples["loss"], solved.samples["energy_balance"]
+    assert (np.diff(loss) <= 1e-9).all()
+    assert np.abs(balance).max() < 2e-9 * (1.0 + loss[0])
+    s, index = float(problem.s_save[1]), 1
+    beta, R = [], []
+    for net, start, _ in networks(problem):
+        b, r = unpack(net, descend(net, start, s, 1e-4))
+        beta.append(b)
+        R.append(r)
+    assert np.abs(np.concatenate(beta) - solved.samples["beta"][index]).max() < 2e-3
+    assert np.abs(np.concatenate(R) - solved.samples["R"][index]).max() < 2e-3

@@ -125,6 +125,26 @@ def on_surfaces(problem: Problem, seed: int, count: int = 2) -> Problem:
     return replace(problem, x=x, R0=R, beta0=beta)
 
 
+def integers(flow: str, seed: int, s_end: float = 5.0) -> Problem:
+    """Return a problem with small integers for everything, and rotations that are the identity.
+
+    Many coordinates are exactly zero at the start, some without speed, some without a kink, and surfaces of several
+    points and layers touch there that part later.
+    """
+    rng = np.random.default_rng([77 if flow == "general" else 78, seed])
+    dim = int(rng.integers(2, 4) if flow == "general" else rng.integers(1, 5))
+    n_layers = int(rng.integers(1, 4)) if flow == "general" else 0
+    n_clusters = int(rng.integers(1, 4) if flow == "general" else rng.integers(1, 3))
+    n_layers = n_layers or n_clusters
+    size = int(rng.integers(4, 20) if flow == "general" else rng.integers(3, 20))
+    x = rng.integers(-2, 3, (size, dim)).astype(float)
+    cluster = np.sort(rng.integers(0, n_clusters, size))
+    cluster[:n_clusters] = np.arange(n_clusters)
+    y_tilde = rng.integers(-2 if flow == "general" else -3, 5, (n_clusters, dim)).astype(float)
+    beta = rng.integers(-2, 3, (n_layers, dim)).astype(float)
+    return make(flow, x, cluster, y_tilde, beta, np.stack([np.eye(dim)] * n_layers), s_end, 41, rtol=1e-9)
+
+
 def symmetric(seed: int, dim: int = 3, n_points: int = 5) -> Problem:
     """One cluster, invariant under permutations of the coordinates, as are its start and its label.
 

@@ -7,7 +7,6 @@ import numpy as np
 from truncflow_cli.flows.base import Ahead, Change, Counters, EventRow, Surfaces
 from truncflow_cli.flows.general_cells import CellSums
 from truncflow_cli.flows.general_data import GeneralData
-from truncflow_cli.flows.general_descent import Descent, plain_descent
 from truncflow_cli.flows.general_events import NetworkLog
 from truncflow_cli.flows.general_field import FieldOnSurfaces, split_tangent, standing_still
 from truncflow_cli.flows.general_groups import Group, Key, common_side, grouped, several_layers
@@ -26,7 +25,8 @@ from truncflow_cli.flows.native.network import Accuracy
 from truncflow_cli.flows.native.pace import Pace, next_octave
 from truncflow_cli.flows.native.patterns import PINNED, TRUNCATED, UNTRUNCATED
 from truncflow_cli.flows.native.series import first_exit
-from truncflow_cli.model.network import forward_pass, tangent, velocity
+from truncflow_cli.flows.plain_descent import Descent, plain_descent
+from truncflow_cli.model.network import Pass, forward_pass, tangent, velocity
 from truncflow_cli.model.problem import Array, IntArray, Pattern
 from truncflow_cli.model.state import Saved, State, number, under
 
@@ -37,6 +37,10 @@ STEP_SHARE = 0.1
 SERIES = 1e-14
 NOISE = 128 * np.finfo(np.float64).eps
 LAMBDA_NOISE = 1e-12
+#: Damping of the way back onto the pinned surfaces.
+DAMPING = 1e-2
+#: How far from their surfaces, in units of the data, pinned coordinates may go in a step.
+DRIFT = 1e-12
 #: A field above this, relative to the state, is not at rest, however it has been summed.
 MOVES = 1e-11
 
@@ -71,6 +75,7 @@ class GeneralFlow:
 
         self.pins: list[Group] = []
         self.pin_weight = np.empty(0)
+        self._parts = False
         self._chosen: list[Group] = []
         self._whole_field: tuple[Array, Array] | None = None
         self.cells.gather(self.pins)
@@ -124,14 +129,37 @@ class GeneralFlow:
         self._whole_field = None
         self.counters.steps += 1
         self.counters.orders += cells.order
-        return float(cells.clock[compiled.LENGTH])
+        h = float(cells.clock[compiled.LENGTH])
+        held_for = self._held_for(h)
+        self._parts = held_for < h
+        return held_for
+
+    def _held_for(self, h: float) -> float:
+        """Return how long, up to h, the pinned coordinates stay where they are.
+
+        Surfaces that touch to first order part later: one set of weights holds them all for a moment only. Where that
+        is over the state is moved back onto them, and the weights are those of surfaces that differ.
+        """
+        if not self.pins or not h > 0.0:
+            return h
+        pin, n = np.arange(len(self.pins)), self.cells.order
+        _, layer, r = self.cells.held.surface.T
+        off = np.abs(self.cells.held.z[1 : n + 1, pin, layer, r])
+        orders = np.arange(1, n + 1)[:, None]
+        allowed = DRIFT * float(self.cells.watch.scale[0])
+        if (off * h**orders).max() <= allowed:
+            return h
+        return float(((allowed / np.maximum(off, np.finfo(float).tiny)) ** (1.0 / orders)).min())
 
     def _stay_on_surfaces(self) -> None:
         """Move the state back onto the pinned surfaces (rounding and the last bits of the series drift off them)."""
         off, normals = self._field_on(self.pins).off(self.pin_weight)
         if np.abs(off).max() <= 1e-15 * (self.data.length.max() + np.abs(self.b).max()):
             return
-        back = np.asarray(-np.linalg.lstsq(normals, off, rcond=1e-11)[0], dtype=np.float64)
+        # Damped: surfaces at a small angle would have it move along them by more than it is off.
+        square = normals.T @ normals
+        damping = DAMPING * np.linalg.norm(normals, axis=1).max() ** 2
+        back = -np.linalg.solve(square + damping * np.eye(square.shape[0]), normals.T @ off)
         c, Om = split_tangent(back[None], *self.b.shape)
         self.b += c[0] + np.einsum("lij,lj->li", Om[0], self.b)
         self.R += np.einsum("lij,lja->lia", Om[0], self.R)
@@ -167,6 +195,8 @@ class GeneralFlow:
                 exit_ = first_exit(bound, t, LAMBDA_NOISE)
                 if exit_ >= 0.0 and (exit_ < t or what is None):
                     t, what = exit_, ("weight", pin, 0, 0)
+        if what is None and self._parts:
+            what = ("parting", 0, 0, 0)
         return None if what is None else Change(float(t), what)
 
     def observe(self, t: float) -> list[tuple[float, EventRow]]:
@@ -280,7 +310,8 @@ class GeneralFlow:
             zero = self._on_start
         else:
             kind, *where = change.what
-            leaving.update([tuple(where)] if kind == "surface" else self.pins[where[0]])
+            if kind != "parting":
+                leaving.update([tuple(where)] if kind == "surface" else self.pins[where[0]])
             zero = self._at_zero()
         near = zip(*(index.tolist() for index in zero), strict=True)
         pinned = dict(zip(self._pinned_keys(), self._pinned_weights(), strict=True))
@@ -322,7 +353,14 @@ class GeneralFlow:
         for key in [key for members in chosen for key in members]:
             on[key] = True
         surfaces = [members[0] for members in chosen]
-        return plain_descent(self.data, self.R, self.b, self.pattern == UNTRUNCATED, on, surfaces, self.noise)
+        data, untruncated = self.data, self.pattern == UNTRUNCATED
+
+        def moving(state: Pass, h: Array, R: Array, b: Array) -> tuple[Array, Array]:
+            return velocity(state, h, R, b, data.target, data.weight)[1:]
+
+        return plain_descent(
+            data.x, data.spread, moving, self.R, self.b, untruncated, on, surfaces, self.noise
+        )
 
     def creep(self) -> tuple[float, list[EventRow], Surfaces]:
         """See ``flows.base.Creeps``."""

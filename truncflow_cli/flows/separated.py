@@ -14,8 +14,10 @@ from truncflow_cli.flows.native.layer import NOISE
 from truncflow_cli.flows.native.pace import Pace
 from truncflow_cli.flows.native.patterns import PINNED, TRUNCATED, UNTRUNCATED
 from truncflow_cli.flows.native.series import evaluate_states, first_exit
+from truncflow_cli.flows.plain_descent import plain_descent
 from truncflow_cli.model.events import EventLog
-from truncflow_cli.model.moments import field
+from truncflow_cli.model.moments import field, moments
+from truncflow_cli.model.network import Pass
 from truncflow_cli.model.problem import Array, IntArray, Pattern
 from truncflow_cli.model.state import Saved, State
 
@@ -32,6 +34,10 @@ ROOM = 1024
 MANY, LIKELY = 1 << 18, 10_000
 #: Events that ``run_ahead`` passes at most.
 EVENTS_AHEAD = 1024
+
+
+#: A point, by its row, and a coordinate of it.
+Surface = tuple[int, int]
 
 
 class LayerFlow:
@@ -373,22 +379,27 @@ class LayerFlow:
             point, row = point[zero], row[zero]
         near = list(zip(point.tolist(), row.tolist(), strict=True))
         pinned = list(zip(self.pin_point.tolist(), self.pin_row.tolist(), strict=True))
-        leaving: set[tuple[int, int]] = set()
+        leaving: set[Surface] = set()
         if change is not None:
             kind, first, second = change.what
             leaving.add((first, second) if kind == "surface" else pinned[first])
         chosen = sorted({*near, *pinned, *leaving})
+        return self._describe(chosen, dict(zip(pinned, self.pin_weight.tolist(), strict=True)), leaving)
+
+    def _describe(
+        self, chosen: list[Surface], weights: dict[Surface, float], leaving: set[Surface]
+    ) -> Surfaces:
+        """Return what the integrator is told of these surfaces, which count as truncated until ``apply``."""
         if not chosen:
             return NO_SURFACES
-        weights = dict(zip(pinned, self.pin_weight.tolist(), strict=True))
+        data = self.data
         points = np.array([i for i, _ in chosen], dtype=np.int64)
         rows = np.array([r for _, r in chosen], dtype=np.int64)
         side = self.pattern[points, rows].astype(np.int64)
         weight = np.array(
             [weights.get(key, float(s == UNTRUNCATED)) for key, s in zip(chosen, side, strict=True)]
         )
-        self._count(points[side == UNTRUNCATED], rows[side == UNTRUNCATED], -1.0)
-        self._on_surface = (points, rows)
+        self._take_out(points, rows)
         Ju, Om = self._velocity()
         u = self.b + self.R @ data.y_tilde
         normals = self._normals(points, rows)
@@ -411,6 +422,50 @@ class LayerFlow:
             found.append((point + first, row))
         point, row = (np.concatenate(part) for part in zip(*found, strict=True))
         return point, row
+
+    def _take_out(self, points: IntArray, rows: IntArray) -> None:
+        """Have these surfaces count as truncated until ``apply``."""
+        untruncated = self.pattern[points, rows] == UNTRUNCATED
+        self._count(points[untruncated], rows[untruncated], -1.0)
+        self._on_surface = (points, rows)
+
+    def creep(self) -> tuple[float, list[EventRow], Surfaces]:
+        """See ``flows.base.Creeps``."""
+        data, own = self.data, self.data.n_own
+        near, pinned = zip(*self._near_zero(), strict=True), zip(self.pin_point, self.pin_row, strict=True)
+        chosen = sorted({(int(i), int(r)) for i, r in (*near, *pinned)})
+        points, rows = np.array(chosen, dtype=np.int64).reshape(-1, 2).T
+        on = np.zeros((own, 1, data.dim), dtype=bool)
+        on[points, 0, rows] = True
+        x, weight = data.x[:own], data.multiplicity / data.total
+
+        def moving(state: Pass, h: Array, R: Array, b: Array) -> tuple[Array, Array]:
+            means = moments(x, weight, h[:, 0])
+            Ju, Om = field(R[0], b[0], data.y_tilde, *means, printed=self.printed)
+            return -Ju[None], Om[None]
+
+        end = plain_descent(
+            x,
+            data.spread,
+            moving,
+            self.R[None],
+            self.b[None],
+            self.pattern[:own, None] == UNTRUNCATED,
+            on,
+            [(i, 0, r) for i, r in chosen],
+            self._noise(slice(0, own))[:, 0],
+        )
+        self.R[:], self.b[:] = end.R[0], end.b[0]
+        self._clock[compiled.ENERGY] += end.energy
+        self._act(compiled.POLISH)
+        self._near.tally[compiled.TOP] = -1
+        # What has come clear of its surface goes to that side; what is still close to it is settled anew.
+        self._take_out(points, rows)
+        events = self.apply(
+            np.where(end.sides == PINNED, (end.z > 0.0).astype(np.int64), end.sides), np.zeros(points.size)
+        )
+        close = [key for key, side in zip(chosen, end.sides.tolist(), strict=True) if side == PINNED]
+        return end.elapsed, events, self._describe(close, {}, set())
 
     def regroup(self, side: IntArray, weight: Array) -> Surfaces | None:
         """See ``PiecewiseFlow.regroup``: coinciding points coincide for ever."""

@@ -1,19 +1,21 @@
-"""Where the `general` flow goes from an instant at which many surfaces meet: short steps of plain gradient descent."""
+"""Where a flow goes from an instant at which many surfaces meet: short steps of plain gradient descent."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from truncflow_cli.flows.general_data import GeneralData
-from truncflow_cli.model.network import forward_pass, tangent, velocity
+from truncflow_cli.model.network import Pass, forward_pass, tangent
 from truncflow_cli.model.problem import Array, BoolArray, IntArray
 
 #: Steps of gradient descent that show where a state on many surfaces goes, and their length (relative to the data).
 DESCENT_STEPS = 1500
 DESCENT_STEP = 1e-9
+
+#: Returns c_ℓ = R_ℓ ∂_s β^(ℓ) (L, Q) and Ω_ℓ (L, Q, Q) of a forward pass, h (M, L, Q), R (L, Q, Q) and b (L, Q).
+Velocity = Callable[[Pass, Array, Array, Array], tuple[Array, Array]]
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,9 @@ class Descent:
 
 
 def plain_descent(
-    data: GeneralData,
+    x: Array,
+    spread: float,
+    velocity: Velocity,
     R: Array,
     b: Array,
     untruncated: BoolArray,
@@ -39,8 +43,9 @@ def plain_descent(
 ) -> Descent:
     """Take short explicit steps from R (L, Q, Q), b (L, Q), with h(0) = 0; the arguments are left as they are.
 
-    Coordinates marked in ``on`` (M, L, Q) are on the side where z is, beyond its ``noise`` (M,); the others stay as
-    ``untruncated`` (M, L, Q) says. ``surfaces`` are those whose z and side are wanted.
+    Coordinates of the points x (M, Q), of extent ``spread``, that are marked in ``on`` (M, L, Q) are on the side where
+    z is, beyond its ``noise`` (M,); the others stay as ``untruncated`` (M, L, Q) says. ``surfaces`` are those whose z
+    and side are wanted.
     """
     R, b = R.copy(), b.copy()
     travelled = elapsed = 0.0
@@ -53,15 +58,15 @@ def plain_descent(
             h[:, layer][own] = 0.0 if start else (z > noise[:, None])[own]
             return h[:, layer]
 
-        state = forward_pass(data.x, R, b, activation)
+        state = forward_pass(x, R, b, activation)
         if step == DESCENT_STEPS:
             break
-        _, c, Om = velocity(state, h, R, b, data.y_tilde[data.label], data.weight)
+        c, Om = velocity(state, h, R, b)
         moving = tangent(c, Om)
         speed = float(np.linalg.norm(moving))
         if speed == 0.0:
             break
-        length = DESCENT_STEP * float(np.abs(b).max() + data.spread) / speed
+        length = DESCENT_STEP * float(np.abs(b).max() + spread) / speed
         b += length * (c + np.einsum("lij,lj->li", Om, b))
         R += length * np.einsum("lij,lja->lia", Om, R)
         travelled += length * speed
