@@ -25,7 +25,7 @@ from truncflow_cli.flows.native.network import Accuracy
 from truncflow_cli.flows.native.pace import Pace, next_octave
 from truncflow_cli.flows.native.patterns import PINNED, TRUNCATED, UNTRUNCATED
 from truncflow_cli.flows.native.series import first_exit
-from truncflow_cli.flows.plain_descent import Descent, plain_descent
+from truncflow_cli.flows.plain_descent import Descent, plain_descent, size_of
 from truncflow_cli.model.network import Pass, forward_pass, tangent, velocity
 from truncflow_cli.model.problem import Array, IntArray, Pattern
 from truncflow_cli.model.state import Saved, State, number, under
@@ -146,7 +146,7 @@ class GeneralFlow:
         _, layer, r = self.cells.held.surface.T
         off = np.abs(self.cells.held.z[1 : n + 1, pin, layer, r])
         orders = np.arange(1, n + 1)[:, None]
-        allowed = DRIFT * float(self.cells.watch.scale[0])
+        allowed = DRIFT * self._size
         if (off * h**orders).max() <= allowed:
             return h
         return float(((allowed / np.maximum(off, np.finfo(float).tiny)) ** (1.0 / orders)).min())
@@ -358,9 +358,8 @@ class GeneralFlow:
         def moving(state: Pass, h: Array, R: Array, b: Array) -> tuple[Array, Array]:
             return velocity(state, h, R, b, data.target, data.weight)[1:]
 
-        return plain_descent(
-            data.x, data.spread, moving, self.R, self.b, untruncated, on, surfaces, self.noise
-        )
+        size = size_of(self.b, data.spread, data.y_tilde)
+        return plain_descent(data.x, size, moving, self.R, self.b, untruncated, on, surfaces, self.noise)
 
     def creep(self) -> tuple[float, list[EventRow], Surfaces]:
         """See ``flows.base.Creeps``."""
@@ -422,8 +421,7 @@ class GeneralFlow:
 
     def at_rest(self) -> list[EventRow]:
         """See ``PiecewiseFlow.at_rest``."""
-        data = self.data
-        size = float(np.abs(self.b).max() + np.abs(data.y_tilde).max() + data.spread)
+        data, size = self.data, self._size
         if np.abs(self._moving()).max() > MOVES * max(size, size**2):
             return []  # the usual case, which does not take a look at all points
         h = self._weights(self.pins, self.pin_weight)
@@ -433,6 +431,11 @@ class GeneralFlow:
         if np.abs(c).max() > 8 * eps * size or np.abs(Om).max() > 32 * eps * size**2:
             return []
         return self.log.rest()
+
+    @property
+    def _size(self) -> float:
+        """How large data and state are (a length)."""
+        return float(np.abs(self.b).max() + np.abs(self.data.y_tilde).max() + self.data.spread)
 
     def _moving(self) -> Array:
         """Return the field (d,), summed by cells."""

@@ -30,9 +30,14 @@ class Descent:
     sides: IntArray
 
 
+def size_of(b: Array, spread: float, y_tilde: Array) -> float:
+    """Return the size of the data as descent sees it: where all points are at the apex, it is that of the labels."""
+    return max(float(np.abs(b).max()) + spread, 1e-3 * float(np.abs(y_tilde).max()))
+
+
 def plain_descent(
     x: Array,
-    spread: float,
+    size: float,
     velocity: Velocity,
     R: Array,
     b: Array,
@@ -43,9 +48,9 @@ def plain_descent(
 ) -> Descent:
     """Take short explicit steps from R (L, Q, Q), b (L, Q), with h(0) = 0; the arguments are left as they are.
 
-    Coordinates of the points x (M, Q), of extent ``spread``, that are marked in ``on`` (M, L, Q) are on the side where
-    z is, beyond its ``noise`` (M,); the others stay as ``untruncated`` (M, L, Q) says. ``surfaces`` are those whose z
-    and side are wanted.
+    Coordinates of the points x (M, Q) that are marked in ``on`` (M, L, Q) are on the side where z is, beyond its
+    ``noise`` (M,); the others stay as ``untruncated`` (M, L, Q) says. ``surfaces`` are those whose z and side are
+    wanted, ``size`` is that of the data (a length).
     """
     R, b = R.copy(), b.copy()
     travelled = elapsed = 0.0
@@ -66,7 +71,7 @@ def plain_descent(
         speed = float(np.linalg.norm(moving))
         if speed == 0.0:
             break
-        length = DESCENT_STEP * float(np.abs(b).max() + spread) / speed
+        length = DESCENT_STEP * size / speed
         b += length * (c + np.einsum("lij,lj->li", Om, b))
         R += length * np.einsum("lij,lja->lia", Om, R)
         travelled += length * speed

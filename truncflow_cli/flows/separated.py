@@ -14,7 +14,7 @@ from truncflow_cli.flows.native.layer import NOISE
 from truncflow_cli.flows.native.pace import Pace
 from truncflow_cli.flows.native.patterns import PINNED, TRUNCATED, UNTRUNCATED
 from truncflow_cli.flows.native.series import evaluate_states, first_exit
-from truncflow_cli.flows.plain_descent import plain_descent
+from truncflow_cli.flows.plain_descent import plain_descent, size_of
 from truncflow_cli.model.events import EventLog
 from truncflow_cli.model.moments import field, moments
 from truncflow_cli.model.network import Pass
@@ -446,7 +446,7 @@ class LayerFlow:
 
         end = plain_descent(
             x,
-            data.spread,
+            size_of(self.b, data.spread, data.y_tilde),
             moving,
             self.R[None],
             self.b[None],
