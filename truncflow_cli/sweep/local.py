@@ -19,12 +19,8 @@ from multiprocessing.context import ForkServerProcess
 
 from truncflow_cli.errors import UserError
 from truncflow_cli.store.shield import undisturbed
-from truncflow_cli.sweep.member import GRACE, Report, Result, Task, Underway
+from truncflow_cli.sweep.member import GRACE, SHORT, Message, Report, Result, Returned, Task, Underway
 from truncflow_cli.sweep.plan import Source
-
-#: A worker whose last member took fewer seconds than this has its next one before it asks: it does not wait for the
-#: leader then. Of longer ones, none waits behind another while a worker is free.
-SHORT = 1.0
 
 #: More processes than this are a slip of the pen.
 MOST_WORKERS = 1024
@@ -184,13 +180,13 @@ class _Pool:
                 worker.connection.send(None)
         limit = time.monotonic() + GRACE
         for worker in left:
-            is_told = self._take_last_reports(worker, limit)
+            self._take_last_reports(worker, limit)
             worker.process.join(max(0.0, limit - time.monotonic()))
             if worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()
-            if worker.tasks and not is_told:
-                self._take(Result(worker.tasks[0].index, "interrupted", 130, "interrupted"))
+                if worker.tasks:  # else it has begun nothing of which it has not told the end
+                    self._take(Result(worker.tasks[0].index, "interrupted", 130, "interrupted"))
 
     def _hand_out(self, worker: _Worker) -> None:
         task = self._pending.popleft()
@@ -202,42 +198,50 @@ class _Pool:
 
     def _take_report(self, worker: _Worker) -> None:
         try:
-            report = worker.connection.recv()
+            report: Message = worker.connection.recv()
         except (EOFError, OSError, pickle.UnpicklingError):
             self._bury(worker)
             return
-        worker.is_warm = worker.is_warm or isinstance(report, (Underway, Result))
+        worker.is_warm = True
         if isinstance(report, Result):
-            worker.tasks.popleft()
             worker.is_quick = report.fresh and report.seconds < SHORT
-        self._take(report)
+        self._note(worker, report)
         if isinstance(report, Result) and worker.tasks:
             self._take(Underway(worker.tasks[0].index, 0.0))
 
+    def _note(self, worker: _Worker, report: Message) -> None:
+        """Take a report, and have in mind what its worker is left with."""
+        if isinstance(report, Returned):
+            worker.is_quick = False
+            self._pending.appendleft(worker.tasks.pop())
+            return
+        if isinstance(report, Result):
+            worker.tasks.popleft()
+        self._take(report)
+
     def _bury(self, worker: _Worker) -> None:
-        """Record the member that a worker was busy with when it died, and start another worker."""
+        """Record the member that a worker was busy with when it died, and start another worker.
+
+        One that somebody else told to stop has ended in good order: what it has not told the end of is still to do.
+        """
         worker.process.join(GRACE)
         self._workers.remove(worker)
-        task = worker.tasks.popleft() if worker.tasks else None
-        self._pending.extendleft(worker.tasks)
         code = worker.process.exitcode or 0
-        cause = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        if task is not None:
+        if worker.tasks and not (worker.is_warm and code == 0):
+            cause = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             hint = "; perhaps for want of memory" if code == -signal.SIGKILL else ""
+            task = worker.tasks.popleft()
             self._take(Result(task.index, "failed", 1, f"its process died ({cause}{hint})"))
+        self._pending.extendleft(reversed(worker.tasks))
         self.grow(1)
 
-    def _take_last_reports(self, worker: _Worker, limit: float) -> bool:
-        """Take what a worker that has been stopped still says; return whether it says how its member ended."""
-        is_told = False
+    def _take_last_reports(self, worker: _Worker, limit: float) -> None:
+        """Take what a worker that has been stopped still says."""
         with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
             while worker.tasks and worker.connection.poll(max(0.0, limit - time.monotonic())):
-                report = worker.connection.recv()
-                if isinstance(report, Result):
-                    worker.tasks.popleft()
-                    self._take(report)
-                    is_told = True
-        return is_told
+                report: Message = worker.connection.recv()
+                if not isinstance(report, Underway):
+                    self._note(worker, report)
 
 
 @contextmanager

@@ -23,6 +23,10 @@ MemberStatus = Literal["complete", "failed", "interrupted", "refused"]
 #: Seconds that a run may take to end in good order once it has been told to stop.
 GRACE = 8.0
 
+#: A worker whose last member took fewer seconds than this has its next one before it asks: it does not wait for the
+#: leader then. Once a member takes longer, the next one goes back: none waits behind a long one while a worker is free.
+SHORT = 1.0
+
 #: Called with how far a run is, from 0 to 1; may raise KeyboardInterrupt to stop it.
 Progress = Callable[[float], None]
 
@@ -78,8 +82,21 @@ class Underway:
     share: float
 
 
-#: What a worker has to say.
+@dataclass(frozen=True)
+class Returned:
+    """A member that its worker had ahead and has not begun: the one before it turns out to be long.
+
+    Attributes:
+        index: the member's place in the sweep.
+    """
+
+    index: int
+
+
+#: What there is to say of members.
 Report = Underway | Result
+#: What a worker has to say to its leader.
+Message = Report | Returned
 
 
 def perform(source: Source, task: Task, progress: Progress = lambda share: None) -> Result:

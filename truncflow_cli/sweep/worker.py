@@ -9,14 +9,13 @@ import threading
 import time
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
-from typing import NoReturn
 
 # Everything that a run needs is imported here, once, by the process that all workers are forked from.
 import truncflow_cli.integrate.dispatch  # noqa: F401
 from truncflow_cli.certify import certify  # noqa: F401
 from truncflow_cli.store.shield import undisturbed
 from truncflow_cli.sweep import folder
-from truncflow_cli.sweep.member import GRACE, Underway, perform
+from truncflow_cli.sweep.member import GRACE, SHORT, Returned, Underway, perform
 from truncflow_cli.sweep.plan import Source
 
 #: Seconds between two messages on how far a run is.
@@ -28,7 +27,7 @@ class Stopped(KeyboardInterrupt):
 
 
 def work(connection: Connection, source: Source) -> None:
-    """Take tasks from the connection and send ``Report`` back, until None or the end comes.
+    """Take tasks from the connection and send ``Message`` back, until None or the end comes.
 
     SIGTERM stops the member that is running; its file has what there was. SIGINT is left to the leader, to whom the
     terminal sends it as well. A worker whose leader has died stops likewise.
@@ -57,10 +56,11 @@ class _Stop:
     def __init__(self) -> None:
         self.asked = False
 
-    def receive(self, number: int, frame: object) -> NoReturn:
-        """Handle the signal."""
-        self.asked = True
-        raise Stopped
+    def receive(self, number: int, frame: object) -> None:
+        """Handle the signal; once is enough, a second one would cut off what the first has the run write and say."""
+        if not self.asked:
+            self.asked = True
+            raise Stopped
 
 
 def _say_unless_stopped(dropped: sys.UnraisableHookArgs) -> None:
@@ -69,13 +69,17 @@ def _say_unless_stopped(dropped: sys.UnraisableHookArgs) -> None:
 
 
 class _Messages:
-    """Says how far a run is: at its first step, which is when the solver is loaded, and now and then."""
+    """Says how far a run is: at its first step, which is when the solver is loaded, and now and then.
+
+    Of a run that is not short it gives back the task that has come after it.
+    """
 
     def __init__(self, connection: Connection, index: int, stop: _Stop) -> None:
         self._connection = connection
         self._index = index
         self._stop = stop
         self._next = 0.0
+        self._long_from = time.monotonic() + SHORT
 
     def take(self, share: float) -> None:
         if self._stop.asked:
@@ -86,8 +90,18 @@ class _Messages:
             try:
                 with undisturbed():
                     self._connection.send(Underway(self._index, share))
-            except OSError:  # nobody listens any more
+                    if now >= self._long_from:
+                        self._give_back()
+            except (EOFError, OSError):  # nobody listens any more
                 raise Stopped from None
+
+    def _give_back(self) -> None:
+        if self._connection.poll():
+            task = self._connection.recv()
+            if task is None:
+                self._stop.asked = True
+            else:
+                self._connection.send(Returned(task.index))
 
 
 def _end_with_the_leader() -> None:

@@ -1,0 +1,99 @@
+"""A worker has its next run ahead; whoever stops or dies, each run is done once, and is said to be what it is."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+from command_line import ROOT
+from sweep_samples import QUICK
+
+from truncflow_cli.sweep.folder import locked
+from truncflow_cli.sweep.local import run_local
+from truncflow_cli.sweep.member import Report, Result, Returned, Task, Underway
+from truncflow_cli.sweep.plan import Sweep, plan_sweep
+from truncflow_cli.sweep.worker import work
+
+#: Thousands of events on the way to the end, a few seconds.
+LONG = """\
+flow: general
+clusters:
+  - {center: [0.0, 0.0, 0.0], shape: gaussian, std: 1.0, size: 60}
+  - {center: [3.0, 0.0, 0.0], shape: gaussian, std: 1.0, size: 60}
+initial: {rotation: random, bias: {normal: 1.0}}
+integrator: {s_end: 100.0}
+save: {count: 10001}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "quick.yaml").write_text(QUICK)
+    (tmp_path / "long.yaml").write_text(LONG)
+    monkeypatch.chdir(ROOT)
+    return tmp_path
+
+
+def tasks(sweep: Sweep) -> list[Task]:
+    return [Task(member.index, member.file_name, member.overrides) for member in sweep.members]
+
+
+def test_a_long_run_gives_back_the_one_that_waits_behind_it(folder: Path) -> None:
+    sweep = plan_sweep(folder / "long.yaml", ["seed=0,1"], folder=folder / "out")
+    here, there = multiprocessing.Pipe()
+    with locked(sweep.folder):
+        process = multiprocessing.get_context("forkserver").Process(target=work, args=(there, sweep.source))
+        process.start()
+        there.close()
+        try:
+            for task in tasks(sweep):
+                here.send(task)
+            while isinstance(message := here.recv(), Underway):
+                assert message.index == 0
+            assert message == Returned(1)
+        finally:
+            process.terminate()
+            process.join(20)
+        while isinstance(message := here.recv(), Underway):
+            pass
+        assert (message.index, message.status) == (0, "interrupted")
+        with pytest.raises(EOFError):
+            here.recv()
+
+
+def test_a_worker_that_somebody_tells_to_stop_leaves_its_next_run_to_others(folder: Path) -> None:
+    sweep = plan_sweep(folder / "quick.yaml", ["seed=0:19:20"], folder=folder / "out")
+    results: list[Result] = []
+    stops = {7, 12}
+
+    def take(report: Report) -> None:
+        if isinstance(report, Result):
+            results.append(report)
+        elif report.index in stops:
+            stops.remove(report.index)
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+
+    with locked(sweep.folder):
+        run_local(sweep.source, tasks(sweep), 1, take)
+    assert sorted(result.index for result in results) == list(range(20))
+    assert [result for result in results if result.status not in ("complete", "interrupted")] == []
+    assert sum(result.status == "interrupted" for result in results) <= 2
+    assert multiprocessing.active_children() == []
+
+
+def test_what_no_worker_has_begun_is_not_interrupted(folder: Path) -> None:
+    sweep = plan_sweep(folder / "quick.yaml", ["seed=0:3:4"], folder=folder / "out")
+    results: list[Result] = []
+
+    def take(report: Report) -> None:
+        if isinstance(report, Result):
+            results.append(report)
+        else:
+            raise KeyboardInterrupt
+
+    with locked(sweep.folder), pytest.raises(KeyboardInterrupt):
+        run_local(sweep.source, tasks(sweep), 2, take)
+    assert results == []
+    assert list(sweep.folder.glob("*.h5")) == []
