@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
-from command_line import ROOT
+from command_line import ROOT, command, environment
 from sweep_samples import QUICK
 
 from truncflow_cli.sweep.folder import locked
@@ -97,3 +101,40 @@ def test_what_no_worker_has_begun_is_not_interrupted(folder: Path) -> None:
         run_local(sweep.source, tasks(sweep), 2, take)
     assert results == []
     assert list(sweep.folder.glob("*.h5")) == []
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="asks /proc for the processes")
+def test_a_run_that_was_cut_short_is_no_success(folder: Path) -> None:
+    process = subprocess.Popen(
+        command("sweep", str(folder / "long.yaml"), "--grid", "seed=0", "-o", "out"),
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    limit = time.monotonic() + 60
+    while not (folder / "out/seed=0.h5").exists():
+        assert process.poll() is None
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    (server,) = children(process.pid, "forkserver")
+    (worker,) = children(server)
+    os.kill(worker, signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "out/sweep.csv\n")
+    assert err.startswith("interrupted: seed=0: interrupted\n0 of 1 runs complete, ")
+
+
+def children(parent: int, words: str = "") -> list[int]:
+    """Return the processes that a process has started and whose command has certain words."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+            line = (status.parent / "cmdline").read_text()
+        except OSError:
+            continue
+        if int(fields[1]) == parent and words in line:
+            found.append(int(status.parent.name))
+    return found

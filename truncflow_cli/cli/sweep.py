@@ -179,9 +179,9 @@ def _display(plan: Sweep, workers: int, where: str, quiet: bool) -> AbstractCont
 
 
 def _exit_code(table: Table) -> ExitCode:
-    """Return the gravest of the members' exit codes: a defect before a failed run before one that was refused."""
+    """Return the gravest of the members' exit codes: a defect, a failed run, one that was refused, one cut short."""
     codes = {result.exit_code for result in table.results.values()}
-    for code in (ExitCode.DEFECT, ExitCode.FAILED, ExitCode.USAGE):
+    for code in (ExitCode.DEFECT, ExitCode.FAILED, ExitCode.USAGE, ExitCode.INTERRUPTED):
         if code in codes:
             return code
     return ExitCode.DONE
