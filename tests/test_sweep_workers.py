@@ -7,15 +7,20 @@ import os
 import signal
 import subprocess
 import time
+from multiprocessing import forkserver
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import ROOT, command, environment
 from sweep_samples import QUICK
 
+from truncflow_cli import store
+from truncflow_cli.store.writer import RunWriter
+from truncflow_cli.sweep import member
 from truncflow_cli.sweep.folder import locked
 from truncflow_cli.sweep.local import run_local
-from truncflow_cli.sweep.member import Report, Result, Returned, Task, Underway
+from truncflow_cli.sweep.member import Report, Result, Returned, Task, Underway, columns_of, perform
 from truncflow_cli.sweep.plan import Sweep, plan_sweep
 from truncflow_cli.sweep.worker import work
 
@@ -40,7 +45,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def tasks(sweep: Sweep) -> list[Task]:
-    return [Task(member.index, member.file_name, member.overrides) for member in sweep.members]
+    return [Task(each.index, each.file_name, each.overrides) for each in sweep.members]
 
 
 def test_a_long_run_gives_back_the_one_that_waits_behind_it(folder: Path) -> None:
@@ -101,6 +106,53 @@ def test_what_no_worker_has_begun_is_not_interrupted(folder: Path) -> None:
         run_local(sweep.source, tasks(sweep), 2, take)
     assert results == []
     assert list(sweep.folder.glob("*.h5")) == []
+
+
+@pytest.mark.parametrize("moment", ["afterwards", "at the end"])
+def test_a_run_that_has_come_to_its_end_is_complete(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """The request to stop comes when the file is there: before it is told, or while it is being closed."""
+    sweep = plan_sweep(folder / "quick.yaml", ["seed=0"], folder=folder / "out")
+    sweep.folder.mkdir()
+    (task,) = tasks(sweep)
+    finish = RunWriter.finish
+
+    def late(*args: Any, **options: Any) -> Any:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    def finished_late(writer: RunWriter, *args: Any, **options: Any) -> None:
+        monkeypatch.undo()
+        finish(writer, *args, **options)
+        raise KeyboardInterrupt
+
+    if moment == "afterwards":
+        monkeypatch.setattr(member, "columns_of", late)
+    else:
+        monkeypatch.setattr(RunWriter, "finish", finished_late)
+    result = perform(sweep.source, task)
+    assert (result.status, result.exit_code, result.fresh) == ("complete", 0, True)
+    with store.open_run(sweep.folder / task.file_name) as run:
+        assert run.status == "complete"
+        assert result.row == columns_of(run) | {"file": result.row["file"] if result.row else ""}
+
+
+def test_workers_are_heard_out_when_the_process_they_came_from_is_gone(folder: Path) -> None:
+    sweep = plan_sweep(folder / "long.yaml", ["seed=0"], folder=folder / "out")
+    results: list[Result] = []
+
+    def take(report: Report) -> None:
+        if isinstance(report, Result):
+            results.append(report)
+        elif report.share > 0.0:
+            os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)  # type: ignore[attr-defined]
+            time.sleep(0.2)
+            raise KeyboardInterrupt
+
+    with locked(sweep.folder), pytest.raises(KeyboardInterrupt):
+        run_local(sweep.source, tasks(sweep), 1, take)
+    assert [(result.index, result.status) for result in results] == [(0, "interrupted")]
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="asks /proc for the processes")

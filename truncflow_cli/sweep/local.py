@@ -173,20 +173,21 @@ class _Pool:
 
     def stop(self) -> None:
         """End every worker that is left, taking what it still reports; for good if it takes too long."""
-        left = [worker for worker in self._workers if worker.process.is_alive()]
-        for worker in left:
+        for (
+            worker
+        ) in self._workers:  # also those that seem dead: without the process they came from, all of them do
             worker.process.terminate()
             with contextlib.suppress(OSError):
                 worker.connection.send(None)
         limit = time.monotonic() + GRACE
-        for worker in left:
-            self._take_last_reports(worker, limit)
+        for worker in self._workers:
+            has_ended = self._take_last_reports(worker, limit)
             worker.process.join(max(0.0, limit - time.monotonic()))
             if worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()
-                if worker.tasks:  # else it has begun nothing of which it has not told the end
-                    self._take(Result(worker.tasks[0].index, "interrupted", 130, "interrupted"))
+            if worker.tasks and not has_ended:  # else it has begun nothing of which it has not told the end
+                self._take(Result(worker.tasks[0].index, "interrupted", 130, "interrupted"))
 
     def _hand_out(self, worker: _Worker) -> None:
         task = self._pending.popleft()
@@ -235,13 +236,16 @@ class _Pool:
         self._pending.extendleft(reversed(worker.tasks))
         self.grow(1)
 
-    def _take_last_reports(self, worker: _Worker, limit: float) -> None:
-        """Take what a worker that has been stopped still says."""
+    def _take_last_reports(self, worker: _Worker, limit: float) -> bool:
+        """Take what a worker that has been stopped still says; return whether it has come to its end."""
         with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
-            while worker.tasks and worker.connection.poll(max(0.0, limit - time.monotonic())):
+            while worker.tasks:
+                if not worker.connection.poll(max(0.0, limit - time.monotonic())):
+                    return False
                 report: Message = worker.connection.recv()
                 if not isinstance(report, Underway):
                     self._note(worker, report)
+        return True
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from truncflow_cli.model.events import Kind, of_kind
 from truncflow_cli.report.tables import run_row
 from truncflow_cli.runner import Plan, Resumption
 from truncflow_cli.store import Record, RunFile
+from truncflow_cli.store.shield import undisturbed
 from truncflow_cli.sweep.plan import Source
 
 #: complete, failed and interrupted are what the run file says; refused is a run that could not start.
@@ -106,16 +107,19 @@ def perform(source: Source, task: Task, progress: Progress = lambda share: None)
     another config or other data is left alone, and the member refused.
     """
     began = time.monotonic()
+    plan: Plan | None = None
+    fresh = False
 
     def result(status: MemberStatus, code: int, message: str = "", **more: Any) -> Result:
         return Result(task.index, status, code, message, seconds=time.monotonic() - began, **more)
 
     try:
         plan = runner.prepare(source.experiment(task.overrides), source.folder / task.file_name)
-        unfinished = _is_unfinished(plan)
-        if not unfinished and (found := runner.finished_run(plan)) is not None:
+        found, unfinished = _look(plan)
+        if found is not None:
             with found:
                 return result("complete", 0, row=columns_of(found), fresh=False)
+        fresh = True
         outcome = runner.execute(
             plan,
             force=unfinished,
@@ -125,17 +129,23 @@ def perform(source: Source, task: Task, progress: Progress = lambda share: None)
             one_of_many=True,
         )
         if outcome.record is not None:
-            return result(*_ended(outcome.error), row=columns_of(outcome.record))
-        if (written := outcome.open()) is None:
+            row = columns_of(outcome.record)
+        elif (written := outcome.open()) is None:
             return result(*_ended(outcome.error))
-        with written:
-            return result(*_ended(outcome.error), row=columns_of(written))
+        else:
+            with written:
+                row = columns_of(written)
+        has_ended = row["status"] == "complete"  # also if it was told to stop while its file was being closed
+        return result(*_ended(None if has_ended else outcome.error), row=row)
     except UserError as error:
         return result("refused", 2, str(error).removeprefix("--set "))
     except MemoryError:
         return result("refused", 2, "out of memory")
     except KeyboardInterrupt:
-        return result("interrupted", 130, "interrupted")
+        with undisturbed():
+            if plan is not None and (told := _row_of_finished(plan)) is not None:
+                return result("complete", 0, row=told, fresh=fresh)
+            return result("interrupted", 130, "interrupted")
     except Exception as defect:
         text = f"{type(defect).__name__}: {defect}".partition("\n")[0]
         return result("failed", 1, f"a defect of truncflow, {text}")
@@ -173,10 +183,33 @@ def _ended(error: RunFailed | KeyboardInterrupt | None) -> tuple[MemberStatus, i
     return "interrupted", 130, "interrupted"
 
 
+def _look(plan: Plan) -> tuple[RunFile | None, bool]:
+    """Return the finished run file if it is there, and whether one of the same config is that has not come to its end.
+
+    Raises:
+        UserError: something else is there.
+    """
+    try:
+        return runner.finished_run(plan), False
+    except UserError:
+        if not _is_unfinished(plan):
+            raise
+        return None, True
+
+
+def _row_of_finished(plan: Plan) -> dict[str, Any] | None:
+    """Return the columns of a run that was told to stop when it had already come to its end."""
+    try:
+        if (found := runner.finished_run(plan)) is None:
+            return None
+        with found:
+            return columns_of(found)
+    except UserError:
+        return None
+
+
 def _is_unfinished(plan: Plan) -> bool:
     """Whether the target is a file of the same config that did not come to its end."""
-    if not plan.target.exists():
-        return False
     try:
         with store.open_run(plan.target) as found:
             return found.config == plan.config and found.status != "complete"
