@@ -123,7 +123,7 @@ def test_files_of_another_config_are_refused_and_left_alone(swept: Path, tmp_pat
     )
     assert done.returncode == 2
     assert "refused: seed=0,integrator.s_end=1: " in done.stderr
-    assert "was made with another config (save.count)" in done.stderr
+    assert "was made with another config (save.count); `truncflow run --force` replaces it, -o" in done.stderr
     after = stamps(tmp_path / FOLDER, "*.h5")
     assert {name: after[name] for name in before} == before
     assert len(after) == len(before) + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -138,7 +139,7 @@ def perform(source: Source, task: Task, progress: Progress = lambda share: None)
         has_ended = row["status"] == "complete"  # also if it was told to stop while its file was being closed
         return result(*_ended(None if has_ended else outcome.error), row=row)
     except UserError as error:
-        return result("refused", 2, str(error).removeprefix("--set "))
+        return result("refused", 2, _of_a_member(str(error)))
     except MemoryError:
         return result("refused", 2, "out of memory")
     except KeyboardInterrupt:
@@ -173,6 +174,12 @@ VERDICT_COLUMNS: dict[str, Verdict] = {
     "verdicts_hypothesis_not_met": "hypothesis not met",
     "verdicts_not_applicable": "not applicable",
 }
+
+
+def _of_a_member(message: str) -> str:
+    """Return a message of `truncflow run` under the names that things have in a sweep, which lacks some options."""
+    message = message.removeprefix("--set ")
+    return re.sub(r"(?<![-\w`])--(force|resume)\b", r"`truncflow run --\1`", message)
 
 
 def _ended(error: RunFailed | KeyboardInterrupt | None) -> tuple[MemberStatus, int, str]:
