@@ -175,7 +175,7 @@ def test_a_run_that_was_cut_short_is_no_success(folder: Path) -> None:
     os.kill(worker, signal.SIGTERM)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "out/sweep.csv\n")
-    assert err.startswith("interrupted: seed=0: interrupted\n0 of 1 runs complete, ")
+    assert err.startswith("interrupted: seed=0: interrupted\n0 of 1 runs complete, 1 interrupted, ")
 
 
 def children(parent: int, words: str = "") -> list[int]:

@@ -195,6 +195,7 @@ def _counts(table: Table) -> dict[str, int]:
         "found_complete": sum(not result.fresh for result in results),
         "failed": counts["failed"],
         "refused": counts["refused"],
+        "interrupted": counts["interrupted"],
     }
 
 
@@ -228,7 +229,9 @@ def _print_notes(plan: Sweep, table: Table, quiet: bool, seconds: float) -> None
         return
     counts = _counts(table)
     there = f" ({counts['found_complete']} already there)" if counts["found_complete"] else ""
-    rest = "".join(f", {counts[name]} {name}" for name in ("failed", "refused") if counts[name])
+    rest = "".join(
+        f", {counts[name]} {name}" for name in ("failed", "refused", "interrupted") if counts[name]
+    )
     say(f"{counts['complete']} of {len(plan.members)} runs complete{there}{rest}, {seconds:.1f} s")
 
 
