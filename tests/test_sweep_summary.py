@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,13 @@ def test_three_axes_are_panels_on_one_scale_and_verdicts_are_colours(config: Pat
     colours = [panel.collections[0].get_cmap()(panel.collections[0].norm(1.0)) for panel in (first, second)]
     assert colours == [mpl.colors.to_rgba("#D55E00")] * 2  # violated
     assert [label.get_text() for label in bar.get_yticklabels()] == ["holds", "violated"]
+
+
+def test_letters_that_the_font_lacks_are_boxes_without_a_word(config: Path) -> None:
+    sweep = plan(config, "clusters.0.name=日本,b")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(draw(sweep, [{}, {}], "loss_last")) == 3
 
 
 def test_without_matplotlib_the_sweep_works(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -78,12 +79,18 @@ def applied() -> Iterator[None]:
 
 @contextmanager
 def _without_chatter() -> Iterator[None]:
-    """Keep the library that cuts out the letters of a PDF from reporting on the age of matplotlib's own fonts."""
+    """Keep to ourselves what nobody can act on.
+
+    That is what the library that cuts out the letters of a PDF says of the age of matplotlib's own fonts, and which
+    letters these lack: a box is drawn in their place.
+    """
     logger = logging.getLogger("fontTools")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"Glyph \d+ ")
+            yield
     finally:
         logger.setLevel(level)
 
