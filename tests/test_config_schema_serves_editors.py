@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import operator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,16 @@ from truncflow_cli import config
 
 FOLDER = Path(__file__).parent.parent / "configs"
 SCHEMA = config.json_schema()
+
+
+#: What a schema of a number says besides its bounds, and what the bounds mean.
+_WORDS = ("type", "description", "default")
+_BOUNDS: dict[str, Callable[[float, float], bool]] = {
+    "minimum": operator.ge,
+    "exclusiveMinimum": operator.gt,
+    "maximum": operator.le,
+    "exclusiveMaximum": operator.lt,
+}
 
 
 def target(schema: dict[str, Any]) -> dict[str, Any]:
@@ -42,6 +53,9 @@ def accepts(schema: dict[str, Any], value: Any) -> bool:
         isinstance(value, bool) and schema["type"] != "boolean"
     ):
         return False
+    if schema["type"] in ("integer", "number"):
+        bounds = {word: bound for word, bound in schema.items() if word not in _WORDS}
+        return all(_BOUNDS[word](value, bound) for word, bound in bounds.items())
     if schema["type"] == "array":
         return len(value) >= schema.get("minItems", 0) and all(
             accepts(schema["items"], item) for item in value
@@ -97,6 +111,17 @@ def test_shipped_configurations_fit(path: Path) -> None:
         ("clusters: [{shape: cube, center: [1], radius: 2, size: 3}]", False),
         ("save: {at: [1, 2]}", True),
         ("sav: {}", False),
+        ("seed: -1", False),
+        ("seed: 9223372036854775808", False),
+        ("save: {count: 1}", False),
+        ("layers: 10001", False),
+        ("clusters: [{shape: ball, center: [1], radius: 2, size: 0}]", False),
+        ("integrator: {rtol: 2}", False),
+        ("integrator: {max_events: 0}", False),
+        ("seed:", True),
+        ("integrator:", True),
+        ("save: {every:}", True),
+        ("clusters: [{points:}]", False),
     ],
 )
 def test_it_takes_what_the_reader_takes(text: str, fits: bool) -> None:

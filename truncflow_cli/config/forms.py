@@ -72,7 +72,7 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(allow_inf_nan=False, gt=0)]
 NotNegative = Annotated[float, Field(allow_inf_nan=False, ge=0)]
 #: Up to 2^53: no count that can mean anything is larger, and a double holds it exactly.
-Count = Annotated[int, BeforeValidator(whole), Field(ge=1, le=2**53)]
+Count = Annotated[int, Field(ge=1, le=2**53), BeforeValidator(whole)]
 Vector = Annotated[list[Number], Field(min_length=1)]
 Matrix = Annotated[list[Vector], Field(min_length=1), AfterValidator(_rectangular)]
 Matrices = Annotated[list[Matrix], Field(min_length=1), AfterValidator(_box)]

@@ -190,7 +190,7 @@ class Integrator(Model):
 class Save(Model):
     """What is saved; s = 0 and s_end always are."""
 
-    count: Annotated[int, BeforeValidator(whole), Field(ge=2, le=MOST_TIMES)] | None = Field(
+    count: Annotated[int, Field(ge=2, le=MOST_TIMES), BeforeValidator(whole)] | None = Field(
         None, description="Number of saved times, both ends included; default 401."
     )
     at: Annotated[list[NotNegative], Field(min_length=1)] | None = Field(
@@ -256,7 +256,7 @@ class Config(Model):
         description="exact: the gradient flow of the loss (2.26). printed: (3.25) as it stands in print, without the "
         "term -1/2 z z^T, which is not a gradient flow (separated only).",
     )
-    seed: Annotated[int, BeforeValidator(whole), Field(ge=0, lt=2**63)] = Field(
+    seed: Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(whole)] = Field(
         0, description="Every random choice derives from it, each from its own named stream."
     )
     clusters: Clusters | None = Field(
@@ -275,7 +275,7 @@ class Config(Model):
         description="clustered only. 1/N (default): the loss weighs all points alike (9.3); 1/N_j: all clusters "
         "(2.22).",
     )
-    layers: Annotated[Count, Field(le=MOST_LAYERS)] | None = Field(
+    layers: Annotated[int, Field(ge=1, le=MOST_LAYERS), BeforeValidator(whole)] | None = Field(
         None, description="general only: number of layers L; default: the number of clusters."
     )
     initial: Initial = Field(default_factory=lambda: Initial(), description="The state at s = 0.")
@@ -374,16 +374,30 @@ def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a configuration, for editors.
 
     Titles are those of whole objects only (an editor shows a key's name anyway), and a default is one that can be
-    written: null, which unsets a key, is not offered.
+    written: null, which unsets a key, is taken but not offered.
     """
     schema = Config.model_json_schema()
     for part in (schema, *schema["$defs"].values()):
-        for key in part.get("properties", {}).values():
+        for name, key in part.get("properties", {}).items():
             key.pop("title", None)
             if key.get("default", ...) is None:
                 del key["default"]
+            if name not in part.get("required", []):
+                part["properties"][name] = _or_null(key, schema["$defs"])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
         "title": "truncflow configuration",
     }
+
+
+def _or_null(key: dict[str, Any], models: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a key that null unsets: a section, say, of which every key is commented out."""
+    if {"type": "null"} in key.get("anyOf", []):
+        return key
+    about: dict[str, Any] = {word: key[word] for word in ("description", "default") if word in key}
+    if "description" not in about:
+        about["description"] = models[key["$ref"].rpartition("/")[2]]["description"]
+    form = {word: value for word, value in key.items() if word not in about}
+    forms = form["anyOf"] if list(form) == ["anyOf"] else [form]
+    return {"anyOf": [*forms, {"type": "null"}], **about}
