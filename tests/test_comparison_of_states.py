@@ -10,7 +10,7 @@ import pytest
 from certified_runs import clustered, collapsed, general_separated, losing_separation, separated
 from hypothesis import given
 from hypothesis import strategies as st
-from recorded_runs import Recorded, damaged
+from recorded_runs import Recorded, damaged, solve
 from rich.console import Console
 
 from truncflow_cli.report.comparison import compare, member
@@ -138,6 +138,17 @@ def test_flows_without_a_common_state_have_their_losses_compared() -> None:
     found = compare(separated(), collapsed(3.0))
     assert [each.name for each in found.differences] == ["loss"]
     assert any("only the losses" in remark for remark in found.remarks)
+
+
+def test_runs_in_other_dimensions_have_their_losses_compared() -> None:
+    space = solve(
+        "clusters: [{points: [[1, 2, 3], [0.5, 1, 2]]}]\nintegrator: {s_end: 10}\nsave: {count: 101}\n"
+        "initial: {rotation: identity, bias: [[0, -1, -1]]}\n"
+    )
+    found = compare(separated(), space)  # of another number of layers, too
+    assert [each.name for each in found.differences] == ["loss"]
+    assert found.remarks[0] == "The runs are in 2 and 3 dimensions: only the losses are compared."
+    assert not any("layers" in remark for remark in found.remarks)
 
 
 def test_different_points_are_said() -> None:

@@ -91,10 +91,13 @@ def _clusters(run: RunLike) -> Any:
 
 def _remarks(first: RunLike, second: RunLike, found: list[Difference]) -> Iterator[str]:
     flows = [str(run.attrs["flow"]) for run in (first, second)]
-    if len(found) == 1:
+    dims = [run.y.shape[1] for run in (first, second)]
+    if len(found) == 1 and dims[0] != dims[1]:
+        yield f"The runs are in {dims[0]} and {dims[1]} dimensions: only the losses are compared."
+    elif len(found) == 1:
         yield f"The states of {flows[0]} and {flows[1]} have no part of one shape: only the losses are compared."
     layers = [0 if run.beta is None else run.beta.shape[1] for run in (first, second)]
-    if all(layers) and layers[0] != layers[1]:
+    if len(found) > 1 and all(layers) and layers[0] != layers[1]:
         yield f"The runs have {layers[0]} and {layers[1]} layers: those of the same index are compared."
     if first.x is not None and second.x is not None and first.x.shape == second.x.shape and first.x.size:
         apart = float(np.abs(first.x - second.x).max())
