@@ -159,6 +159,7 @@ def plays(driver: WebDriver, page: Path) -> Iterator[str]:
     until(lambda: frame_now(driver) > first, 2.0)
     if not 0 < first < last or not first < frame_now(driver) < last:
         yield f"playing leads to {first}, then {frame_now(driver)} of {last}"
+    yield from _keeps_its_place(driver, last)
     play.click()
     stopped = frame_now(driver)
     time.sleep(0.3)
@@ -174,6 +175,21 @@ def plays(driver: WebDriver, page: Path) -> Iterator[str]:
     if frame_now(driver) != 0:
         yield "it moves although no motion is wanted"
     play.click()
+
+
+def _keeps_its_place(driver: WebDriver, last: int) -> Iterator[str]:
+    """Another speed holds from now on: what was played stays played."""
+    script = """
+    const [speed, slider] = ["speed", "slider"].map((id) => document.getElementById(id));
+    const before = Number(slider.value);
+    speed.value = arguments[0];
+    speed.dispatchEvent(new Event("change"));
+    setTimeout(() => arguments[1]([before, Number(slider.value)]), 100);
+    """
+    for speed in ("0.5", "1"):
+        before, after = driver.execute_async_script(script, speed)
+        if not before <= after <= before + max(2.0, 0.1 * last):
+            yield f"at speed {speed} it goes from {before} to {after} of {last}"
 
 
 def _plays_to_the_end(driver: WebDriver, play: WebElement, last: int) -> Iterator[str]:

@@ -19,6 +19,7 @@ class Player {
     this.play.addEventListener("click", () => (this.timer === undefined ? this.start() : this.stop()));
     this.previous.addEventListener("click", () => choose(this.eventBefore()));
     this.next.addEventListener("click", () => choose(this.eventAfter()));
+    this.speed.addEventListener("change", () => this.rebase()); // what was played at another speed stays played
     for (const part of [this.previous, this.next, this.track, find(".key")]) part.toggleAttribute("hidden", !data.events.total);
     this.axis.disabled = !canBeLogarithmic();
     if (this.axis.disabled) chosen.logarithmic = false;
