@@ -99,6 +99,23 @@ def accessible(driver: WebDriver, page: Path) -> Iterator[str]:
         yield f"axe {violation['id']}: {violation['help']}, at {where}"
 
 
+def forced(driver: WebDriver, page: Path) -> Iterator[str]:
+    """With the reader's own few colours, what is pressed and the key of the marks are still told from the ground."""
+    script = """
+    for (const button of document.querySelectorAll("[aria-pressed]")) button.setAttribute("aria-pressed", "true");
+    const grounds = (selector) => [...document.querySelectorAll(selector)].map((e) => getComputedStyle(e).backgroundColor);
+    const [ground] = grounds("body");
+    const soft = getComputedStyle(document.documentElement).getPropertyValue("--soft");
+    return [["[aria-pressed]", ".tick", ".tip"].filter((each) => grounds(each).includes(ground)), soft];
+    """
+    for scheme in ("light", "dark"):
+        view(driver, page, DESKTOP, forced_colors="active", prefers_color_scheme=scheme)
+        lost, soft = driver.execute_script(script)
+        yield from (f"{scheme}: {each} has the colour of the ground" for each in lost)
+        if soft.strip() != "CanvasText":  # the track of the slider is painted with it
+            yield f"{scheme}: the slider is {soft}"
+
+
 def slides(driver: WebDriver, page: Path) -> Iterator[str]:
     """The slider, by mouse and by keys, changes the time shown, the values and the drawings."""
     view(driver, page, DESKTOP)
@@ -319,5 +336,5 @@ def focuses(driver: WebDriver, page: Path) -> Iterator[str]:
 
 
 CHECKS: tuple[Check, ...] = (
-    quiet, harmless, looks, printed, accessible, slides, plays, points_out, lists, focuses, quiet,
+    quiet, harmless, looks, printed, accessible, forced, slides, plays, points_out, lists, focuses, quiet,
 )  # fmt: skip
