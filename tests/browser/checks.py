@@ -174,6 +174,8 @@ def plays(driver: WebDriver, page: Path) -> Iterator[str]:
     until(lambda: frame_now(driver) > 0, 2.0)
     first = frame_now(driver)
     until(lambda: frame_now(driver) > first, 2.0)
+    if play.text != "Stop" or play.get_attribute("aria-pressed") is not None:
+        yield f"while it plays, the button is {play.text!r}, pressed: {play.get_attribute('aria-pressed')}"
     if not 0 < first < last or not first < frame_now(driver) < last:
         yield f"playing leads to {first}, then {frame_now(driver)} of {last}"
     yield from _keeps_its_place(driver, last)

@@ -31,7 +31,6 @@ class Player {
     if (chosen.frame === lastFrame) choose(0);
     this.rebase();
     this.play.textContent = "Stop";
-    this.play.setAttribute("aria-pressed", "true");
     this.calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
     this.tick();
   }
@@ -61,7 +60,6 @@ class Player {
     clearTimeout(this.timer);
     this.timer = undefined;
     this.play.textContent = "Play";
-    this.play.setAttribute("aria-pressed", "false");
     this.spoken.textContent = `Stopped at ${this.sentence()}`;
   }
 
