@@ -83,6 +83,21 @@ def printed(driver: WebDriver, page: Path) -> Iterator[str]:
         yield "almost nothing is printed"
 
 
+def scriptless(driver: WebDriver, page: Path) -> Iterator[str]:
+    """Without scripts the page says what is missing, and offers no control that would do nothing."""
+    driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        driver.get(page.resolve().as_uri())
+        idle = driver.find_elements(By.CSS_SELECTOR, "button, input, select")
+        yield from (f"{each.tag_name} {each.get_dom_attribute('id')} does nothing" for each in idle if each.is_displayed())
+        if "need JavaScript" not in driver.find_element(By.ID, "along").text:
+            yield "it does not say that the pictures need scripts"
+        if not driver.find_element(By.ID, "certificates").is_displayed():
+            yield "there are no certificates"
+    finally:
+        driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
 def accessible(driver: WebDriver, page: Path) -> Iterator[str]:
     """The rules of axe hold."""
     from axe_selenium_python import Axe
@@ -338,5 +353,5 @@ def focuses(driver: WebDriver, page: Path) -> Iterator[str]:
 
 
 CHECKS: tuple[Check, ...] = (
-    quiet, harmless, looks, printed, accessible, forced, slides, plays, points_out, lists, focuses, quiet,
+    quiet, harmless, looks, printed, scriptless, accessible, forced, slides, plays, points_out, lists, focuses, quiet,
 )  # fmt: skip
