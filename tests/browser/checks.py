@@ -15,9 +15,18 @@ from selenium.webdriver.remote.webelement import WebElement
 from tests.browser.chromium import measure, messages, requests, settle, tap, until, view
 from tests.browser.reading import data_of, frame_now, inside, into_view, moves, near, number_in, seen, shows
 
+WATCH_PRINTING = """
+window.widthsOnPaper = [];
+addEventListener("beforeprint", () => {
+  for (const svg of document.querySelectorAll(".plot > svg")) widthsOnPaper.push(svg.viewBox.baseVal.width);
+});
+"""
+
 Check = Callable[[WebDriver, Path], Iterator[str]]
 
 PHONE, DESKTOP, PAPER = 360, 1200, 718
+#: How wide a picture may be drawn for paper, in pixels: its texts then have at least two thirds of their size.
+MOST_ON_PAPER = 500
 LOOKS = ("overlaps", "cutOff", "sideways", "faint")
 RULES = ["wcag2a", "wcag2aa", "best-practice"]
 
@@ -78,9 +87,20 @@ def printed(driver: WebDriver, page: Path) -> Iterator[str]:
         yield "the player is printed"
     if not driver.find_element(By.ID, "printed").is_displayed():
         yield "the chosen s is not printed"
+    told = driver.find_elements(By.CSS_SELECTOR, "#log .range")
+    if told and not told[0].is_displayed():
+        yield "which of the events are printed is not said"
+    view(driver, page, DESKTOP)
+    drawn = seen(driver)
+    driver.execute_script(WATCH_PRINTING)
     pdf = driver.execute_cdp_cmd("Page.printToPDF", {})["data"]
     if len(pdf) < 20_000:
         yield "almost nothing is printed"
+    widths = driver.execute_script("return widthsOnPaper")
+    if not widths or max(widths) > MOST_ON_PAPER:
+        yield f"pictures are printed as they are on a screen, {widths} pixels wide: their texts are too small"
+    if seen(driver) != drawn:
+        yield "after printing the pictures are others"
 
 
 def scriptless(driver: WebDriver, page: Path) -> Iterator[str]:
@@ -88,8 +108,9 @@ def scriptless(driver: WebDriver, page: Path) -> Iterator[str]:
     driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
         driver.get(page.resolve().as_uri())
-        idle = driver.find_elements(By.CSS_SELECTOR, "button, input, select")
-        yield from (f"{each.tag_name} {each.get_dom_attribute('id')} does nothing" for each in idle if each.is_displayed())
+        for each in driver.find_elements(By.CSS_SELECTOR, "button, input, select"):
+            if each.is_displayed():
+                yield f"{each.tag_name} {each.get_dom_attribute('id')} does nothing"
         if "need JavaScript" not in driver.find_element(By.ID, "along").text:
             yield "it does not say that the pictures need scripts"
         if not driver.find_element(By.ID, "certificates").is_displayed():
@@ -118,7 +139,8 @@ def forced(driver: WebDriver, page: Path) -> Iterator[str]:
     """With the reader's own few colours, what is pressed and the key of the marks are still told from the ground."""
     script = """
     for (const button of document.querySelectorAll("[aria-pressed]")) button.setAttribute("aria-pressed", "true");
-    const grounds = (selector) => [...document.querySelectorAll(selector)].map((e) => getComputedStyle(e).backgroundColor);
+    const groundOf = (element) => getComputedStyle(element).backgroundColor;
+    const grounds = (selector) => [...document.querySelectorAll(selector)].map(groundOf);
     const [ground] = grounds("body");
     const soft = getComputedStyle(document.documentElement).getPropertyValue("--soft");
     return [["[aria-pressed]", ".tick", ".tip"].filter((each) => grounds(each).includes(ground)), soft];

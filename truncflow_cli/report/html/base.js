@@ -3,6 +3,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const lastFrame = data.s.length - 1;
 const TINTS = 8;
+const PAPER = { chart: 330, geometry: 416 }; // how wide pictures are on A4 or letter paper, in pixels
 const DASHES = ["", "8 3", "3 3", "10 3 3 3", "1.5 3", "14 4", "6 2 1.5 2 1.5 2", "4 6"];
 
 function find(selector, root = document) { return root.querySelector(selector); }
@@ -18,6 +19,12 @@ function short(value) {
   else if (size >= 1e-3 && size < 1e5) text = String(size >= 1000 ? Math.round(value) : Number(value.toPrecision(4)));
   else text = value.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e");
   return text.replaceAll("-", "−");
+}
+
+/** Return how wide a picture is drawn: as its place on the screen is, or as on paper, so that its texts keep their size. */
+function widthOf(plot) {
+  const width = chosen.printing ? PAPER[plot.parentElement.className] : plot.clientWidth;
+  return Math.max(240, Math.round(width));
 }
 
 /** Add an SVG element to another. */
@@ -69,7 +76,7 @@ function nearestFrame(s) {
 }
 
 // The chosen time: parts of the page say what they do when it changes.
-const chosen = { frame: 0, logarithmic: data.logarithmic, listeners: [] };
+const chosen = { frame: 0, logarithmic: data.logarithmic, printing: false, listeners: [] };
 
 function choose(frame) {
   const next = clamp(Math.round(frame), 0, lastFrame);

@@ -124,7 +124,7 @@ class Chart {
   }
 
   layout() {
-    const width = Math.max(240, Math.round(this.plot.clientWidth));
+    const width = widthOf(this.plot);
     const height = clamp(Math.round(width * 0.5), 170, 270);
     Object.assign(this, { width, height, across: width - MARGIN.left - MARGIN.right, up: height - MARGIN.top - MARGIN.bottom });
     this.scale = new Scale(this.own, this.logarithmic);

@@ -79,7 +79,7 @@ class Geometry {
   }
 
   layout() {
-    const width = Math.max(240, Math.round(this.plot.clientWidth));
+    const width = widthOf(this.plot);
     const { dims, low, high } = this.spec;
     this.margin = dims === 3 ? { left: 8, right: 8, top: 8, bottom: 8 } : EDGES;
     const across = width - this.margin.left - this.margin.right;

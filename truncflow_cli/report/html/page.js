@@ -14,6 +14,10 @@ player.axis.addEventListener("click", () => {
   layoutAll();
 });
 
+for (const [event, printing] of [["beforeprint", true], ["afterprint", false]]) {
+  addEventListener(event, () => { chosen.printing = printing; layoutAll(); });
+}
+
 let laidOutFor = 0;
 new ResizeObserver(() => {
   const width = document.body.clientWidth;
