@@ -50,6 +50,16 @@ function cutOff() {
   }).map(({ words }) => words);
 }
 
+/** Return axes on which two places are called the same, or on which there are too few names to read a value off. */
+function misread() {
+  return [...document.querySelectorAll(".plot > svg")].flatMap((svg) => {
+    const names = [...svg.querySelectorAll(":scope > text[text-anchor=end]:not([font-style])")].map((text) => text.textContent);
+    const numbers = names.filter((name) => !name.includes("["));
+    const same = new Set(numbers).size < numbers.length || (svg.closest(".chart") && numbers.length < 2);
+    return same ? [`${svg.closest("figure").id}: ${numbers}`] : [];
+  });
+}
+
 function sideways() {
   const root = document.documentElement;
   return root.scrollWidth > root.clientWidth ? [`${root.scrollWidth} > ${root.clientWidth}`] : [];

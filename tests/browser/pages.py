@@ -23,6 +23,14 @@ def out_of_tolerance(run: Recorded) -> RunLike:
     return damaged(run, energy_balance=run.energy_balance + 1e-3 * run.s, certificates={})
 
 
+def far_off(run: Recorded) -> RunLike:
+    """Return a run far from the origin, whose loss hardly changes: numbers that differ in their last digits."""
+    moved = {"x": run.x, "y": run.y, "y_tilde": run.y_tilde}
+    assert run.beta is not None
+    away = {key: 1e9 * value + 1e12 for key, value in moved.items() if value is not None}
+    return damaged(run, **away, beta=1e9 * run.beta - 1e12, loss=0.25 - 1e-6 * run.s)
+
+
 ODD: dict[str, Callable[[], RunLike]] = {
     "a-line": lambda: solve(samples.LINE, "a-line"),
     "a-point": lambda: solve(samples.POINT, "a-point"),
@@ -30,6 +38,7 @@ ODD: dict[str, Callable[[], RunLike]] = {
     "one-time-collapsed": lambda: samples.first_times(samples.solved("collapsed"), 1, status="interrupted"),
     "running": lambda: samples.first_times(samples.solved("general"), 5, status="running"),
     "off-balance": lambda: out_of_tolerance(samples.solved("separated")),
+    "far-off": lambda: far_off(samples.solved("separated")),
     "hostile": lambda: samples.hostile(samples.solved("separated")),
     "lanes": lambda: samples.made_up(60, 50, 300, dim=1, clusters=4),
     "many-points": lambda: samples.made_up(10_000, 2_000, 50_000),

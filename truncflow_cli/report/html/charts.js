@@ -3,14 +3,16 @@
 const MARGIN = { left: 58, right: 14, top: 10, bottom: 36 };
 const FLOOR = 1e-32; // nothing below this share of the largest value is drawn on a logarithmic axis
 
-/** Return round numbers that cut [low, high] into about `count` parts. */
+/** Return round numbers that cut [low, high] into about `count` parts; more where there would not be three. */
 function roundTicks(low, high, count) {
-  const rough = (high - low) / Math.max(1, count);
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((m) => m * power).find((m) => m >= rough * 0.999);
-  const ticks = [];
-  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k += 1) ticks.push(k === 0 ? 0 : k * step);
-  return ticks;
+  for (let parts = Math.max(1, count); ; parts += 1) {
+    const rough = (high - low) / parts;
+    const power = 10 ** Math.floor(Math.log10(rough));
+    const step = [1, 2, 5, 10].map((m) => m * power).find((m) => m >= rough * 0.999);
+    const ticks = [];
+    for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k += 1) ticks.push(k === 0 ? 0 : k * step);
+    if (ticks.length > 2 || parts > 2 * count) return ticks;
+  }
 }
 
 /** Return powers of ten in [low, high], at most about `count`; round numbers where there are not two. */
@@ -24,11 +26,24 @@ function powerTicks(low, high, count) {
   return ticks;
 }
 
-function tickLabel(value) {
-  const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-3 || size >= 1e5)) return short(value);
-  return String(Number(value.toPrecision(6))).replace("-", "−");
+/** Return the texts of ticks, with as many digits as it takes to tell them apart. */
+function tickLabels(ticks) {
+  for (let digits = 3; ; digits += 1) {
+    const labels = ticks.map((tick) => tickLabel(tick, digits));
+    if (new Set(labels).size === ticks.length || digits === 15) return labels;
+  }
 }
+
+function tickLabel(value, digits) {
+  const size = Math.abs(value);
+  const text = size !== 0 && (size < 1e-3 || size >= 1e5)
+    ? value.toExponential(digits - 1).replace(/\.?0+e/, "e").replace("e+", "e")
+    : String(Number(value.toPrecision(Math.max(6, digits))));
+  return text.replaceAll("-", "−");
+}
+
+/** Return the room that labels of a vertical axis take, in pixels. */
+function roomFor(labels) { return 8 + 7.2 * Math.max(0, ...labels.map((label) => label.length)); }
 
 class Scale {
   constructor(values, logarithmic) {
@@ -99,7 +114,7 @@ class Chart {
     const at = (event) => {
       const box = this.svg.getBoundingClientRect();
       const x = ((event.clientX - box.left) * this.width) / box.width;
-      return nearestFrame(timeAt(clamp((x - MARGIN.left) / this.across, 0, 1)));
+      return nearestFrame(timeAt(clamp((x - this.left) / this.across, 0, 1)));
     };
     this.plot.addEventListener("pointermove", (event) => {
       const frame = at(event);
@@ -116,7 +131,7 @@ class Chart {
     });
   }
 
-  x(s) { return MARGIN.left + place(s) * this.across; }
+  x(s) { return this.left + place(s) * this.across; }
 
   y(value) {
     const height = this.scale.height(value);
@@ -126,15 +141,19 @@ class Chart {
   layout() {
     const width = widthOf(this.plot);
     const height = clamp(Math.round(width * 0.5), 170, 270);
-    Object.assign(this, { width, height, across: width - MARGIN.left - MARGIN.right, up: height - MARGIN.top - MARGIN.bottom });
+    const up = height - MARGIN.top - MARGIN.bottom;
     this.scale = new Scale(this.own, this.logarithmic);
+    this.ticks = this.scale.ticks(Math.max(2, Math.floor(up / 42)));
+    this.labels = tickLabels(this.ticks);
+    const left = Math.max(MARGIN.left, roomFor(this.labels));
+    Object.assign(this, { width, height, left, across: width - left - MARGIN.right, up });
     this.button.setAttribute("aria-pressed", String(this.logarithmic));
     this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.svg.replaceChildren();
     this.axes();
     const clip = `clip-${this.spec.key}`;
     draw(draw(this.svg, "clipPath", { id: clip }), "rect",
-      { x: MARGIN.left - 4, y: MARGIN.top - 4, width: this.across + 8, height: this.up + 8 });
+      { x: this.left - 4, y: MARGIN.top - 4, width: this.across + 8, height: this.up + 8 });
     const curves = draw(this.svg, "g", { "clip-path": `url(#${clip})` });
     this.spec.curves.forEach((curve, k) => {
       const path = this.path(this.shown[k]);
@@ -150,16 +169,17 @@ class Chart {
 
   axes() {
     const bottom = MARGIN.top + this.up;
-    const ticks = this.scale.ticks(Math.max(2, Math.floor(this.up / 42)));
-    for (const tick of ticks) {
+    this.ticks.forEach((tick, k) => {
       const y = this.y(tick);
-      draw(this.svg, "line", { class: "grid", x1: MARGIN.left, x2: this.width - MARGIN.right, y1: y, y2: y });
-      draw(this.svg, "text", { x: MARGIN.left - 6, y: y + 4, "text-anchor": "end" }, tickLabel(tick));
-    }
-    draw(this.svg, "path", { class: "axis", d: `M${MARGIN.left} ${MARGIN.top}V${bottom}H${this.width - MARGIN.right}` });
+      draw(this.svg, "line", { class: "grid", x1: this.left, x2: this.width - MARGIN.right, y1: y, y2: y });
+      draw(this.svg, "text", { x: this.left - 6, y: y + 4, "text-anchor": "end" }, this.labels[k]);
+    });
+    draw(this.svg, "path", { class: "axis", d: `M${this.left} ${MARGIN.top}V${bottom}H${this.width - MARGIN.right}` });
     let free = -Infinity;
-    for (const tick of this.timeTicks()) {
-      const label = tickLabel(tick);
+    const times = this.timeTicks();
+    const labels = tickLabels(times);
+    for (const [k, tick] of times.entries()) {
+      const label = labels[k];
       const half = label.length * 3.7;
       const x = this.x(tick);
       if (x - half < free || x + half > this.width - MARGIN.right - 10) continue;

@@ -80,8 +80,25 @@ class Geometry {
 
   layout() {
     const width = widthOf(this.plot);
-    const { dims, low, high } = this.spec;
+    const { dims } = this.spec;
     this.margin = dims === 3 ? { left: 8, right: 8, top: 8, bottom: 8 } : EDGES;
+    this.fit(width);
+    if (dims === 2) {
+      this.margin = { ...EDGES, left: Math.max(EDGES.left, roomFor(tickLabels(this.heights()))) };
+      this.fit(width);
+    }
+    this.svg.setAttribute("viewBox", `0 0 ${width} ${this.height}`);
+    this.svg.replaceChildren();
+    const clip = `clip-geometry-${this.spec.key}`;
+    draw(draw(this.svg, "clipPath", { id: clip }), "rect", { x: this.margin.left, y: this.margin.top, width: this.across, height: this.up });
+    if (dims < 3) this.axes();
+    this.scene = draw(this.svg, "g", { "clip-path": `url(#${clip})` });
+    this.move();
+  }
+
+  /** Choose height and scale for a width and the margins. */
+  fit(width) {
+    const { dims, low, high } = this.spec;
     const across = width - this.margin.left - this.margin.right;
     const [wide, tall] = [high[0] - low[0], (high[1] ?? 0) - (low[1] ?? 0)];
     let up = across * 0.85;
@@ -93,13 +110,6 @@ class Geometry {
       : dims === 1 ? across / (1.1 * (wide || 1))
         : Math.min(across / (1.1 * (wide || tall || 1)), up / (1.1 * (tall || wide || 1)));
     this.middle = low.map((value, k) => (value + high[k]) / 2);
-    this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    this.svg.replaceChildren();
-    const clip = `clip-geometry-${this.spec.key}`;
-    draw(draw(this.svg, "clipPath", { id: clip }), "rect", { x: this.margin.left, y: this.margin.top, width: across, height: up });
-    if (dims < 3) this.axes();
-    this.scene = draw(this.svg, "g", { "clip-path": `url(#${clip})` });
-    this.move();
   }
 
   axes() {
@@ -108,27 +118,36 @@ class Geometry {
     const span = this.across / this.unit;
     const start = this.middle[0] - span / 2;
     let free = left;
-    for (const tick of roundTicks(start, start + span, Math.max(2, Math.floor(this.across / 50)))) {
+    const ticks = roundTicks(start, start + span, Math.max(2, Math.floor(this.across / 50)));
+    const labels = tickLabels(ticks);
+    for (const [k, tick] of ticks.entries()) {
       const x = this.screen([tick, this.middle[1] ?? 0])[0];
-      const half = tickLabel(tick).length * 3.7;
+      const half = labels[k].length * 3.7;
       if (x - half < free || x + half > this.width - this.margin.right - 10 - 7 * this.spec.axes[0].length) continue;
       free = x + half + 8;
       draw(this.svg, "line", { class: "grid", x1: x, x2: x, y1: top, y2: bottom });
-      draw(this.svg, "text", { x, y: bottom + 16, "text-anchor": "middle" }, tickLabel(tick));
+      draw(this.svg, "text", { x, y: bottom + 16, "text-anchor": "middle" }, labels[k]);
     }
     draw(this.svg, "text", { x: this.width - this.margin.right, y: bottom + 16, "text-anchor": "end" }, this.spec.axes[0]);
     if (this.spec.dims === 2) {
-      const tall = this.up / this.unit;
-      const base = this.middle[1] - tall / 2;
-      for (const tick of roundTicks(base, base + tall, Math.max(2, Math.floor(this.up / 50)))) {
+      const heights = this.heights();
+      const texts = tickLabels(heights);
+      for (const [k, tick] of heights.entries()) {
         const y = this.screen([this.middle[0], tick])[1];
         if (y < top + 26 || y > bottom - 4) continue;
         draw(this.svg, "line", { class: "grid", y1: y, y2: y, x1: left, x2: this.width - this.margin.right });
-        draw(this.svg, "text", { x: left - 6, y: y + 4, "text-anchor": "end" }, tickLabel(tick));
+        draw(this.svg, "text", { x: left - 6, y: y + 4, "text-anchor": "end" }, texts[k]);
       }
       draw(this.svg, "text", { x: left - 6, y: top + 12, "text-anchor": "end" }, this.spec.axes[1]);
     }
     draw(this.svg, "path", { class: "axis", d: `M${left} ${top}V${bottom}H${this.width - this.margin.right}` });
+  }
+
+  /** Return the ticks of the vertical axis. */
+  heights() {
+    const tall = this.up / this.unit;
+    const base = this.middle[1] - tall / 2;
+    return roundTicks(base, base + tall, Math.max(2, Math.floor(this.up / 50)));
   }
 
   /** Return the place on the screen of a point of K coordinates; on a line, that of a cluster's lane. */
