@@ -27,7 +27,7 @@ Check = Callable[[WebDriver, Path], Iterator[str]]
 PHONE, DESKTOP, PAPER = 360, 1200, 718
 #: How wide a picture may be drawn for paper, in pixels: its texts then have at least two thirds of their size.
 MOST_ON_PAPER = 500
-LOOKS = ("overlaps", "cutOff", "misread", "sideways", "faint")
+LOOKS = ("overlaps", "cutOff", "misread", "turned", "sideways", "faint")
 RULES = ["wcag2a", "wcag2aa", "best-practice"]
 
 # This axe is from before HTML 5.2, which lets terms of a list be grouped in div elements: without its rule `dlitem`.

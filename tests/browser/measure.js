@@ -60,6 +60,20 @@ function misread() {
   });
 }
 
+/** Return numbers that are told after a name and yet stand before it. */
+function turned() {
+  return [...document.querySelectorAll(".geometry .told")].flatMap(({ firstChild: node }) => {
+    const at = (from, to) => { const range = document.createRange(); range.setStart(node, from); range.setEnd(node, to); return range.getBoundingClientRect(); };
+    const names = JSON.parse(document.getElementById("data").textContent).names.filter((name) => node.data.includes(`${name}`));
+    return names.filter((name) => {
+      const from = node.data.indexOf(name);
+      const number = from + name.length + node.data.slice(from + name.length).search(/\d/);
+      const [a, b] = [at(from, from + name.length), at(number, number + 1)];
+      return a.top < b.bottom && b.top < a.bottom && a.height < 2 * b.height && b.left < a.right - 1;
+    });
+  });
+}
+
 function sideways() {
   const root = document.documentElement;
   return root.scrollWidth > root.clientWidth ? [`${root.scrollWidth} > ${root.clientWidth}`] : [];

@@ -23,6 +23,11 @@ def out_of_tolerance(run: Recorded) -> RunLike:
     return damaged(run, energy_balance=run.energy_balance + 1e-3 * run.s, certificates={})
 
 
+def right_to_left(run: Recorded) -> RunLike:
+    """Return a run whose clusters have names that are written from right to left."""
+    return damaged(run, notes={**run.notes, "clusters": "\u05e9\u05dc\u05d5\u05dd, \u0645\u0631\u062d\u0628\u0627"})
+
+
 def far_off(run: Recorded) -> RunLike:
     """Return a run far from the origin, whose loss hardly changes: numbers that differ in their last digits."""
     moved = {"x": run.x, "y": run.y, "y_tilde": run.y_tilde}
@@ -39,6 +44,7 @@ ODD: dict[str, Callable[[], RunLike]] = {
     "running": lambda: samples.first_times(samples.solved("general"), 5, status="running"),
     "off-balance": lambda: out_of_tolerance(samples.solved("separated")),
     "far-off": lambda: far_off(samples.solved("separated")),
+    "right-to-left": lambda: right_to_left(samples.solved("separated")),
     "hostile": lambda: samples.hostile(samples.solved("separated")),
     "lanes": lambda: samples.made_up(60, 50, 300, dim=1, clusters=4),
     "many-points": lambda: samples.made_up(10_000, 2_000, 50_000),

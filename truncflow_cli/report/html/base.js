@@ -45,6 +45,9 @@ function add(parent, name, className = "", text = "") {
   return element;
 }
 
+/** Return a name so that one written from right to left does not turn round the numbers that follow it. */
+function isolated(name) { return /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/.test(name) ? `\u2068${name}\u2069` : name; }
+
 function tint(index) { return index < 0 ? "main" : `t${index % TINTS}`; }
 
 function clamp(value, low, high) { return Math.min(high, Math.max(low, value)); }

@@ -250,7 +250,7 @@ class Chart {
 
   sentence(frame, between) {
     return [`s = ${short(data.s[frame])}`,
-      ...this.spec.curves.map((curve) => `${curve.name} ${short(curve.values[frame])}`)].join(between);
+      ...this.spec.curves.map((curve) => `${isolated(curve.name)} ${short(curve.values[frame])}`)].join(between);
   }
 
   /** Show the values at a frame beside the pointer. */

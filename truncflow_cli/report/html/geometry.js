@@ -347,7 +347,7 @@ class Geometry {
     return `${start}${parts.join("; ")}${this.lanes.length > 6 ? "; …" : ""}.`;
   }
 
-  called(cluster) { return data.names[cluster] ?? `cluster ${cluster}`; }
+  called(cluster) { return isolated(data.names[cluster] ?? `cluster ${cluster}`); }
 
   about(index) {
     const cluster = this.spec.cluster[index];
