@@ -9,7 +9,7 @@ import page_samples as samples
 import pytest
 from page_reading import Page
 
-from truncflow_cli.report.html.document import MOST_CONFIG, page
+from truncflow_cli.report.html.document import MOST_CONFIG, MOST_WARNINGS, page
 from truncflow_cli.report.html.frames import MOST_POINTS, MOST_TIMES, spread
 
 #: Bytes that no page exceeds.
@@ -64,6 +64,13 @@ def test_many_clusters_layers_and_coordinates_are_cut_and_that_is_said():
     assert "The first 6 of 15 layers have pictures" in read.words
     assert "Orthants of the first 6 of 15 layers are drawn, the first 6 of 12 edges of each" in read.words
     assert max(len(chart["curves"]) for chart in read.data["charts"]) <= 9
+
+
+def test_a_legend_and_the_warnings_say_how_many_they_leave_out():
+    run = samples.made_up(100, 20, 10, clusters=30)
+    read = Page(page(dataclasses.replace(run, warnings=tuple(f"number {k}" for k in range(MOST_WARNINGS + 3)))))
+    assert "cluster 23and 6 more" in read.words
+    assert f"Warning: number {MOST_WARNINGS - 1} 3 more warnings:" in read.words
 
 
 def test_a_long_config_is_cut():

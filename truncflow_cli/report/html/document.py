@@ -63,7 +63,7 @@ def page(run: RunLike) -> str:
         status=_status(run),
         facts=facts(_facts(run)),
         story=_story(run, certificates),
-        warnings=paragraphs([f"Warning: {each}" for each in run.warnings[:MOST_WARNINGS]], "warning"),
+        warnings=paragraphs(_warnings(run), "warning"),
         verdicts=verdict_counts(certificates),
         left_out=paragraphs(frames.sentences(), "note"),
         panels="\n".join(panel_html(panel, names) for panel in panels),
@@ -130,6 +130,12 @@ def _data(
         "panels": [panel.data() for panel in panels],
         "events": event_data(run, frames),
     }
+
+
+def _warnings(run: RunLike) -> list[str]:
+    told = [f"Warning: {each}" for each in run.warnings[:MOST_WARNINGS]]
+    more = len(run.warnings) - MOST_WARNINGS
+    return [*told, f"{count(more, 'more warning')}: `truncflow report RUN.h5 --json` has all of them."] if more > 0 else told
 
 
 def _story(run: RunLike, certificates: Mapping[str, Certificate]) -> str:

@@ -10,6 +10,8 @@ from truncflow_cli.report.html.markup import escape, formula, number
 
 #: How far the picture of three dimensions can be turned, in degrees.
 TURNS = (("turn", "turn", 180), ("tilt", "tilt", 90))
+#: Clusters that a legend names.
+MOST_CLUSTERS = 24
 
 
 def chart_html(chart: Chart) -> str:
@@ -55,11 +57,13 @@ def panel_html(panel: Panel, names: list[str]) -> str:
             f'<label>{label} <input type="range" class="{name}" min="-{most}" max="{most}" step="1" value="0"></label>'
             for name, label, most in TURNS
         ]
-    used = [k for k in np.unique(panel.cluster).tolist() if k < len(names)][:24]
+    used = [k for k in np.unique(panel.cluster).tolist() if k < len(names)]
     legend = "".join(
         f'<li><svg class="swatch" data-cluster="{k}" aria-hidden="true"></svg>{escape(names[k])}</li>'
-        for k in used
+        for k in used[:MOST_CLUSTERS]
     )
+    if len(used) > MOST_CLUSTERS:
+        legend += f"<li>and {len(used) - MOST_CLUSTERS} more</li>"
     return (
         f'<figure class="geometry" id="geometry-{key}" data-what="{what}">'
         f"<figcaption><h3>{escape(panel.title)}</h3><p>{formula(panel.caption)}</p></figcaption>"

@@ -344,7 +344,7 @@ class Geometry {
       const total = mine.filter((state) => state >= 0).length;
       return `${this.called(cluster)}: ${cut} of ${total} drawn points truncated${pinned ? `, ${pinned} pinned` : ""}`;
     });
-    return `${start}${parts.join("; ")}${this.lanes.length > 6 ? "; …" : ""}.`;
+    return `${start}${parts.join("; ")}${this.lanes.length > 6 ? "; …" : "."}`;
   }
 
   called(cluster) { return isolated(data.names[cluster] ?? `cluster ${cluster}`); }
