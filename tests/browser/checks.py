@@ -22,12 +22,25 @@ addEventListener("beforeprint", () => {
 });
 """
 
+# What of the player lies under the ring that shows the focus.
+UNDER_THE_RING = """
+const focused = document.activeElement, style = getComputedStyle(focused);
+const reach = parseFloat(style.outlineOffset) + parseFloat(style.outlineWidth);
+const a = focused.getBoundingClientRect();
+if (!focused.closest(".player")) return [];
+return [...document.querySelectorAll(".player :is(button, select, #track)")].filter((other) => {
+  const b = other.getBoundingClientRect();
+  return other !== focused && b.width && b.left < a.right + reach && a.left - reach < b.right
+    && b.top < a.bottom + reach && a.top - reach < b.bottom;
+}).map((other) => other.id);
+"""
+
 Check = Callable[[WebDriver, Path], Iterator[str]]
 
 PHONE, DESKTOP, PAPER = 360, 1200, 718
 #: How wide a picture may be drawn for paper, in pixels: its texts then have at least two thirds of their size.
 MOST_ON_PAPER = 500
-LOOKS = ("overlaps", "cutOff", "misread", "turned", "sideways", "faint")
+LOOKS = ("overlaps", "cutOff", "misread", "turned", "clipped", "sideways", "faint")
 RULES = ["wcag2a", "wcag2aa", "best-practice"]
 
 # This axe is from before HTML 5.2, which lets terms of a list be grouped in div elements: without its rule `dlitem`.
@@ -369,6 +382,8 @@ def focuses(driver: WebDriver, page: Path) -> Iterator[str]:
         reached.add(element.get_attribute("id") or element.get_attribute("class") or element.tag_name)
         if element.value_of_css_property("outline-style") == "none":
             yield f"{element.tag_name} {element.get_attribute('id')} does not show the focus"
+        for other in driver.execute_script(UNDER_THE_RING):
+            yield f"the ring round {element.get_attribute('id')} lies over {other}"
     wanted = {"play", "slider"} if len(data_of(driver)["s"]) > 1 else {"plot"}
     if not wanted <= reached:
         yield f"by tab one reaches {sorted(reached)}"
