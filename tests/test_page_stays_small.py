@@ -68,7 +68,9 @@ def test_many_clusters_layers_and_coordinates_are_cut_and_that_is_said():
 
 def test_a_legend_and_the_warnings_say_how_many_they_leave_out():
     run = samples.made_up(100, 20, 10, clusters=30)
-    read = Page(page(dataclasses.replace(run, warnings=tuple(f"number {k}" for k in range(MOST_WARNINGS + 3)))))
+    read = Page(
+        page(dataclasses.replace(run, warnings=tuple(f"number {k}" for k in range(MOST_WARNINGS + 3))))
+    )
     assert "cluster 23and 6 more" in read.words
     assert f"Warning: number {MOST_WARNINGS - 1} 3 more warnings:" in read.words
 

@@ -74,6 +74,14 @@ function turned() {
   });
 }
 
+/** Return labels of which the frame of a geometry cuts off a part. */
+function clipped() {
+  return [...document.querySelectorAll(".geometry svg .star")].filter((star) => {
+    const [box, frame] = [star.getBBox(), star.ownerSVGElement.querySelector("clipPath rect").getBBox()];
+    return box.y < frame.y - 0.5 || box.y + box.height > frame.y + frame.height + 0.5;
+  }).map((star) => star.getAttribute("class"));
+}
+
 function sideways() {
   const root = document.documentElement;
   return root.scrollWidth > root.clientWidth ? [`${root.scrollWidth} > ${root.clientWidth}`] : [];

@@ -25,7 +25,9 @@ def out_of_tolerance(run: Recorded) -> RunLike:
 
 def right_to_left(run: Recorded) -> RunLike:
     """Return a run whose clusters have names that are written from right to left."""
-    return damaged(run, notes={**run.notes, "clusters": "\u05e9\u05dc\u05d5\u05dd, \u0645\u0631\u062d\u0628\u0627"})
+    return damaged(
+        run, notes={**run.notes, "clusters": "\u05e9\u05dc\u05d5\u05dd, \u0645\u0631\u062d\u0628\u0627"}
+    )
 
 
 def far_off(run: Recorded) -> RunLike:
@@ -46,7 +48,7 @@ ODD: dict[str, Callable[[], RunLike]] = {
     "far-off": lambda: far_off(samples.solved("separated")),
     "right-to-left": lambda: right_to_left(samples.solved("separated")),
     "hostile": lambda: samples.hostile(samples.solved("separated")),
-    "lanes": lambda: samples.made_up(60, 50, 300, dim=1, clusters=4),
+    "lanes": lambda: samples.made_up(72, 50, 300, dim=1, clusters=24),
     "many-points": lambda: samples.made_up(10_000, 2_000, 50_000),
     "many-dimensions": lambda: samples.made_up(500, 300, 4_000, dim=20, clusters=20),
 }

@@ -135,7 +135,11 @@ def _data(
 def _warnings(run: RunLike) -> list[str]:
     told = [f"Warning: {each}" for each in run.warnings[:MOST_WARNINGS]]
     more = len(run.warnings) - MOST_WARNINGS
-    return [*told, f"{count(more, 'more warning')}: `truncflow report RUN.h5 --json` has all of them."] if more > 0 else told
+    return (
+        [*told, f"{count(more, 'more warning')}: `truncflow report RUN.h5 --json` has all of them."]
+        if more > 0
+        else told
+    )
 
 
 def _story(run: RunLike, certificates: Mapping[str, Certificate]) -> str:

@@ -3,6 +3,7 @@
 const STATES = ["untruncated", "truncated in some coordinate", "wholly truncated", "pinned to a face"];
 const NEAR = 16; // pixels within which a point is pointed at
 const MOST_NOTES = 8; // apexes or labels that are named
+const LANE = 28; // the height of a line's lane where there are many of them
 const EDGES = { left: 46, right: 10, top: 8, bottom: 26 };
 
 class Geometry {
@@ -102,7 +103,7 @@ class Geometry {
     const across = width - this.margin.left - this.margin.right;
     const [wide, tall] = [high[0] - low[0], (high[1] ?? 0) - (low[1] ?? 0)];
     let up = across * 0.85;
-    if (dims === 1) up = clamp(56 * this.lanes.length, 110, 420);
+    if (dims === 1) up = clamp(56 * this.lanes.length, 110, Math.max(420, Math.min(LANE * this.lanes.length, 40 * LANE)));
     else if (dims === 2 && wide > 0) up = clamp(across * ((tall || wide) / wide), across * 0.5, across);
     const height = Math.round(up + this.margin.top + this.margin.bottom);
     Object.assign(this, { width, height, across, up });
