@@ -38,6 +38,8 @@ DPI = 160
 DENSE = 4000
 #: Letters of a name that a legend has room for.
 LONGEST_NAME = 26
+#: Stands before a name that begins with an underscore: matplotlib leaves those out of legends.
+HAIR_SPACE = "\N{HAIR SPACE}"
 
 _STYLE = {
     "font.family": "DejaVu Sans",
@@ -127,16 +129,24 @@ def typeset(value: float) -> str:
     return f"${factor}10^{{{int(power)}}}$"
 
 
-def names_of(run: RunLike) -> list[str]:
-    """Return what the figures call each cluster: its name if it can be drawn, else its index."""
-    font = get_font(findfont("DejaVu Sans"))
+def names_of(run: RunLike, longest: int = LONGEST_NAME) -> list[str]:
+    """Return what the figures call each cluster: its name if it can be drawn, abridged, else its index."""
     names = []
     for k, name in enumerate(cluster_names(run)):
-        drawable = name.isprintable() and all(font.get_char_index(ord(letter)) for letter in name)
-        if not drawable or not name.strip() or name == str(k):
+        if not all(map(_drawable, name)) or not name.strip() or name == str(k):
             names.append(f"cluster {k}")
             continue
-        short = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+        short = name if len(name) <= longest else f"{name[: longest - 1]}…"
         # A class that is called 1 is not cluster 1.
-        names.append(f"class “{short}”" if short.isdecimal() else short.replace("$", r"\$"))
+        names.append(f"class “{short}”" if short.isdecimal() else as_it_stands(short))
     return names
+
+
+def as_it_stands(name: str) -> str:
+    """Return a name such that matplotlib shows it as it stands, in legends too, with ? for what no font has."""
+    name = "".join(letter if _drawable(letter) else "?" for letter in name).replace("$", r"\$")
+    return f"{HAIR_SPACE}{name}" if name.startswith("_") else name
+
+
+def _drawable(letter: str) -> bool:
+    return letter.isprintable() and bool(get_font(findfont("DejaVu Sans")).get_char_index(ord(letter)))
