@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import tempfile
 from pathlib import Path
 
 import truncflow_cli as truncflow
 from truncflow_cli import config, runner
+from truncflow_cli.errors import RunFailed
 from truncflow_cli.store import RunFile
 
 _FOLDER = tempfile.TemporaryDirectory(prefix="truncflow-figures-")
@@ -99,6 +101,16 @@ initial: {rotation: identity, bias: [[-0.4]]}
 integrator: {s_end: 1.0}
 save: {count: 3}
 """,
+    "short": """\
+flow: separated
+seed: 0
+clusters:
+  - {name: right, center: [2.0, 0.0], shape: ball, radius: 0.6, size: 12}
+  - {name: top, center: [0.0, 2.0], shape: ball, radius: 0.6, size: 9}
+initial: {construct: separated}
+integrator: {s_end: 0.1, rtol: 1e-5}
+save: {count: 21}
+""",
     "rest": """\
 flow: separated
 clusters: [{points: [[1.0, 2.0]]}]
@@ -130,3 +142,17 @@ def interrupted() -> RunFile:
     found = runner.execute(plan, watch=stop).open()
     assert found is not None
     return found
+
+
+@functools.cache
+def failed() -> RunFile:
+    """Return a run that came to more events than it was allowed, between two saved times."""
+    text = (
+        TEXTS["general"]
+        .replace("s_end: 5.0", "s_end: 5.0, max_events: 12")
+        .replace("count: 41", "every: 0.1")
+    )
+    out = Path(_FOLDER.name) / "failed.h5"
+    with contextlib.suppress(RunFailed):
+        truncflow.run(config.load_text(text, Path.cwd(), "failed"), out=out)
+    return truncflow.open_run(out)

@@ -91,7 +91,7 @@ class Subject:
         said = []
         if self.run.status != "complete":
             state = "still going on" if self.run.status == "running" else self.run.status
-            said.append(f"run {state} at $s$ = {typeset(float(self.run.s[-1]))}")
+            said.append(f"run {state}, saved up to $s$ = {typeset(float(self.run.s[-1]))}")
         if self.run.attrs.get("equations") == "printed":
             said.append("equations as printed, not the gradient flow")
         if np.isfinite(self.switched_at):

@@ -19,6 +19,8 @@ from truncflow_cli.store import RunFile
 CROWDED = 0.1
 #: Fewer events than this do not decide it.
 FEW = 4
+#: A loss that is this close to its end, relative to its start, does not change any more.
+SETTLED = 1e-12
 #: Room of the linear part of a stretched axis, in decades of the rest.
 LINEAR_PART = 0.6
 #: At most this many decades are labelled.
@@ -32,7 +34,7 @@ class Timeline:
     """The axis of s from 0 to the end.
 
     Attributes:
-        end: last saved time.
+        end: last saved time, or the last event of a run that failed after it.
         linear_to: linear up to here and logarithmic beyond; None if it is linear throughout.
     """
 
@@ -41,11 +43,19 @@ class Timeline:
 
     @classmethod
     def of(cls, run: RunFile) -> Timeline:
-        """Return the axis that suits a run: where the saved times, or half of the events, crowd at its start."""
-        s, times = run.s, run.events["s"]
-        end = float(s[-1])
+        """Return the axis that suits a run."""
+        return cls.suiting(run.s, run.events["s"], settled_at(run.s, run.loss))
+
+    @classmethod
+    def suiting(cls, s: Array, times: Array, settled: float) -> Timeline:
+        """Return the axis that suits saved times (T,), events (E,), and when the loss has settled.
+
+        It is stretched where the saved times, half of the events, or all that the loss does crowd at its start.
+        """
+        end = max(float(s[-1]), float(times.max(initial=0.0)))
         crowded = times.size >= FEW and float(np.median(times)) < CROWDED * end
-        if s.size > 4 and 0.0 < s[1] < 0.1 * end and (crowded or logarithmic_axis(s)):
+        crowded |= 0.0 < settled < CROWDED * end
+        if s.size > 4 and 0.0 < s[1] < CROWDED * end and (crowded or logarithmic_axis(s)):
             return cls(end, float(s[1]))
         return cls(end if end > 0.0 else 1.0, None)
 
@@ -112,6 +122,12 @@ class Timeline:
 
     def _transform(self) -> SymmetricalLogTransform:
         return SymmetricalLogTransform(10, self.linear_to, LINEAR_PART)
+
+
+def settled_at(s: Array, loss: Array) -> float:
+    """Return the saved time from which on the loss (T,) stays as it is; 0 if it does from the start."""
+    moving = np.flatnonzero(np.abs(loss - loss[-1]) > SETTLED * loss[0])
+    return float(s[moving[-1]]) if moving.size else 0.0
 
 
 def _decade(s: float, labels: list[float]) -> str:

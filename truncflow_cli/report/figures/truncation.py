@@ -83,7 +83,7 @@ def _layer(
     members = np.flatnonzero(run.cluster == layer) if alone else np.arange(run.n_points)
     found = changes(run, layer, members, switched)
     cluster = run.cluster[members]
-    order = np.lexsort((-found.amount(float(run.s[-1])), found.first_truncated(), cluster))
+    order = np.lexsort((-found.amount(subject.timeline.end), found.first_truncated(), cluster))
     rows = order[
         np.unique(np.linspace(0, max(members.size - 1, 0), min(members.size, ROWS)).round().astype(int))
     ]
