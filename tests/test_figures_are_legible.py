@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 import pytest
 from figure_runs import failed, run_of
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from truncflow_cli.report.figures import fraction, loss, truncation
-from truncflow_cli.report.figures.style import as_it_stands
+from truncflow_cli.report.figures import fraction, geometry, loss, truncation
+from truncflow_cli.report.figures.panels import LONG_HANDLE, legend, legend_below, remark
+from truncflow_cli.report.figures.style import applied, as_it_stands, names_of, new_figure
 from truncflow_cli.report.figures.subject import Subject
 from truncflow_cli.report.figures.timeline import Timeline, settled_at
 
@@ -50,3 +54,58 @@ def test_names_are_shown_as_they_stand() -> None:
     assert as_it_stands("$5_中") == r"\$5_?"
     assert as_it_stands("_a").endswith("_a")
     assert not as_it_stands("_a").startswith("_")
+
+
+def test_bounds_and_phases_are_named_however_many_clusters_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("truncflow_cli.report.figures.panels.MOST_NAMES", 2)
+    named = texts(loss.figure(Subject(run_of("collapsed"))).axes[0])
+    assert named[-1] == "and 3 more"
+    monkeypatch.setattr("truncflow_cli.report.figures.panels.MOST_NAMES", 3)
+    assert any("(8.27)" in text for text in texts(loss.figure(Subject(run_of("collapsed"))).axes[0]))
+    axes = Figure().subplots()
+    layers = [Line2D([], [], label=f"layer {k}") for k in range(5)]
+    legend(axes, layers, last=[Line2D([], [], label="bound")])
+    assert texts(axes) == ["layer 0", "layer 1", "and 3 more", "bound"]
+
+
+def test_dashes_are_seen_beside_the_marker_of_a_legend() -> None:
+    for marker, length in (("o", LONG_HANDLE), ("None", None)):
+        axes = Figure().subplots()
+        legend(axes, [Line2D([], [], linestyle="--", marker=marker, label="layer 1")])
+        assert (axes.get_legend().handlelength == length) == (length is not None)
+
+
+def test_a_legend_below_is_as_wide_as_the_figure_at_most() -> None:
+    with applied():
+        for letters, columns in ((5, 4), (40, 2), (200, 1)):
+            figure = new_figure(3.0)
+            legend_below(figure, [Line2D([], [], label=f"{k}" + "n" * letters) for k in range(8)])
+            (below,) = figure.legends
+            assert below._ncols == columns
+            figure.draw_without_rendering()
+            assert columns == 1 or below.get_window_extent().width < figure.bbox.width
+
+
+def test_remarks_take_as_many_lines_as_they_need() -> None:
+    with applied():
+        figure = new_figure(3.0)
+        said = [f"{k} remarks about this figure that are not short" for k in range(7)]
+        remark(figure, said)
+        figure.draw_without_rendering()
+        assert figure.get_suptitle().replace("\n", " · ") == " · ".join(said)
+        assert "\n" in figure.get_suptitle()
+        assert figure._suptitle.get_window_extent().x1 < figure.bbox.x1
+
+
+def test_titles_of_panels_do_not_touch(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_of("separated")
+    monkeypatch.setitem(run.notes, "clusters", LONG)
+    with applied():
+        figure = geometry.figure(Subject(run))
+        assert figure is not None
+        figure.draw_without_rendering()
+    boxes = [axes._left_title.get_window_extent() for axes in figure.axes]
+    columns = len(boxes) // 2
+    for k, (box, right) in enumerate(itertools.pairwise(boxes)):
+        assert k % columns == columns - 1 or box.x1 < right.x0
+    assert max(map(len, names_of(run, 16))) == 16

@@ -33,6 +33,9 @@ LEGEND = 0.75
 AROUND = (0.42, 0.28)
 #: Room for the name of the axis below the last row.
 AXIS_NAME = 0.16
+#: Letters of a title that leave room for the time in the same line, and the height of a line more, in inches.
+LONGEST_TITLE = 22
+TITLE_LINE = 0.15
 #: Width of a panel at most.
 WIDEST = 3.2
 #: Height over width of a panel for Q = 1.
@@ -75,20 +78,29 @@ def figure(subject: Subject) -> Figure | None:
     frames = windows(stage, views)
     side = frames[0].shape * min(WIDTH / times.size - 0.15, WIDEST)
     solid = stage.projection.dim > 2
-    result = new_figure(rows * (side + AROUND[solid]) + LEGEND + (0.0 if solid else AXIS_NAME))
+    titles = [_title(view, time_text(subject, int(times[0]))) for view in views[0]]
+    around = rows * AROUND[solid] + TITLE_LINE * sum("\n" in title for title in titles)
+    result = new_figure(rows * side + around + LEGEND + (0.0 if solid else AXIS_NAME))
     panels = result.subplots(rows, times.size, squeeze=False)
     for column, t in enumerate(times):
         for row, view in enumerate(views[column]):
             panel = panels[row, column]
             draw_view(panel, view, stage, frames[row])
-            when = time_text(subject, int(t))
-            panel.set_title(f"{view.title}: {when}" if column == 0 and view.title else when)
+            panel.set_title(time_text(subject, int(t)) if column else titles[row])
             outer(panel, stage, first=column == 0, last=row == rows - 1)
     if stage.projection.dim == 3:
         draw_axes(panels[-1, 0], views[0][-1], stage, frames[-1])
     legend_below(result, marks(views[0][0], stage))
     remark(result, subject.remarks(*stage.said()))
     return result
+
+
+def _title(view: View, when: str) -> str:
+    """Return what stands above the first panel of a row, in two lines if it is long."""
+    if not view.title:
+        return when
+    between = ": " if len(view.title) <= LONGEST_TITLE else "\n"
+    return f"{view.title}{between}{when}"
 
 
 def windows(stage: Stage, views: list[list[View]]) -> list[Window]:

@@ -59,15 +59,15 @@ def draw_curves(axes: Axes, subject: Subject) -> list[Array]:
     several = run.n_clusters > 1
     label = r"$\mathcal{C}$, the sum" if several else r"$\mathcal{C}$"
     curve(axes, run.s, run.loss, color="black", linewidth=1.7, label=label, zorder=1.9)
-    if several:
-        for k in range(run.n_clusters):
-            shown.append(run.loss_cluster[:, k])
-            curve(axes, run.s, shown[-1], label=subject.names[k], **look(k))
     certificate = subject.certificates.get("loss_bound")
     if certificate is not None and "bound" in certificate.series:
         shown.append(certificate.series["bound"])
         label = r"$e^{-2\lambda_0 s}\,\mathcal{C}(0)$, (8.27)"
         curve(axes, run.s, shown[-1], color=GREY, linestyle=(0, (4, 2)), label=label)
+    if several:
+        for k in range(run.n_clusters):
+            shown.append(run.loss_cluster[:, k])
+            curve(axes, run.s, shown[-1], label=subject.names[k], **look(k))
     return shown
 
 

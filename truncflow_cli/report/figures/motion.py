@@ -54,15 +54,15 @@ def _approach(axes: Axes, subject: Subject) -> str:
             shown.append(_bound(axes, subject, constants, k))
     logarithmic = value_axis(axes, shown)
     axes.set_ylabel(r"$|\beta^{(\ell)} + \tilde{y}_\ell|$")
-    handles = axes.get_legend_handles_labels()[0]
+    meanings = []
     if phases:
         label = "$s_1$: wholly truncated,\n$R$ constant from there on"
-        handles.append(Line2D([], [], color=GREY, linewidth=0.9, linestyle=(0, (1, 1)), label=label))
+        meanings.append(Line2D([], [], color=GREY, linewidth=0.9, linestyle=(0, (1, 1)), label=label))
     if bounds:
-        handles.append(
+        meanings.append(
             Line2D([], [], color=GREY, linewidth=0.9, linestyle=(0, (4, 2)), label="bounds of Prop. 4.2")
         )
-    legend(axes, handles)
+    legend(axes, last=meanings)
     return zero_remark(logarithmic, *shown)
 
 

@@ -20,6 +20,11 @@ MOST_NAMES = 12
 MOST_COLUMNS = 4
 #: A curve of fewer values than this has its points marked.
 SPARSE = 25
+#: Length in a legend of a line with a marker in it, in letters: dashes are seen on both sides.
+LONG_HANDLE = 3.6
+#: Share of a figure's width that what stands above and below it may take.
+_ROOM = 0.98
+_NONE = ("none", "None", " ", "", None)
 
 
 def curve(axes: Axes, s: Array, values: Array, **how: Any) -> None:
@@ -60,30 +65,52 @@ def zero_remark(logarithmic: bool, *values: Array) -> str:
 
 
 def remark(figure: Figure, said: Sequence[str]) -> None:
-    """Write remarks above a figure, in grey; nothing if there are none."""
-    if said:
-        figure.suptitle(" · ".join(said), x=0.01, ha="left", color=GREY)
-
-
-def legend(axes: Axes, handles: Sequence[Any] | None = None, **where: Any) -> None:
-    """Put a legend beside a panel, on the right; many entries are counted instead of named."""
-    found = list(handles) if handles is not None else axes.get_legend_handles_labels()[0]
-    if not found:
+    """Write remarks above a figure, in grey, in as many lines as they take; nothing if there are none."""
+    if not said:
         return
+    above = figure.suptitle("", x=0.01, ha="left", color=GREY)
+    lines = [said[0]]
+    for each in said[1:]:
+        above.set_text(f"{lines[-1]} · {each}")
+        if above.get_window_extent().width <= _ROOM * figure.bbox.width:
+            lines[-1] = above.get_text()
+        else:
+            lines.append(each)
+    above.set_text("\n".join(lines))
+
+
+def legend(
+    axes: Axes, handles: Sequence[Any] | None = None, *, last: Sequence[Any] = (), **where: Any
+) -> None:
+    """Put a legend beside a panel, on the right; many entries are counted instead of named, but for the ``last``."""
+    found = list(handles) if handles is not None else axes.get_legend_handles_labels()[0]
     if len(found) > MOST_NAMES:
         rest = len(found) - MOST_NAMES + 1
         found = [*found[: MOST_NAMES - 1], Line2D([], [], linestyle="none", label=f"and {rest} more")]
+    found = [*found, *last]
+    if not found:
+        return
     place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.02), "borderaxespad": 0.0, **where}
+    if any(line.get_marker() not in _NONE and line.get_linestyle() not in _NONE for line in _lines(found)):
+        place["handlelength"] = LONG_HANDLE
     axes.legend(handles=found, **place)
 
 
+def _lines(handles: Sequence[Any]) -> list[Line2D]:
+    return [each for each in handles if isinstance(each, Line2D)]
+
+
 def legend_below(figure: Any, handles: Sequence[Any]) -> None:
-    """Put a legend below a figure, in rows as even as can be."""
-    rows = -(-len(handles) // MOST_COLUMNS)
-    columns = -(-len(handles) // max(rows, 1))
-    figure.legend(
-        handles=_in_rows(handles, columns), loc="outside lower center", ncols=columns, handlelength=1.6
-    )
+    """Put a legend below a figure, in rows as even as can be, of as many columns as there is room for."""
+    for most in range(MOST_COLUMNS, 0, -1):
+        rows = -(-len(handles) // most)
+        columns = -(-len(handles) // max(rows, 1))
+        below = figure.legend(
+            handles=_in_rows(handles, columns), loc="outside lower center", ncols=columns, handlelength=1.6
+        )
+        if most == 1 or below.get_window_extent().width <= _ROOM * figure.bbox.width:
+            return
+        below.remove()
 
 
 def _in_rows(handles: Sequence[Any], columns: int) -> list[Any]:

@@ -9,13 +9,15 @@ import numpy as np
 from truncflow_cli.model.problem import Array, BoolArray, IntArray
 from truncflow_cli.report.figures.patterns import layered_pass
 from truncflow_cli.report.figures.projection import Projection, projection_for
-from truncflow_cli.report.figures.style import typeset
+from truncflow_cli.report.figures.style import names_of, typeset
 from truncflow_cli.report.figures.subject import Subject
 
 #: Points of one picture at most; of more, each cluster shows every k-th.
 MOST_POINTS = 900
 #: Layers shown at most.
 MOST_LAYERS = 4
+#: Letters of a cluster's name for which the title of a panel has room.
+LONGEST_NAME = 16
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class Stage:
 
     def __init__(self, subject: Subject, times: IntArray, most_layers: int = MOST_LAYERS) -> None:
         self.subject = subject
+        self._names = names_of(subject.run, LONGEST_NAME)
         self.points = _some_points(subject)
         self.layers = subject.busiest_layers(most_layers) if subject.layered else np.empty(0, np.int64)
         every = [self._extent(self.views(int(t))) for t in times]
@@ -109,7 +112,7 @@ class Stage:
             layer,
             mine,
             [layer],
-            f"layer {layer} on {self.subject.names[layer]}",
+            f"layer {layer} on {self._names[layer]}",
             np.array([layer]),
             others,
         )
