@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from figure_runs import failed, run_of
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from truncflow_cli.report.figures import fraction, geometry, loss, truncation
+from truncflow_cli.report.figures import fraction, geometry, loss, motion, truncation
 from truncflow_cli.report.figures.panels import LONG_HANDLE, legend, legend_below, remark
 from truncflow_cli.report.figures.style import applied, as_it_stands, names_of, new_figure
 from truncflow_cli.report.figures.subject import Subject
@@ -109,3 +111,16 @@ def test_titles_of_panels_do_not_touch(monkeypatch: pytest.MonkeyPatch) -> None:
     for k, (box, right) in enumerate(itertools.pairwise(boxes)):
         assert k % columns == columns - 1 or box.x1 < right.x0
     assert max(map(len, names_of(run, 16))) == 16
+
+
+def test_times_without_a_known_speed_are_counted() -> None:
+    subject = Subject(run_of("pins"))
+    assert "not known" not in motion.figure(subject).get_suptitle()
+    subject.__dict__["descent"] = dataclasses.replace(subject.descent, left_out=5)
+    assert "speeds not known at 5 of 61 saved times" in motion.figure(subject).get_suptitle()
+
+
+def test_layers_that_see_every_cluster_have_each_a_look_of_their_own() -> None:
+    for layers in (2, 4, 12):
+        subject = cast("Subject", SimpleNamespace(separated=False, evidence=SimpleNamespace(n_layers=layers)))
+        assert len({str(motion._layer_look(subject, layer)) for layer in range(layers)}) == layers

@@ -11,8 +11,9 @@ from truncflow_cli.certify.concentration import Concentration, concentration
 from truncflow_cli.certify.full_truncation import truncated_from
 from truncflow_cli.model.problem import Array
 from truncflow_cli.report.figures.panels import curve, legend, remark, value_axis, zero_remark
-from truncflow_cli.report.figures.style import DASHES, GREY, color, look, new_figure
+from truncflow_cli.report.figures.style import DASHES, GREY, color, look, new_figure, shades
 from truncflow_cli.report.figures.subject import Subject
+from truncflow_cli.report.numbers import count
 
 #: ‖Ω‖ below this share of its largest value is rounding.
 ROUNDING = 1e-13
@@ -26,7 +27,7 @@ def figure(subject: Subject) -> Figure | None:
     turns = bool((subject.turning > 0.0).any())
     result = new_figure(4.6 if turns else 2.9)
     panels = result.subplots(1 + turns, 1, sharex=True, squeeze=False)[:, 0]
-    said = [subject.sampling(), draw(panels[0], subject)]
+    said = [subject.sampling(), draw(panels[0], subject), _left_out(subject)]
     if turns:
         subject.timeline.apply(panels[0], label=False)
         said.append(_turning(panels[1], subject))
@@ -35,6 +36,13 @@ def figure(subject: Subject) -> Figure | None:
     subject.timeline.apply(panels[-1])
     remark(result, subject.remarks(*dict.fromkeys(said)))
     return result
+
+
+def _left_out(subject: Subject) -> str:
+    """Say at how many times nothing is drawn, nothing if at none."""
+    left_out = subject.descent.left_out
+    of = f"{left_out:,} of {count(subject.evidence.times.size, 'saved time')}"
+    return f"speeds not known at {of}, where points are pinned" if left_out else ""
 
 
 def _approach(axes: Axes, subject: Subject) -> str:
@@ -100,13 +108,13 @@ def _speed(axes: Axes, subject: Subject) -> str:
 
 
 def _layer_look(subject: Subject, layer: int) -> dict[str, object]:
-    """Return the look of a layer's line: that of its cluster if it has one, else black with its own dashes."""
+    """Return the look of a layer's line: that of its cluster if it has one, else dashes, of many layers in shades."""
     if subject.separated:
         return look(layer)
+    layers = subject.evidence.n_layers
     return {
-        "color": "black",
+        "color": "black" if layers <= len(DASHES) else shades(layers)[layer],
         "linestyle": DASHES[layer % len(DASHES)],
-        "alpha": 1.0 if layer < len(DASHES) else 0.5,
     }
 
 
