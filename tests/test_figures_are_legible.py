@@ -124,3 +124,20 @@ def test_layers_that_see_every_cluster_have_each_a_look_of_their_own() -> None:
     for layers in (2, 4, 12):
         subject = cast("Subject", SimpleNamespace(separated=False, evidence=SimpleNamespace(n_layers=layers)))
         assert len({str(motion._layer_look(subject, layer)) for layer in range(layers)}) == layers
+
+
+def test_what_a_layer_does_not_see_is_hatched() -> None:
+    figure = truncation.figure(Subject(run_of("switched")))
+    for axes in figure.axes[:2]:
+        assert axes.patch.get_hatch()
+        assert (axes.images[0].get_array()[..., 3] == 0.0).any()
+    for axes in truncation.figure(Subject(run_of("separated"))).axes[:2]:
+        assert not axes.patch.get_hatch()
+
+
+def test_lines_between_clusters_do_not_become_stripes() -> None:
+    for clusters, parted in ((3, True), (40, False)):
+        axes = Figure().subplots()
+        truncation._rows(axes, cast("Subject", None), np.repeat(np.arange(clusters), 6))
+        across = [line for line in axes.lines if list(line.get_xdata()) == [0, 1]]
+        assert bool(across) == parted

@@ -121,7 +121,7 @@ def test_truncations_go_on_with_all_points_after_a_switch() -> None:
         counts, _ = changes(run, layer, everyone, switched).at(run.s, everyone)
         mean = counts.mean(axis=0)[after]
         np.testing.assert_allclose(mean, run.truncated_fraction[after, layer].sum(axis=1), atol=1e-12)
-    assert "white" in remark(truncation.figure(Subject(run)))
+    assert "hatched" in remark(truncation.figure(Subject(run)))
 
 
 def test_points_are_sorted_by_the_time_of_their_first_truncation() -> None:

@@ -21,6 +21,8 @@ COLUMNS = 900
 ROWS = 600
 #: Layers shown at most.
 MOST_LAYERS = 6
+#: With more clusters than this no lines part them: those would be taken for data.
+MOST_PARTED = 12
 #: Clusters that are named beside their colours.
 MOST_NAMED = 4
 #: Colour of a point that is held on a face: not that of any cluster.
@@ -63,7 +65,7 @@ def figure(subject: Subject) -> Figure | None:
             handles=handles, loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.1, ncols=len(handles),
             handlelength=1.2, columnspacing=1.2,
         )  # fmt: skip
-    later = "white: not seen by the layer before that" if np.isfinite(subject.switched_at) else ""
+    later = "hatched: not seen by the layer before that" if np.isfinite(subject.switched_at) else ""
     remark(result, subject.remarks(later, subject.of_layers(layers), _left_out(said)))
     return result
 
@@ -93,7 +95,8 @@ def _layer(
     picture[held] = mpl.colors.to_rgba(PINNED)
     if np.isfinite(switched) and subject.separated:
         unseen = (cluster[rows] != layer)[:, None] & (times[:-1] < switched)
-        picture[unseen] = mpl.colors.to_rgba("white")
+        picture[unseen] = (1.0, 1.0, 1.0, 0.0)
+        axes.patch.set(facecolor="white", edgecolor=PALE, hatch="////", linewidth=0.0)
     if rows.size:
         axes.imshow(
             picture, extent=(0.0, 1.0, 0.0, 1.0), transform=axes.transAxes, aspect="auto", interpolation="nearest",
@@ -126,5 +129,5 @@ def _rows(axes: Axes, subject: Subject, cluster: IntArray) -> None:
             [-0.006, -0.006], [first, stop], color=color(int(cluster[first])), linewidth=3.0, clip_on=False,
             solid_capstyle="butt", transform=axes.get_yaxis_transform(),
         )  # fmt: skip
-        if first > 0:
+        if first > 0 and firsts.size <= MOST_PARTED:
             axes.axhline(first, color=PALE, linewidth=0.6)
