@@ -12,6 +12,7 @@ import pytest
 from figure_runs import failed, run_of
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
 
 from truncflow_cli.report.figures import fraction, geometry, loss, motion, truncation
 from truncflow_cli.report.figures.panels import LONG_HANDLE, legend, legend_below, remark
@@ -141,3 +142,13 @@ def test_lines_between_clusters_do_not_become_stripes() -> None:
         truncation._rows(axes, cast("Subject", None), np.repeat(np.arange(clusters), 6))
         across = [line for line in axes.lines if list(line.get_xdata()) == [0, 1]]
         assert bool(across) == parted
+
+
+def test_an_orthant_is_seen_among_the_points_of_many_dimensions() -> None:
+    axes = geometry.figure(Subject(run_of("space"))).axes[0]
+    apex = max(axes.lines, key=lambda line: line.get_zorder())
+    edges = [each for each in axes.texts if isinstance(each, Annotation)]
+    assert len(edges) == 5
+    assert all(edge.arrow_patch.get_path_effects() for edge in edges)
+    points = max(c.get_zorder() for c in axes.collections if len(c.get_offsets()) > 1)
+    assert min(apex.get_zorder(), *(edge.get_zorder() for edge in edges)) > points

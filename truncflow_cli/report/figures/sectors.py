@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 
 from truncflow_cli.model.problem import Array
 from truncflow_cli.report.figures.projection import Projection
@@ -48,9 +49,16 @@ def draw_orthant(axes: Axes, orthant: Orthant, place: Projection, points: Array,
         for edge in place(orthant.R):
             axes.annotate(
                 "", at + 0.18 * extent * edge, at, annotation_clip=False,
-                arrowprops={"arrowstyle": "-|>", "color": tint, "linewidth": 0.9, "mutation_scale": 6, "shrinkA": 0},
+                arrowprops={
+                    "arrowstyle": "-|>", "color": tint, "linewidth": 0.9, "mutation_scale": 6, "shrinkA": 0,
+                    "path_effects": [withStroke(linewidth=2.6, foreground="white")],
+                },
             ).arrow_patch.set_clip_box(axes.bbox)  # fmt: skip
-    axes.plot(*at, marker="o", markersize=4.0, color=tint, markeredgecolor="white", markeredgewidth=0.5)
+    over = place.dim > 3  # among the points, which may cover it
+    axes.plot(
+        *at, marker="o", markersize=5.0 if over else 4.0, color=tint, markeredgecolor="white",
+        markeredgewidth=1.0 if over else 0.5, zorder=3.0 if over else 2.0,
+    )  # fmt: skip
 
 
 def _half_line(axes: Axes, apex: float, direction: float, tint: str) -> None:
