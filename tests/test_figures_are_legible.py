@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Annotation
 
-from truncflow_cli.report.figures import fraction, geometry, loss, motion, truncation
+from truncflow_cli.report.figures import balance, fraction, geometry, loss, motion, truncation
 from truncflow_cli.report.figures.panels import LONG_HANDLE, legend, legend_below, remark
 from truncflow_cli.report.figures.style import applied, as_it_stands, names_of, new_figure
 from truncflow_cli.report.figures.subject import Subject
@@ -152,3 +153,11 @@ def test_an_orthant_is_seen_among_the_points_of_many_dimensions() -> None:
     assert all(edge.arrow_patch.get_path_effects() for edge in edges)
     points = max(c.get_zorder() for c in axes.collections if len(c.get_offsets()) > 1)
     assert min(apex.get_zorder(), *(edge.get_zorder() for edge in edges)) > points
+
+
+def test_a_balance_far_below_its_tolerance_is_seen() -> None:
+    run = run_of("pins")
+    tiny = np.full(run.s.size, 1e-40)
+    with mock.patch.object(type(run), "energy_balance", property(lambda run: tiny)):
+        low, high = balance.figure(Subject(run)).axes[0].get_ylim()
+    assert low < 1e-40 < high

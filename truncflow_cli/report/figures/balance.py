@@ -10,7 +10,7 @@ from truncflow_cli.report.figures.panels import curve, legend, remark
 from truncflow_cli.report.figures.style import GREY, PALETTE, new_figure
 from truncflow_cli.report.figures.subject import Subject
 
-#: Decades below the tolerance that are shown at most.
+#: Decades below the tolerance that are shown at most, unless all that there is lies further down.
 DECADES = 12
 
 
@@ -37,7 +37,7 @@ def figure(subject: Subject) -> Figure:
         axes.axhline(allowed, color=GREY, linestyle=(0, (4, 2)), label="allowed by rtol, atol")
     top = max(allowed, shown.max(initial=0.0)) if allowed > 0.0 or shown.size else 1.0
     bottom = max(shown.min(initial=allowed or top * 1e-3), top * 10.0**-DECADES)
-    bottom = min(bottom, top * 1e-3)
+    bottom = min(bottom, top * 1e-3, 0.1 * shown.max(initial=0.0) or top)
     axes.set_yscale("log", nonpositive="mask")
     axes.set_ylim(bottom / 3.0, top * 5.0)
     axes.set_ylabel("$|D(s)|$")
