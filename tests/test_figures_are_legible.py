@@ -15,7 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Annotation
 
-from truncflow_cli.report.figures import balance, fraction, geometry, loss, motion, truncation
+from truncflow_cli.certify.run_like import RunLike
+from truncflow_cli.report.content import quantities_of
+from truncflow_cli.report.figures import balance, fraction, geometry, loss, motion, norms, truncation
 from truncflow_cli.report.figures.panels import LONG_HANDLE, legend, legend_below, remark
 from truncflow_cli.report.figures.style import applied, as_it_stands, names_of, new_figure
 from truncflow_cli.report.figures.subject import Subject
@@ -161,3 +163,11 @@ def test_a_balance_far_below_its_tolerance_is_seen() -> None:
     with mock.patch.object(type(run), "energy_balance", property(lambda run: tiny)):
         low, high = balance.figure(Subject(run)).axes[0].get_ylim()
     assert low < 1e-40 < high
+
+
+def test_the_norms_of_the_report_are_those_of_the_figure() -> None:
+    run = run_of("collapsed")
+    told = quantities_of(cast("RunLike", run), run.certificates)
+    drawn = {line.get_label(): line.get_ydata() for line in norms.figure(Subject(run)).axes[0].lines}
+    for letter in "WB":
+        np.testing.assert_array_equal(drawn[rf"$\Vert {letter}\Vert$"], told[f"‖{letter}‖"])

@@ -79,7 +79,8 @@ def quantities_of(run: RunLike, certificates: Mapping[str, Certificate]) -> dict
     """Return what characterises the run's flow along the saved times, each (T,), by name.
 
     `separated`: |β + ỹ| and, with ‖R − R(0)‖, how far each layer has moved; `collapsed`: ‖B‖, ‖W‖, ‖WB + Y‖;
-    `clustered`: ‖W‖ and the distances to its start and to the least-squares minimiser.
+    `clustered`: ‖W‖ and the distances to its start and to the least-squares minimiser. Norms are those of Frobenius,
+    but ‖B‖, ‖W‖ and ‖I − I(0)‖ of `collapsed` operator norms, as in the bounds (8.34)-(8.37) and in (8.21).
     """
     found: dict[str, Array] = {}
     if run.beta is not None and run.R is not None:
@@ -93,11 +94,11 @@ def quantities_of(run: RunLike, certificates: Mapping[str, Certificate]) -> dict
                 run.R[:, layer] - run.R[0, layer], axis=(1, 2)
             )
     if run.W is not None and run.B is not None:
-        found["‖B‖"] = np.linalg.norm(run.B, axis=(1, 2))
-        found["‖W‖"] = np.linalg.norm(run.W, axis=(1, 2))
+        found["‖B‖"] = np.linalg.norm(run.B, ord=2, axis=(1, 2))
+        found["‖W‖"] = np.linalg.norm(run.W, ord=2, axis=(1, 2))
         found["‖WB + Y‖"] = np.linalg.norm(run.W @ run.B + run.y.T, axis=(1, 2))
         invariant = run.B @ run.B.swapaxes(1, 2) - run.W.swapaxes(1, 2) @ run.W
-        found["‖I − I(0)‖"] = np.linalg.norm(invariant - invariant[0], axis=(1, 2))
+        found["‖I − I(0)‖"] = np.linalg.norm(invariant - invariant[0], ord=2, axis=(1, 2))
     elif run.W is not None:
         found["‖W‖"] = np.linalg.norm(run.W, axis=(1, 2))
         found["‖W − W(0)‖"] = np.linalg.norm(run.W - run.W[0], axis=(1, 2))

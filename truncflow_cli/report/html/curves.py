@@ -208,16 +208,16 @@ def _collapsed(frames: Frames, B: Array, W: Array, y: Array) -> Iterator[Chart]:
         "drift",
         "‖I − I(0)‖",
         "How far the conserved matrix has drifted: an error of the integration.",
-        (Curve("drift", np.linalg.norm(invariant - start, axis=(1, 2))),),
+        (Curve("drift", np.linalg.norm(invariant - start, ord=2, axis=(1, 2))),),
         logarithmic=True,
     )
     yield Chart(
         "norms",
         "‖B‖ and ‖W‖",
-        "The sizes of the biases and of the output weight (Frobenius norms).",
+        "The sizes of the biases and of the output weight (operator norms).",
         (
-            Curve("‖B‖", np.linalg.norm(b, axis=(1, 2)), tint=0),
-            Curve("‖W‖", np.linalg.norm(w, axis=(1, 2)), tint=1),
+            Curve("‖B‖", np.linalg.norm(b, ord=2, axis=(1, 2)), tint=0),
+            Curve("‖W‖", np.linalg.norm(w, ord=2, axis=(1, 2)), tint=1),
         ),
     )
 
