@@ -16,6 +16,9 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Annotation
 
 from truncflow_cli.certify.run_like import RunLike
+from truncflow_cli.report.comparison import drawings
+from truncflow_cli.report.comparison.compare import Comparison, compare
+from truncflow_cli.report.comparison.member import Member, member
 from truncflow_cli.report.content import quantities_of
 from truncflow_cli.report.figures import balance, fraction, geometry, loss, motion, norms, truncation
 from truncflow_cli.report.figures.panels import LONG_HANDLE, legend, legend_below, remark
@@ -171,3 +174,36 @@ def test_the_norms_of_the_report_are_those_of_the_figure() -> None:
     drawn = {line.get_label(): line.get_ydata() for line in norms.figure(Subject(run)).axes[0].lines}
     for letter in "WB":
         np.testing.assert_array_equal(drawn[rf"$\Vert {letter}\Vert$"], told[f"‖{letter}‖"])
+
+
+def compared(*runs: RunLike) -> tuple[list[Member], list[Comparison]]:
+    return [member(run) for run in runs], [compare(runs[0], run) for run in runs[1:]]
+
+
+def test_distances_are_drawn_along_the_times_that_are_compared_and_gaps_are_explained() -> None:
+    short, long = cast("RunLike", run_of("short")), cast("RunLike", run_of("separated"))
+    figure = drawings.distances(*compared(short, long), ["short", "long"])
+    assert figure.axes[0].get_xlim()[1] == short.s[-1]
+    same = cast("RunLike", run_of("separated"))
+    figure = drawings.distances(
+        *compared(same, same, cast("RunLike", run_of("collapsed"))), ["a", "again", "other"]
+    )
+    assert "again: none at any time · other: another kind of state" in figure.get_suptitle()
+
+
+def test_zero_has_room_between_the_powers_of_ten() -> None:
+    run = cast("RunLike", run_of("separated"))
+    _, (comparison,) = compared(run, run)
+    matching = dataclasses.replace(comparison.matching, tolerance=0.1)
+    shifted = matching.logs[1].copy()
+    shifted["s"] += 1e-11
+    found = dataclasses.replace(
+        comparison, matching=dataclasses.replace(matching, logs=(matching.logs[0], shifted))
+    )
+    with applied():
+        figure = drawings.event_shifts(found, ("a", "b"))
+        figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_yticklabels() if label.get_text()]
+    boxes.sort(key=lambda box: box.y0)
+    assert len(boxes) > 3
+    assert all(low.y1 <= high.y0 for low, high in itertools.pairwise(boxes))

@@ -16,10 +16,17 @@ from truncflow_cli.report.comparison.curves import longest
 from truncflow_cli.report.comparison.events import Matching
 from truncflow_cli.report.comparison.member import Member
 from truncflow_cli.report.figures.panels import curve, legend, remark, value_axis
-from truncflow_cli.report.figures.style import GREY, LONGEST_NAME, color, look, new_figure, typeset
-from truncflow_cli.report.figures.timeline import CROWDED, FEW, MOST_LABELS, Timeline
+from truncflow_cli.report.figures.style import (
+    GREY,
+    LONGEST_NAME,
+    as_it_stands,
+    color,
+    look,
+    new_figure,
+    typeset,
+)
+from truncflow_cli.report.figures.timeline import MOST_LABELS, Timeline, settled_at
 from truncflow_cli.report.numbers import count
-from truncflow_cli.report.sparkline import logarithmic_axis
 
 #: What stands for each kind of event.
 MARKERS = "ov^sDPX*d"
@@ -27,6 +34,8 @@ MARKERS = "ov^sDPX*d"
 DENSE_DOTS = 2000
 #: Distances below this share of the largest are not drawn.
 FLOOR = 1e-17
+#: Room on a stretched axis between 0 and the first power of ten, relative to that of all of them.
+ROOM_FOR_ZERO = 0.16
 #: Lanes of event ticks.
 MOST_LANES = 12
 
@@ -66,7 +75,7 @@ def distances(members: Sequence[Member], comparisons: Sequence[Comparison], name
     shared = any(len(comparison.differences) > 1 for comparison in comparisons)
     figure = new_figure(4.6 if shared else 2.6)
     panels = figure.subplots(2 if shared else 1, 1, sharex=True, squeeze=False)[:, 0]
-    timeline = _timeline(members)
+    timeline = _common_timeline(members, comparisons)
     drawn: list[list[Array]] = [[] for _ in panels]
     for index, comparison in enumerate(comparisons, start=1):
         s = comparison.times.s
@@ -87,12 +96,25 @@ def distances(members: Sequence[Member], comparisons: Sequence[Comparison], name
         timeline.apply(axes, label=axes is panels[-1])
         axes.set_ylabel(f"distance in {name}")
         legend(axes)
-    said = [f"distance from {_shown(names[0])}"]
+    said = [f"distance from {_shown(names[0])}", *_missing(comparisons, names, shared=shared)]
     error = max((each.error for comparison in comparisons for each in comparison.differences), default=0.0)
     if error > 0.0:
         said.append(f"interpolated between saved times: below {typeset(error)} it may be the interpolation's")
     remark(figure, said)
     return figure
+
+
+def _missing(comparisons: Sequence[Comparison], names: Sequence[str], *, shared: bool) -> list[str]:
+    """Say which runs have no curve among those of several, and why."""
+    if len(comparisons) == 1:
+        return []
+    said = []
+    for comparison, name in zip(comparisons, names[1:], strict=False):
+        if not any((each.values > 0.0).any() for each in comparison.differences):
+            said.append(f"{_shown(name)}: none at any time")
+        elif shared and len(comparison.differences) == 1:
+            said.append(f"{_shown(name)}: another kind of state")
+    return said
 
 
 def _distance_axis(axes: Axes, values: Sequence[Array]) -> None:
@@ -124,7 +146,9 @@ def event_shifts(comparison: Comparison, names: tuple[str, str]) -> Figure:
     largest = float(np.abs(shifts).max())
     usual = float(np.median(np.abs(shifts)))
     threshold = 10.0 ** np.floor(np.log10(min(usual or matching.tolerance, matching.tolerance)))
-    axes.set_yscale("symlog", linthresh=threshold, linscale=0.6)
+    reach = 4.0 * max(largest, matching.tolerance)
+    linear = max(0.6, ROOM_FOR_ZERO * float(np.log10(reach / threshold)))
+    axes.set_yscale("symlog", linthresh=threshold, linscale=linear)
     axes.axhspan(-matching.tolerance, matching.tolerance, color=GREY, alpha=0.18, linewidth=0)
     for kind in Kind:
         chosen = first["kind"][matching.pairs[:, 0]] == kind
@@ -142,7 +166,6 @@ def event_shifts(comparison: Comparison, names: tuple[str, str]) -> Figure:
     locator = SymmetricalLogLocator(base=10.0, linthresh=threshold)
     locator.set_params(numticks=MOST_LABELS)
     axes.yaxis.set_major_locator(locator)
-    reach = 4.0 * max(largest, matching.tolerance)
     axes.set_ylim(-reach, reach)
     for log, alone, place, edge, name in (
         (first, matching.alone[0], 0.0, "below", names[0]),
@@ -166,7 +189,7 @@ def event_shifts(comparison: Comparison, names: tuple[str, str]) -> Figure:
 
 def _event_axis(axes: Axes, matching: Matching, comparison: Comparison) -> None:
     s = comparison.times.s
-    _stretched(s, np.concatenate([log["s"] for log in matching.logs])).apply(axes)
+    Timeline.suiting(s, np.concatenate([log["s"] for log in matching.logs]), 0.0).apply(axes)
 
 
 def _rug(axes: Axes, times: Array, place: float, label: str) -> None:
@@ -209,22 +232,20 @@ def _ticks(axes: Axes, timeline: Timeline, times: Sequence[Array], indices: Sequ
     axes.spines["left"].set_visible(False)
 
 
+def _common_timeline(members: Sequence[Member], comparisons: Sequence[Comparison]) -> Timeline:
+    """Return the axis of the times at which some run is compared with the first."""
+    s = longest([comparison.times.s for comparison in comparisons])
+    events = np.concatenate([member.event_times for member in members])
+    settled = min(max(settled_at(member.s, member.loss) for member in members), float(s[-1]))
+    return Timeline.suiting(s, events[events <= s[-1]], settled)
+
+
 def _timeline(members: Sequence[Member]) -> Timeline:
     axis = longest([member.s for member in members])
-    return _stretched(axis, np.concatenate([member.event_times for member in members]))
-
-
-def _stretched(s: Array, times: Array) -> Timeline:
-    """Return the axis that suits saved times (T,) and events (E,)."""
-    end = float(s[-1])
-    crowded = times.size >= FEW and float(np.median(times)) < CROWDED * end
-    if s.size > 4 and 0.0 < s[1] < CROWDED * end and (crowded or logarithmic_axis(s)):
-        return Timeline(end, float(s[1]))
-    return Timeline(end if end > 0.0 else 1.0, None)
+    settled = max(settled_at(member.s, member.loss) for member in members)
+    return Timeline.suiting(axis, np.concatenate([member.event_times for member in members]), settled)
 
 
 def _shown(name: str) -> str:
-    """Return a run's name as figures show it: its end if it is long, without what no font has."""
-    name = "".join(letter if letter.isprintable() else "?" for letter in name)
-    name = name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}"
-    return name.replace("$", r"\$")
+    """Return a run's name as figures show it: its end if it is long."""
+    return as_it_stands(name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}")
