@@ -38,8 +38,10 @@ def plan(config: Path, *grids: str) -> Sweep:
 def made(config: Path, column: str, values: dict[str, list[Any]]) -> Any:
     """Return the picture of a made-up column; ``values`` has the grids, and under "" the column."""
     cells = values.pop("")
+    statuses = values.pop("status", ["complete"] * len(cells))
     sweep = plan(config, *(f"{key}={','.join(map(str, each))}" for key, each in values.items()))
-    return figure(summary(sweep, [{column: cell} for cell in cells], column))
+    rows = [{"status": status, column: cell} for status, cell in zip(statuses, cells, strict=True)]
+    return figure(summary(sweep, rows, column))
 
 
 def test_every_column_of_the_table_can_be_drawn(config: Path) -> None:
@@ -120,6 +122,26 @@ def test_letters_that_the_font_lacks_are_boxes_without_a_word(config: Path) -> N
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(draw(sweep, [{}, {}], "loss_last")) == 3
+
+
+def test_runs_that_stopped_early_are_marked_and_counted(config: Path) -> None:
+    stopped = ["complete", "failed", "interrupted", "complete"]
+    shown = made(config, "loss_last", {"seed": [0, 1, 2, 3], "": [1.0, 2.0, 3.0, None], "status": stopped})
+    np.testing.assert_array_equal(shown.axes[0].lines[1].get_xdata(), [1.0, 2.0])
+    assert shown.axes[0].lines[1].get_markerfacecolor() == "white"
+    assert shown.get_suptitle() == "quick; 1 of 4 runs have no value; ○: 2 of 4 runs stopped before their end"
+    grid = {"seed": [0, 1], "integrator.s_end": [1, 2], "": [1.0, 2.0, 3.0, 4.0], "status": stopped}
+    shown = made(config, "loss_last", grid)
+    hollow = next(line for line in shown.axes[0].lines if line.get_markerfacecolor() == "white")
+    np.testing.assert_array_equal(hollow.get_xdata(), [1.5, 0.5])
+    assert "2 of 4 runs stopped" in shown.get_suptitle()
+
+
+def test_numbers_along_an_axis_are_written_in_one_way(config: Path) -> None:
+    tolerances = ["1e-7", "3.1622776601683795e-9"]
+    grid = {"seed": [0, 1], "integrator.rtol": tolerances, "": [1.0, 2.0, 3.0, 4.0]}
+    axes = made(config, "loss_last", grid).axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1e-7", "3.16e-9"]
 
 
 def test_without_matplotlib_the_sweep_works(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:

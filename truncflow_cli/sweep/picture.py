@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import matplotlib as mpl
@@ -12,8 +13,8 @@ from matplotlib.colors import BoundaryNorm, ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from truncflow_cli.model.problem import Array
-from truncflow_cli.report.figures.style import GREY, PALE, PALETTE, applied, new_figure
+from truncflow_cli.model.problem import Array, BoolArray
+from truncflow_cli.report.figures.style import GREY, PALE, PALETTE, applied, as_it_stands, new_figure
 from truncflow_cli.report.numbers import short
 from truncflow_cli.sweep.grid import Axis
 from truncflow_cli.sweep.summary import Summary
@@ -46,21 +47,27 @@ _COLOURS = {
 
 
 def figure(summary: Summary) -> Figure:
-    """Return the picture of a summary; runs without a value are gaps, and are counted."""
+    """Return the picture of a summary; runs without a value are gaps, those cut short hollow; both are counted."""
     values = _values(summary)
+    early = np.array(summary.early).reshape(values.shape)
     with applied():
         if len(summary.axes) == 1:
             result = new_figure(3.2)
-            _line(result.subplots(), summary, values)
+            _line(result.subplots(), summary, values, early)
         else:
             panels = values.reshape(-1, *values.shape[-2:])
             columns = min(len(panels), _PANELS_A_ROW)
             rows = -(-len(panels) // columns)
             result = new_figure(max(2.6, min(4.2, 0.5 + 0.32 * values.shape[-2])) * rows + 0.3)
-            _heat_maps(result, summary, panels, (rows, columns))
+            _heat_maps(result, summary, panels, early.reshape(panels.shape), (rows, columns))
         missing = int(np.isnan(values).sum())
         gaps = f"; {missing} of {values.size} runs have no value" if missing else ""
-        result.suptitle(_plain(f"{summary.title}{gaps}"), x=0.01, ha="left", color=GREY)
+        short_of = (
+            f"; \N{WHITE CIRCLE}: {early.sum()} of {values.size} runs stopped before their end"
+            if early.any()
+            else ""
+        )
+        result.suptitle(as_it_stands(f"{summary.title}{gaps}{short_of}"), x=0.01, ha="left", color=GREY)
     return result
 
 
@@ -72,7 +79,7 @@ def _values(summary: Summary) -> Array:
     return np.array(numbers).reshape([len(axis) for axis in summary.axes])
 
 
-def _line(axes: Axes, summary: Summary, values: Array) -> None:
+def _line(axes: Axes, summary: Summary, values: Array, early: BoolArray) -> None:
     (axis,) = summary.axes
     numbers = _numbers(axis)
     at = np.arange(len(axis), dtype=np.float64) if numbers is None else numbers
@@ -80,6 +87,7 @@ def _line(axes: Axes, summary: Summary, values: Array) -> None:
     many = len(axis) > 60
     style = "o" if summary.categories else "-" if many else "o-"
     axes.plot(at[order], values[order], style, color=PALETTE[0], markersize=4)
+    axes.plot(at[early], values[early], "o", color=PALETTE[0], markerfacecolor="white", markersize=5)
     for place in at[np.isnan(values)]:
         axes.axvline(place, color=PALE, linewidth=0.8, linestyle=(0, (1, 2)), zorder=0)
     if numbers is None:
@@ -89,9 +97,9 @@ def _line(axes: Axes, summary: Summary, values: Array) -> None:
     elif np.all(numbers == np.round(numbers)):
         axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     axes.set_xlabel(_key_label(axis))
-    axes.set_ylabel(_plain(summary.label))
+    axes.set_ylabel(as_it_stands(summary.label))
     if summary.categories:
-        axes.set_yticks(range(len(summary.categories)), map(_plain, summary.categories))
+        axes.set_yticks(range(len(summary.categories)), map(as_it_stands, summary.categories))
         axes.set_ylim(-0.5, len(summary.categories) - 0.5)
     elif _is_wide(values):
         axes.set_yscale("log")
@@ -101,7 +109,9 @@ def _line(axes: Axes, summary: Summary, values: Array) -> None:
         axes.set_ylim(bottom=0.0)
 
 
-def _heat_maps(result: Figure, summary: Summary, panels: Array, shape: tuple[int, int]) -> None:
+def _heat_maps(
+    result: Figure, summary: Summary, panels: Array, early: BoolArray, shape: tuple[int, int]
+) -> None:
     grid = result.subplots(*shape, squeeze=False)
     colours, norm = _colours(summary, panels)
     image: Any = None
@@ -113,6 +123,7 @@ def _heat_maps(result: Figure, summary: Summary, panels: Array, shape: tuple[int
         axes.set_facecolor("white")
         axes.spines[:].set_visible(False)
         _cross_out(axes, panels[index])
+        _mark(axes, early[index])
         if (
             not summary.categories
             and panels.shape[2] * shape[1] <= _MOST_NUMBERS[0]
@@ -125,10 +136,11 @@ def _heat_maps(result: Figure, summary: Summary, panels: Array, shape: tuple[int
         axes.set_ylabel(_key_label(summary.axes[-2]))
         if len(summary.axes) > 2:
             axes.set_title(f"{_key_label(summary.axes[0])} = {_point_label(summary.axes[0], index)}")
-    bar = result.colorbar(image, ax=grid, label=_plain(summary.label), fraction=0.06)
+    bar = result.colorbar(image, ax=grid, label=as_it_stands(summary.label), fraction=0.06)
     bar.outline.set_visible(False)
     if summary.categories:
-        bar.set_ticks(range(len(summary.categories)), labels=list(map(_plain, summary.categories)))
+        bar.minorticks_off()
+        bar.set_ticks(range(len(summary.categories)), labels=list(map(as_it_stands, summary.categories)))
 
 
 def _colours(summary: Summary, values: Array) -> tuple[Any, Normalize]:
@@ -148,6 +160,20 @@ def _cross_out(axes: Axes, values: Array) -> None:
     """Mark the cells of runs without a value."""
     rows, columns = np.nonzero(np.isnan(values))
     axes.plot(columns + 0.5, rows + 0.5, "x", color=GREY, markersize=5)
+
+
+def _mark(axes: Axes, early: BoolArray) -> None:
+    """Mark the cells of runs that stopped early, above their numbers."""
+    rows, columns = np.nonzero(early)
+    axes.plot(
+        columns + 0.5,
+        rows + 0.82,
+        "o",
+        color="black",
+        markerfacecolor="white",
+        markersize=4,
+        markeredgewidth=0.8,
+    )
 
 
 def _write_numbers(axes: Axes, values: Array, colours: Any, norm: Normalize) -> None:
@@ -173,16 +199,17 @@ def _name_ticks(axes: Axes, which: str, axis: Axis, offset: float = 0.0, room: i
 
 def _point_label(axis: Axis, place: int) -> str:
     text = ", ".join(_value_label(value) for value in axis.points[place])
-    return _plain(text if len(text) <= _LONGEST_LABEL else f"{text[: _LONGEST_LABEL - 1]}…")
+    return as_it_stands(text if len(text) <= _LONGEST_LABEL else f"{text[: _LONGEST_LABEL - 1]}…")
 
 
 def _value_label(value: Value) -> str:
     number = isinstance(value.plain, (int, float)) and not isinstance(value.plain, bool)
-    return short(value.plain) if number and len(value.exact) > _LONGEST_NUMBER else value.text
+    text = short(value.plain) if number and len(value.exact) > _LONGEST_NUMBER else value.text
+    return re.sub(r"(?<=\de)([+-]?)0+(?=\d)", r"\1", text) if number else text
 
 
 def _key_label(axis: Axis) -> str:
-    return _plain(", ".join(axis.keys))
+    return as_it_stands(", ".join(axis.keys))
 
 
 def _numbers(axis: Axis) -> Array | None:
@@ -198,8 +225,3 @@ def _numbers(axis: Axis) -> Array | None:
 def _is_wide(values: Array) -> bool:
     finite = values[np.isfinite(values)]
     return bool(finite.size) and float(finite.min()) > 0.0 and float(finite.max() / finite.min()) > _WIDE
-
-
-def _plain(text: str) -> str:
-    """Return a text that matplotlib shows as it stands."""
-    return text.replace("$", r"\$")

@@ -43,6 +43,9 @@ GOOD_TO_BAD = (
     *("complete", "interrupted", "not run", "refused", "failed"),
 )
 
+#: Runs that ended so have values, but of a time before ``s_end``.
+_EARLY = {"failed", "interrupted"}
+
 #: A picture shows this many axes, the first of three as panels, and no more panels than this.
 _MOST_AXES = 3
 _MOST_PANELS = 12
@@ -57,12 +60,14 @@ class Summary:
         label: what is shown, in words.
         axes: the axes along which anything changes, from one to three.
         cells: a value for each point of the axes, the last one changing fastest; None where a run has none.
+        early: whether the run of each cell stopped before its end; the value is that of an earlier time.
     """
 
     title: str
     label: str
     axes: tuple[Axis, ...]
     cells: tuple[float | str | None, ...]
+    early: tuple[bool, ...]
 
     @property
     def categories(self) -> list[str]:
@@ -103,7 +108,12 @@ def summary(sweep: Sweep, rows: Sequence[Mapping[str, Any]], column: str) -> Sum
     """Return a column of the table along the axes of the sweep."""
     axes = _changing(sweep) or sweep.axes[-1:]
     label = _LABELS.get(column, column.replace("events_", "number of events: ").replace("_", " "))
-    return Summary(sweep.name, label, axes, tuple(_cell(row.get(column)) for row in rows))
+    cells = tuple(_cell(row.get(column)) for row in rows)
+    early = tuple(
+        column != "status" and cell is not None and row.get("status") in _EARLY
+        for cell, row in zip(cells, rows, strict=True)
+    )
+    return Summary(sweep.name, label, axes, cells, early)
 
 
 def draw(sweep: Sweep, rows: Sequence[Mapping[str, Any]], column: str) -> list[Path]:
