@@ -207,3 +207,11 @@ def test_zero_has_room_between_the_powers_of_ten() -> None:
     boxes.sort(key=lambda box: box.y0)
     assert len(boxes) > 3
     assert all(low.y1 <= high.y0 for low, high in itertools.pairwise(boxes))
+
+
+def test_the_power_of_ten_of_an_axis_is_set_as_all_others() -> None:
+    with applied():
+        axes = Figure().subplots()
+        axes.plot([0.0, 1e-6], [0.0, 1.0])
+        axes.figure.draw_without_rendering()
+    assert axes.xaxis.get_offset_text().get_text().startswith(r"$\times")

@@ -52,6 +52,7 @@ _STYLE = {
     "axes.linewidth": 0.7,
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "axes.formatter.use_mathtext": True,
     "xtick.labelsize": 8.0,
     "ytick.labelsize": 8.0,
     "lines.linewidth": 1.4,
