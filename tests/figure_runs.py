@@ -74,6 +74,14 @@ initial: {construct: clustered}
 integrator: {s_end: 3.0}
 save: {count: 31}
 """,
+    "space of images": """\
+flow: clustered
+clusters: [{points: [[1.0, 2.0, 0.5], [0.5, 1.0, 1.0]]}]
+labels: [[1.0, 0.0, 0.0]]
+initial: {construct: clustered}
+integrator: {s_end: 3.0}
+save: {count: 31}
+""",
     "space": """\
 flow: separated
 seed: 2

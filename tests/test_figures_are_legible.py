@@ -21,8 +21,8 @@ from truncflow_cli.report.comparison.compare import Comparison, compare
 from truncflow_cli.report.comparison.member import Member, member
 from truncflow_cli.report.content import quantities_of
 from truncflow_cli.report.figures import balance, fraction, geometry, loss, motion, norms, truncation
-from truncflow_cli.report.figures.panels import LONG_HANDLE, legend, legend_below, remark
-from truncflow_cli.report.figures.style import applied, as_it_stands, names_of, new_figure
+from truncflow_cli.report.figures.panels import LONG_HANDLE, curve, legend, legend_below, remark, value_axis
+from truncflow_cli.report.figures.style import DPI, applied, as_it_stands, names_of, new_figure
 from truncflow_cli.report.figures.subject import Subject
 from truncflow_cli.report.figures.timeline import Timeline, settled_at
 
@@ -46,11 +46,25 @@ def test_events_after_the_last_saved_time_lie_on_the_axis() -> None:
 
 def test_the_axis_is_stretched_where_the_loss_settles_at_its_very_start() -> None:
     s = np.linspace(0.0, 1000.0, 401)
-    for rate, stretched in ((1.0, True), (0.01, False), (0.0, False)):
+    for rate, stretched in ((20.0, True), (1.0, True), (0.01, False), (0.0, False)):
         falling = np.exp(-rate * s)
         timeline = Timeline.suiting(s, np.empty(0), settled_at(s, falling))
         assert (timeline.linear_to is not None) == stretched
     assert Subject(run_of("collapsed")).timeline.linear_to is None
+
+
+@pytest.mark.parametrize("saved", [5, 200])
+def test_values_below_a_logarithmic_axis_do_not_stand_out_of_the_panel(saved: int) -> None:
+    s = np.linspace(0.0, 1000.0, saved)
+    axes = Figure().subplots()
+    falling = np.exp(-0.1 * s)
+    curve(axes, s, falling)
+    assert value_axis(axes, [falling])
+    Timeline(1000.0, float(s[1])).apply(axes)
+    low, _ = axes.get_ylim()
+    beyond = [line for line in axes.lines if (line.get_ydata() < low).any()]
+    assert beyond
+    assert all(line.get_clip_on() for line in beyond)
 
 
 def test_a_name_with_an_underscore_in_front_is_in_the_legend(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,13 +111,15 @@ def test_a_legend_below_is_as_wide_as_the_figure_at_most() -> None:
 
 def test_remarks_take_as_many_lines_as_they_need() -> None:
     with applied():
-        figure = new_figure(3.0)
-        said = [f"{k} remarks about this figure that are not short" for k in range(7)]
-        remark(figure, said)
-        figure.draw_without_rendering()
-        assert figure.get_suptitle().replace("\n", " · ") == " · ".join(said)
-        assert "\n" in figure.get_suptitle()
-        assert figure._suptitle.get_window_extent().x1 < figure.bbox.x1
+        for letters in range(20, 40):
+            figure = new_figure(3.0)
+            said = [f"{k} " + "remark"[k] * letters for k in range(6)]
+            remark(figure, said)
+            figure.draw_without_rendering()
+            assert figure.dpi == DPI
+            assert figure.get_suptitle().replace("\n", " · ") == " · ".join(said)
+            assert "\n" in figure.get_suptitle()
+            assert figure._suptitle.get_window_extent().x1 < figure.bbox.x1
 
 
 def test_titles_of_panels_do_not_touch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,6 +134,18 @@ def test_titles_of_panels_do_not_touch(monkeypatch: pytest.MonkeyPatch) -> None:
     for k, (box, right) in enumerate(itertools.pairwise(boxes)):
         assert k % columns == columns - 1 or box.x1 < right.x0
     assert max(map(len, names_of(run, 16))) == 16
+
+
+def test_directions_in_space_are_named_after_what_is_shown() -> None:
+    for name, expected in (("pins", "$x_3$"), ("space of images", "$e_3$")):
+        with applied():
+            figure = geometry.figure(Subject(run_of(name)))
+            assert figure is not None
+            figure.draw_without_rendering()
+        axes = figure.axes[0]
+        assert axes.texts[-1].get_text() == expected
+        assert all(axes.bbox.contains(*text.get_window_extent().p0) for text in axes.texts[-3:])
+        assert all(axes.bbox.contains(*text.get_window_extent().p1) for text in axes.texts[-3:])
 
 
 def test_times_without_a_known_speed_are_counted() -> None:

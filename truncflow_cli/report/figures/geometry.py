@@ -196,18 +196,20 @@ def outer(axes: Axes, stage: Stage, *, first: bool, last: bool) -> None:
 
 
 def draw_axes(axes: Axes, view: View, stage: Stage, window: Window) -> None:
-    """Draw the three directions of input space in the corner that has the fewest points."""
+    """Draw the three directions of the space in the corner that has the fewest points."""
     where = (_placed(view, stage) - window.center) / window.half
     corners = [np.array(corner) for corner in ((-1.0, -1.0), (1.0, -1.0), (-1.0, 1.0), (1.0, 1.0))]
     corner = min(corners, key=lambda each: np.count_nonzero((where * each > 0.35).all(axis=1)))
     shape = np.array([1.0, 1.0 / window.shape])
+    name = "e" if stage.subject.run.flow == "clustered" else "x"
     origin = 0.5 + corner * (0.5 - 0.17 * shape)
     for r, direction in enumerate(stage.projection.matrix.T):
         tip, beyond = origin + 0.08 * direction * shape, origin + 0.12 * direction * shape
         axes.plot(*np.array([origin, tip]).T, transform=axes.transAxes, color=GREY, linewidth=0.8)
         axes.text(
-            *beyond, f"$x_{r + 1}$", transform=axes.transAxes, ha="center", va="center", size=7.0, color=GREY
-        )
+            *beyond, f"${name}_{r + 1}$", transform=axes.transAxes, ha="center", va="center", size=7.0,
+            color=GREY, in_layout=False,
+        )  # fmt: skip
 
 
 def marks(view: View, stage: Stage) -> list[Line2D | Patch]:

@@ -22,8 +22,8 @@ MOST_COLUMNS = 4
 SPARSE = 25
 #: Length in a legend of a line with a marker in it, in letters: dashes are seen on both sides.
 LONG_HANDLE = 3.6
-#: Share of a figure's width that what stands above and below it may take.
-_ROOM = 0.98
+#: Share of a figure's width that what stands above and below it may take: letters are wider at other resolutions.
+_ROOM = 0.95
 _NONE = ("none", "None", " ", "", None)
 
 

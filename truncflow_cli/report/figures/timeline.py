@@ -60,7 +60,7 @@ class Timeline:
         return cls(end if end > 0.0 else 1.0, None)
 
     def apply(self, axes: Axes, *, label: bool = True) -> None:
-        """Make the x axis of a panel this axis."""
+        """Make the x axis of a panel this axis; its y axis has its limits already."""
         if self.linear_to is not None:
             axes.set_xscale("symlog", linthresh=self.linear_to, linscale=LINEAR_PART)
             labels = self._labels(self.linear_to)
@@ -68,6 +68,7 @@ class Timeline:
             axes.xaxis.set_major_formatter(FuncFormatter(lambda s, _: _decade(s, labels)))
             axes.xaxis.set_minor_locator(FixedLocator(self._between(self.linear_to)))
             self._mark(axes)
+        _keep_inside(axes)
         axes.set_xlim(0.0, self.end)
         if label:
             stretched = "" if self.linear_to is None else f", linear up to {typeset(self.linear_to)}"
@@ -124,10 +125,19 @@ class Timeline:
         return SymmetricalLogTransform(10, self.linear_to, LINEAR_PART)
 
 
+def _keep_inside(axes: Axes) -> None:
+    """Cut off at the frame what may stand over its edge, where it has values beyond the limits."""
+    low, high = axes.get_ylim()
+    for line in axes.lines:
+        values = np.asarray(line.get_ydata(), dtype=float)
+        if line.get_transform() == axes.transData and ((values < low) | (values > high)).any():
+            line.set_clip_on(True)
+
+
 def settled_at(s: Array, loss: Array) -> float:
     """Return the saved time from which on the loss (T,) stays as it is; 0 if it does from the start."""
     moving = np.flatnonzero(np.abs(loss - loss[-1]) > SETTLED * loss[0])
-    return float(s[moving[-1]]) if moving.size else 0.0
+    return float(s[moving[-1] + 1]) if moving.size else 0.0
 
 
 def _decade(s: float, labels: list[float]) -> str:
