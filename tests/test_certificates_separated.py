@@ -54,6 +54,17 @@ def test_statement_holds(make, name):
     assert certificate.margin >= 0.0
 
 
+def test_many_layers_compose_as_well_as_their_rotations_allow():
+    """Rounding off orthogonality adds up over the layers, within what `orthogonality` allows."""
+    run = separated()
+    R = run.R.copy()
+    R[-1] += 2e-13 * np.eye(R.shape[-1])
+    drifted = certificates(damaged(run, R=R))
+    assert drifted["orthogonality"].verdict == "holds"
+    assert drifted["composition"].verdict == "holds"
+    assert drifted["composition"].value > 1e-13
+
+
 @pytest.mark.parametrize("name", ["frozen_times", "frozen_path"])
 def test_frozen_statements_hold(name):
     certificate = certificates(separated(frozen="true"))[name]

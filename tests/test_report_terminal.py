@@ -27,6 +27,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from truncflow_cli.model.events import Kind
+from truncflow_cli.model.names import joined_names
+from truncflow_cli.report.content import cluster_names
 from truncflow_cli.report.history import truncations
 from truncflow_cli.report.sentences import work_done
 from truncflow_cli.report.terminal import render
@@ -264,6 +266,18 @@ def test_names_of_clusters_are_used():
     text = flat(report(run))
     assert "clusters: 0 right and 1 top" in text
     assert "all 40 points of right by layer 0" in text
+
+
+def test_names_with_commas_and_quotation_marks_stay_whole():
+    for names in (["a, b", "top"], ['"a', 'b "c"'], ['x,"y"', ","]):
+        run = damaged(separated(), notes={"clusters": joined_names(names)})
+        assert cluster_names(run) == names
+
+
+def test_a_loss_that_is_not_a_number_is_told_as_such():
+    run = separated()
+    text = flat(report(damaged(run, loss=np.where(run.s > 1.0, np.nan, run.loss))))
+    assert "The loss is not a number from s = 1.1 on" in text
 
 
 def test_many_clusters_are_cut_short():

@@ -130,4 +130,6 @@ def _composition(ev: Evidence) -> Certificate:
     difference = np.max([passed.apart for passed in ev.composed], axis=0)
     difference[~separated] = np.nan
     series["difference"] = ev.along(difference)
-    return COMPOSITION.compare(text, float(np.nanmax(difference)), 1e-13 * ev.reach, series)
+    # A layer that leaves an image t alone maps it to t + (RᵀR − 1)(t + β).
+    defects = float(orthogonality_defects(ev.R).max(axis=0).sum())
+    return COMPOSITION.compare(text, float(np.nanmax(difference)), (1e-13 + defects) * ev.reach, series)

@@ -10,13 +10,14 @@ from truncflow_cli.config.clusters import Clusters, make_clusters
 from truncflow_cli.config.construct import construct
 from truncflow_cli.config.datafile import check_size, read_array
 from truncflow_cli.config.experiment import Experiment
-from truncflow_cli.config.faults import Fault, listed
+from truncflow_cli.config.faults import Fault
 from truncflow_cli.config.forms import FromFile
 from truncflow_cli.config.initial import make_biases, make_output_weight, make_rotations
 from truncflow_cli.config.labels import make_labels, make_output_map, pulled_back
 from truncflow_cli.config.schema import Integrator
 from truncflow_cli.config.start import start_warnings
 from truncflow_cli.config.times import saved_times
+from truncflow_cli.model.names import joined_names
 from truncflow_cli.model.problem import Array, Problem, Settings
 
 #: Crossings of each coordinate of a point that a run may have unless ``max_events`` says otherwise.
@@ -181,6 +182,6 @@ def _cluster_notes(clusters: Clusters) -> dict[str, str | float]:
     if not any(clusters.names):
         return dict(clusters.notes)
     return {
-        "clusters": listed((name or str(i) for i, name in enumerate(clusters.names)), 50),
+        "clusters": joined_names([name or str(i) for i, name in enumerate(clusters.names)]),
         **clusters.notes,
     }

@@ -217,8 +217,9 @@ def drive(merger: Merger, due: Callable[[], bool] = never) -> Iterator[Chunk]:
             sampled_until = max(full, float(np.nextafter(next_one, -np.inf)))
             yield replace(merger.chunk(full, sampled_until=sampled_until), state=None)
             limit = merger.problem.settings.max_events
+            many = f"{limit} event{'' if limit == 1 else 's'}"
             raise RunFailed(
-                f"more than {limit} events, the last allowed at s = {full:.6g}; raise integrator.max_events to go on",
+                f"more than {many}, the last allowed at s = {full:.6g}; raise integrator.max_events to go on",
                 full,
             )
         if not merger.finished and (merger.ready or due()):

@@ -11,6 +11,7 @@ from truncflow_cli.certify import NAMES, certify
 from truncflow_cli.certify.collapsed import spectral_gap
 from truncflow_cli.certify.run_like import RunLike
 from truncflow_cli.model.certificate import Certificate
+from truncflow_cli.model.names import split_names
 from truncflow_cli.model.problem import Array, IntArray
 
 #: What each flow is, in the paper.
@@ -48,10 +49,9 @@ def sizes_of(run: RunLike) -> dict[str, int]:
 
 def cluster_names(run: RunLike) -> list[str]:
     """Return what to call each cluster: its name where the config gives one, else its index."""
-    noted = str(run.notes.get("clusters", ""))
-    names = [name.strip() for name in noted.split(",")]
+    names = split_names(str(run.notes.get("clusters", "")))
     n = int(run.y_tilde.shape[0])
-    return names if noted and len(names) == n else [str(k) for k in range(n)]
+    return names if len(names) == n else [str(k) for k in range(n)]
 
 
 def facts_of(run: RunLike) -> list[str]:

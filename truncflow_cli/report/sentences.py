@@ -85,6 +85,9 @@ def _loss(run: RunLike) -> str:
     first, last, end = float(run.loss[0]), float(run.loss[-1]), short(float(run.s[-1]))
     if run.s.size == 1:
         return f"There is one saved time, with loss {short(first)}."
+    if not np.isfinite(run.loss).all():
+        since = short(float(run.s[np.argmin(np.isfinite(run.loss))]))
+        return f"The loss is not a number from s = {since} on: the file has been changed, or is damaged."
     if first == 0.0 and not run.loss.any():
         return "The loss is zero throughout."
     if np.ptp(run.loss) <= UNCHANGED * first:
@@ -169,8 +172,8 @@ def _truncated(histories: list[Truncation], names: list[str]) -> Iterator[str]:
 
 def _how_many(part: int, whole: int) -> str:
     if part == whole:
-        return f"all {whole} points"
-    return f"{part or 'none'} of {whole} points"
+        return f"all {whole:,} points" if whole != 1 else "the only point"
+    return f"{f'{part:,}' if part else 'none'} of {whole:,} points"
 
 
 def _pins(run: RunLike) -> Iterator[str]:

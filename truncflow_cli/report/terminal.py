@@ -126,7 +126,7 @@ def _loss(page: Page, run: RunLike) -> None:
 
 def _loss_row(page: Page, run: RunLike, label: str, loss: np.ndarray) -> list[str]:
     first, last = float(loss[0]), float(loss[-1])
-    left = share(last, first) if first > 0.0 else "-"
+    left = share(last, first) if first > 0.0 and np.isfinite(last) else "-"
     curve = sparkline(run.s, loss, CURVE, ascii_only=page.ascii_only)
     logarithmic = " log" if curve and scale_of(loss).logarithmic else ""
     return [label, short(first), short(last), left, curve + logarithmic]
