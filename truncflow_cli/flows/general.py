@@ -25,7 +25,7 @@ from truncflow_cli.flows.native.network import Accuracy
 from truncflow_cli.flows.native.pace import Pace, next_octave
 from truncflow_cli.flows.native.patterns import PINNED, TRUNCATED, UNTRUNCATED
 from truncflow_cli.flows.native.series import first_exit
-from truncflow_cli.flows.plain_descent import Descent, plain_descent, size_of
+from truncflow_cli.flows.plain_descent import APART, Descent, plain_descent, size_of
 from truncflow_cli.model.network import Pass, forward_pass, tangent, velocity
 from truncflow_cli.model.problem import Array, IntArray, Pattern
 from truncflow_cli.model.state import Saved, State, number, under
@@ -159,7 +159,10 @@ class GeneralFlow:
         # Damped: surfaces at a small angle would have it move along them by more than it is off.
         square = normals.T @ normals
         damping = DAMPING * np.linalg.norm(normals, axis=1).max() ** 2
-        back = -np.linalg.solve(square + damping * np.eye(square.shape[0]), normals.T @ off)
+        self._move(-np.linalg.solve(square + damping * np.eye(square.shape[0]), normals.T @ off))
+
+    def _move(self, back: Array) -> None:
+        """Move the state by a tangent vector (d,)."""
         c, Om = split_tangent(back[None], *self.b.shape)
         self.b += c[0] + np.einsum("lij,lj->li", Om[0], self.b)
         self.R += np.einsum("lij,lja->lia", Om[0], self.R)
@@ -368,17 +371,24 @@ class GeneralFlow:
         chosen = grouped({*near, *pinned}, self.pattern)
         end = self._plain_descent(chosen)
         self.R[:], self.b[:] = end.R, end.b
-        self.cells.clock[compiled.ENERGY] += end.energy
+        self._whole_field = None
+        # What has come clear of its surface goes to that side; what is still close to it is settled anew, on it.
+        self._chosen = chosen
+        close = end.sides == PINNED
+        rows = self.apply(np.where(close, (end.z > 0.0).astype(np.int64), end.sides), np.zeros(len(chosen)))
+        still = [key for members, is_close in zip(chosen, close, strict=True) if is_close for key in members]
+        onto = np.zeros(end.path.size)
+        if still:
+            groups = grouped(still, self.pattern)
+            weight = np.array([common_side(members, self.pattern) for members in groups], dtype=np.float64)
+            off, normals = self._field_on(groups).off(weight)
+            onto[:] = -np.linalg.lstsq(normals, off, rcond=APART)[0]
+            self._move(onto)
+        self.cells.clock[compiled.ENERGY] += end.energy(onto)
         self.cells.act(compiled.POLISH)
         self.cells.forget_deadlines()
         self._whole_field = None
-        # What has come clear of its surface goes to that side; what is still close to it is settled anew.
-        self._chosen = chosen
-        rows = self.apply(
-            np.where(end.sides == 2, (end.z > 0.0).astype(np.int64), end.sides), np.zeros(len(chosen))
-        )
-        close = [key for members, side in zip(chosen, end.sides, strict=True) if side == 2 for key in members]
-        return end.elapsed, rows, self._describe(grouped(close, self.pattern), {}, self.pattern, set())
+        return end.elapsed, rows, self._describe(grouped(still, self.pattern), {}, self.pattern, set())
 
     def regroup(self, side: IntArray, weight: Array) -> Surfaces | None:
         """See ``PiecewiseFlow.regroup``: points come to coincide, or part, as an earlier layer's surface is settled."""

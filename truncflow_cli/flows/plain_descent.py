@@ -13,6 +13,8 @@ from truncflow_cli.model.problem import Array, BoolArray, IntArray
 #: Steps of gradient descent that show where a state on many surfaces goes, and their length (relative to the data).
 DESCENT_STEPS = 1500
 DESCENT_STEP = 1e-9
+#: Surfaces at a smaller angle are not told apart where the state is moved onto those it is close to.
+APART = 1e-3
 
 #: Returns c_ℓ = R_ℓ ∂_s β^(ℓ) (L, Q) and Ω_ℓ (L, Q, Q) of a forward pass, h (M, L, Q), R (L, Q, Q) and b (L, Q).
 Velocity = Callable[[Pass, Array, Array, Array], tuple[Array, Array]]
@@ -20,14 +22,29 @@ Velocity = Callable[[Pass, Array, Array, Array], tuple[Array, Array]]
 
 @dataclass(frozen=True)
 class Descent:
-    """Where plain descent has come: R, b, the energy dissipated, the time, and z and side (m,) of the surfaces."""
+    """Where plain descent has come.
+
+    Attributes:
+        R, b: the state.
+        path: (d,) the way there, as a tangent vector.
+        elapsed: the time.
+        z, sides: (m,) of the surfaces; 2 where z is within a few steps of zero.
+    """
 
     R: Array
     b: Array
-    energy: float
+    path: Array
     elapsed: float
     z: Array
     sides: IntArray
+
+    def energy(self, onto: Array | float) -> float:
+        """Return the energy dissipated, if the state is then moved by ``onto`` (d,), onto the surfaces it is close to.
+
+        The steps zigzag about the flow, which goes straight: its energy is that of the path from end to end.
+        """
+        path = self.path + onto
+        return float(path @ path) / self.elapsed if self.elapsed > 0.0 else 0.0
 
 
 def size_of(b: Array, spread: float, y_tilde: Array) -> float:
@@ -79,6 +96,4 @@ def plain_descent(
         path += length * moving
     z = np.array([state.z[key] for key in surfaces])
     sides = np.where(np.abs(z) <= 3.0 * travelled / DESCENT_STEPS, 2, (z > 0.0).astype(np.int64))
-    # The steps zigzag about the flow, which goes straight: its energy is that of the path from end to end.
-    energy = float(path @ path) / elapsed if elapsed > 0.0 else 0.0
-    return Descent(R, b, energy, elapsed, z, sides)
+    return Descent(R, b, path, elapsed, z, sides)

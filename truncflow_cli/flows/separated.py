@@ -14,7 +14,7 @@ from truncflow_cli.flows.native.layer import NOISE
 from truncflow_cli.flows.native.pace import Pace
 from truncflow_cli.flows.native.patterns import PINNED, TRUNCATED, UNTRUNCATED
 from truncflow_cli.flows.native.series import evaluate_states, first_exit
-from truncflow_cli.flows.plain_descent import plain_descent, size_of
+from truncflow_cli.flows.plain_descent import APART, plain_descent, size_of
 from truncflow_cli.model.events import EventLog
 from truncflow_cli.model.moments import field, moments
 from truncflow_cli.model.network import Pass
@@ -197,18 +197,23 @@ class LayerFlow:
 
     def _stay_on_surfaces(self) -> None:
         """Move the state back onto the pinned surfaces (rounding and the last bits of the series drift off them)."""
-        points, rows = self.pin_point, self.pin_row
+        self._move_onto(self.pin_point, self.pin_row, 1e-11)
+
+    def _move_onto(self, points: IntArray, rows: IntArray, apart: float) -> Array | float:
+        """Move the state onto surfaces (k,), those at an angle of less than ``apart`` together; return the way (d,)."""
         off = np.einsum("ka,ka->k", self.R[rows], self.data.x[points]) + self.b[rows]
-        if np.abs(off).max() <= 1e-15 * (self.data.length[points].max() + np.abs(self.b).max()):
-            return
+        size = self.data.length[points].max(initial=0.0) + np.abs(self.b).max()
+        if np.abs(off).max(initial=0.0) <= 1e-15 * size:
+            return 0.0
         dim = self.data.dim
-        back = -np.linalg.lstsq(self._normals(points, rows), off, rcond=1e-11)[0]
+        back: Array = -np.linalg.lstsq(self._normals(points, rows), off, rcond=apart)[0]
         turn = np.zeros((dim, dim))
         turn[np.triu_indices(dim, 1)] = back[dim:] / np.sqrt(2.0)
         turn -= turn.T
         self.R += turn @ self.R
         self.b += turn @ self.b + back[:dim]
         self._act(compiled.POLISH)
+        return back
 
     def next_change(self, h: float) -> Change | None:
         """See ``PiecewiseFlow.next_change``; ``what`` is ("surface", i, r) or ("weight", k)."""
@@ -456,16 +461,15 @@ class LayerFlow:
             self._noise(slice(0, own))[:, 0],
         )
         self.R[:], self.b[:] = end.R[0], end.b[0]
-        self._clock[compiled.ENERGY] += end.energy
+        close = end.sides == PINNED
+        self._clock[compiled.ENERGY] += end.energy(self._move_onto(points[close], rows[close], APART))
         self._act(compiled.POLISH)
         self._near.tally[compiled.TOP] = -1
         # What has come clear of its surface goes to that side; what is still close to it is settled anew.
         self._take_out(points, rows)
-        events = self.apply(
-            np.where(end.sides == PINNED, (end.z > 0.0).astype(np.int64), end.sides), np.zeros(points.size)
-        )
-        close = [key for key, side in zip(chosen, end.sides.tolist(), strict=True) if side == PINNED]
-        return end.elapsed, events, self._describe(close, {}, set())
+        events = self.apply(np.where(close, (end.z > 0.0).astype(np.int64), end.sides), np.zeros(points.size))
+        still = [key for key, is_close in zip(chosen, close.tolist(), strict=True) if is_close]
+        return end.elapsed, events, self._describe(still, {}, set())
 
     def regroup(self, side: IntArray, weight: Array) -> Surfaces | None:
         """See ``PiecewiseFlow.regroup``: coinciding points coincide for ever."""

@@ -17,6 +17,9 @@ from truncflow_cli.model.state import Saved, State, counts, integer, under
 #: Changes at one and the same instant after which the flow is given up.
 STUCK = 1_000
 
+#: Changes at one and the same instant of which the last may change nothing.
+UNMOVED = 2
+
 #: Times in a row that the flow may creep on before it is given up: it chatters.
 MOST_CREEPS = 20
 
@@ -225,14 +228,14 @@ class Solver:
         self._reach = next_reach(self._reach, t, met_event, self._s_end)
 
     def _unsettled(self, t: float, rows: list[EventRow]) -> bool:
-        """Return whether a surface has changed for the second time at this instant."""
+        """Return whether a surface has changed for the second time at this instant, or keeps not changing."""
         if t > 2 * np.spacing(self.s):
             self._at_instant, self._changed = 0, set()
         self._at_instant += 1
         if self._at_instant > STUCK:
             raise RunFailed(f"events pile up at s = {self.s:.17g} without end", self.s)
         surfaces = {row[1:4] for row in rows if row[0] in SURFACE_EVENTS}
-        again = not surfaces.isdisjoint(self._changed)
+        again = not surfaces.isdisjoint(self._changed) or (not surfaces and self._at_instant > UNMOVED)
         self._changed |= surfaces
         return again
 
