@@ -25,7 +25,7 @@ from truncflow_cli.flows.native.network import Accuracy
 from truncflow_cli.flows.native.pace import Pace, next_octave
 from truncflow_cli.flows.native.patterns import PINNED, TRUNCATED, UNTRUNCATED
 from truncflow_cli.flows.native.series import first_exit
-from truncflow_cli.flows.plain_descent import APART, Descent, plain_descent, size_of
+from truncflow_cli.flows.plain_descent import APART, NEAR, Descent, plain_descent, size_of
 from truncflow_cli.model.network import Pass, forward_pass, tangent, velocity
 from truncflow_cli.model.problem import Array, IntArray, Pattern
 from truncflow_cli.model.state import Saved, State, number, under
@@ -366,9 +366,11 @@ class GeneralFlow:
 
     def creep(self) -> tuple[float, list[EventRow], Surfaces]:
         """See ``flows.base.Creeps``."""
-        near = zip(*(index.tolist() for index in self._at_zero()), strict=True)
-        pinned = self._pinned_keys()
-        chosen = grouped({*near, *pinned}, self.pattern)
+        plain = self.pattern == UNTRUNCATED
+        z = forward_pass(self.data.x, self.R, self.b, lambda layer, _: plain[:, layer]).z
+        near = np.nonzero(np.abs(z) <= NEAR * self._size * (1.0 + np.abs(z).max()))
+        keys = zip(*(index.tolist() for index in near), strict=True)
+        chosen = grouped({*keys, *self._pinned_keys()}, self.pattern)
         end = self._plain_descent(chosen)
         self.R[:], self.b[:] = end.R, end.b
         self._whole_field = None

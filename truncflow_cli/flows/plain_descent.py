@@ -13,8 +13,10 @@ from truncflow_cli.model.problem import Array, BoolArray, IntArray
 #: Steps of gradient descent that show where a state on many surfaces goes, and their length (relative to the data).
 DESCENT_STEPS = 1500
 DESCENT_STEP = 1e-9
+#: Coordinates nearer to zero than this, relative to the data, may reach it on the way.
+NEAR = 3.0 * DESCENT_STEPS * DESCENT_STEP
 #: Surfaces at a smaller angle are not told apart where the state is moved onto those it is close to.
-APART = 1e-3
+APART = 0.1
 
 #: Returns c_ℓ = R_ℓ ∂_s β^(ℓ) (L, Q) and Ω_ℓ (L, Q, Q) of a forward pass, h (M, L, Q), R (L, Q, Q) and b (L, Q).
 Velocity = Callable[[Pass, Array, Array, Array], tuple[Array, Array]]
@@ -75,9 +77,9 @@ def plain_descent(
     for step in range(DESCENT_STEPS + 1):
         h = untruncated.astype(np.float64)
 
-        def activation(layer: int, z: Array, h: Array = h, start: bool = step == 0) -> Array:
+        def activation(layer: int, z: Array, h: Array = h) -> Array:
             own = on[:, layer]
-            h[:, layer][own] = 0.0 if start else (z > noise[:, None])[own]
+            h[:, layer][own] = (z > noise[:, None])[own]
             return h[:, layer]
 
         state = forward_pass(x, R, b, activation)

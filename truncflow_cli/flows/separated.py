@@ -14,7 +14,7 @@ from truncflow_cli.flows.native.layer import NOISE
 from truncflow_cli.flows.native.pace import Pace
 from truncflow_cli.flows.native.patterns import PINNED, TRUNCATED, UNTRUNCATED
 from truncflow_cli.flows.native.series import evaluate_states, first_exit
-from truncflow_cli.flows.plain_descent import APART, plain_descent, size_of
+from truncflow_cli.flows.plain_descent import APART, NEAR, plain_descent, size_of
 from truncflow_cli.model.events import EventLog
 from truncflow_cli.model.moments import field, moments
 from truncflow_cli.model.network import Pass
@@ -437,7 +437,10 @@ class LayerFlow:
     def creep(self) -> tuple[float, list[EventRow], Surfaces]:
         """See ``flows.base.Creeps``."""
         data, own = self.data, self.data.n_own
-        near, pinned = zip(*self._near_zero(), strict=True), zip(self.pin_point, self.pin_row, strict=True)
+        z = self._coordinates(slice(0, own))
+        size = size_of(self.b, data.spread, data.y_tilde)
+        near = np.argwhere(np.abs(z) <= NEAR * size * (1.0 + np.abs(z).max())).tolist()
+        pinned = zip(self.pin_point, self.pin_row, strict=True)
         chosen = sorted({(int(i), int(r)) for i, r in (*near, *pinned)})
         points, rows = np.array(chosen, dtype=np.int64).reshape(-1, 2).T
         on = np.zeros((own, 1, data.dim), dtype=bool)
@@ -451,7 +454,7 @@ class LayerFlow:
 
         end = plain_descent(
             x,
-            size_of(self.b, data.spread, data.y_tilde),
+            size,
             moving,
             self.R[None],
             self.b[None],
