@@ -15,6 +15,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from h5py import h5a, h5t
 
 from truncflow_cli.config.faults import shown
 from truncflow_cli.errors import UserError, one_line
@@ -27,6 +28,10 @@ UNPACKED_RATIO = 8
 
 #: A run file has a handful of certificates; many more are not ours.
 MAX_CERTIFICATES = 1000
+
+
+#: Texts as this program writes them.
+_TEXT = h5py.string_dtype()
 
 
 @contextmanager
@@ -48,26 +53,35 @@ def readable(path: Path, place: str) -> Iterator[None]:
         raise UserError(f"{path}: damaged run file, {place} cannot be read ({reason})") from error
 
 
-def child(path: Path, file: h5py.File, place: str, kind: type) -> Any:
+def child(path: Path, file: h5py.Group, place: str, kind: type, inside: str = "") -> Any:
     """Return the group or dataset at a place, reached by hard links only.
+
+    Args:
+        path: the file, for messages.
+        file: the file, or a group in it.
+        place: where to look.
+        kind: what has to be there.
+        inside: the place of that group, for messages.
 
     Raises:
         UserError: it is missing, is something else, or lies outside the file.
     """
-    node = file
+    node: Any = file
     parts = place.split("/")
     for depth, name in enumerate(parts):
         link = node.get(name, getlink=True) if isinstance(node, h5py.Group) else None
-        here = "/".join(parts[: depth + 1])
+        here = inside + "/".join(parts[: depth + 1])
         if link is None:
             raise UserError(f"{path}: not a whole run file, {here} is missing")
         if not isinstance(link, h5py.HardLink):
             raise UserError(f"{path}: {here} is a link to elsewhere; a run file holds its own data")
         node = node[name]
     if not isinstance(node, kind):
-        raise UserError(f"{path}: {place} is not a {kind.__name__.lower()}")
+        raise UserError(f"{path}: {inside}{place} is not a {kind.__name__.lower()}")
     if isinstance(node, h5py.Dataset) and (node.is_virtual or node.external):
-        raise UserError(f"{path}: {place} takes its data from other files; a run file holds its own data")
+        raise UserError(
+            f"{path}: {inside}{place} takes its data from other files; a run file holds its own data"
+        )
     return node
 
 
@@ -77,7 +91,7 @@ def attributes(path: Path, file: h5py.File) -> dict[str, Any]:
     Raises:
         UserError: not a run file, of another version, or an attribute is missing or of the wrong type.
     """
-    every = {one_line(name): plain(file.attrs[name]) for name in file.attrs}
+    every = {one_line(name): attribute(file, name) for name in file.attrs}
     # Others may have left attributes of their own; those that are not plain values mean nothing here.
     values = {name: value for name, value in every.items() if isinstance(value, str | int | float)}
     if str(values.get("format")) != layout.FORMAT:
@@ -108,6 +122,22 @@ def attributes(path: Path, file: h5py.File) -> dict[str, Any]:
     return values
 
 
+def attribute(node: Any, name: str) -> Any:
+    """Return an attribute as a plain Python value, one text or number by HDF5's own calls: they take less time."""
+    found = h5a.open(node.id, name.encode())
+    kind = found.get_type()
+    is_text = isinstance(kind, h5t.TypeStringID) and kind.is_variable_str()
+    if found.shape == () and is_text and kind.get_cset() == h5t.CSET_UTF8:
+        text = np.empty((), dtype=_TEXT)
+        found.read(text, mtype=h5t.py_create(_TEXT))
+        return plain((text.item() or b"").decode("utf-8", "surrogateescape"))
+    if found.shape == () and kind == h5t.NATIVE_DOUBLE:
+        number = np.empty((), dtype=np.float64)
+        found.read(number, mtype=kind)
+        return number.item()
+    return plain(node.attrs[name])
+
+
 def plain(value: Any) -> Any:
     """Return an attribute's value as Python's own type, texts in one line that can be shown; arrays as they are."""
     if isinstance(value, bytes):
@@ -123,7 +153,7 @@ def texts_and_numbers(path: Path, group: h5py.Group) -> dict[str, str | int | fl
     Raises:
         UserError: one of them is neither a text nor a number.
     """
-    values = {one_line(name): plain(group.attrs[name]) for name in group.attrs}
+    values = {one_line(name): attribute(group, name) for name in group.attrs}
     for name, value in values.items():
         if not isinstance(value, str | int | float):
             raise UserError(

@@ -265,7 +265,7 @@ class RunFile:
             parent = checks.child(self.path, self._file, "certificates", h5py.Group)
             if len(parent) > checks.MAX_CERTIFICATES:
                 raise UserError(f"{self.path}: {len(parent)} certificates; at most {checks.MAX_CERTIFICATES}")
-            return {one_line(name): self._read_certificate(name) for name in parent}
+            return {one_line(name): self._read_certificate(parent, name) for name in parent}
 
     def _find_datasets(self) -> dict[layout.Item, h5py.Dataset]:
         found = {}
@@ -327,19 +327,17 @@ class RunFile:
         if len(indices) and not (low <= indices.min() and indices.max() < high):
             raise UserError(f"{self.path}: damaged run file, {place} is not between {low} and {high - 1}")
 
-    def _read_certificate(self, name: str) -> Certificate:
+    def _read_certificate(self, parent: h5py.Group, name: str) -> Certificate:
         place = f"certificates/{name}"
-        group = checks.child(self.path, self._file, place, h5py.Group)
-        attributes = {key: checks.plain(group.attrs[key]) for key in layout.CERTIFICATE_ATTRIBUTES}
+        group = checks.child(self.path, parent, name, h5py.Group, "certificates/")
+        attributes = {key: checks.attribute(group, key) for key in layout.CERTIFICATE_ATTRIBUTES}
         for key, value in attributes.items():
             if not isinstance(value, float if key in ("value", "bound", "margin") else str):
                 raise UserError(f"{self.path}: {place} has {key} = {shown(value)}")
         if attributes["verdict"] not in get_args(Verdict):
             raise UserError(f"{self.path}: {place} has verdict = {shown(attributes['verdict'])}")
         datasets = {
-            key: checks.child(self.path, self._file, f"{place}/{key}", h5py.Dataset)
-            for key in group
-            if key != "s"
+            key: checks.child(self.path, group, key, h5py.Dataset, f"{place}/") for key in group if key != "s"
         }
         for key, dataset in datasets.items():
             if dataset.shape != (self._sizes["T"],) or dataset.dtype.kind != "f":
