@@ -137,6 +137,12 @@ def test_runs_that_stopped_early_are_marked_and_counted(config: Path) -> None:
     assert "2 of 4 runs stopped" in shown.get_suptitle()
 
 
+def test_equal_numbers_lie_in_the_middle_of_the_scale(config: Path) -> None:
+    grid = {"seed": [0, 1], "integrator.s_end": [1, 2], "": [40.0, 40.0, 40.0, None]}
+    scale = made(config, "events", grid).axes[0].collections[0].norm
+    assert scale(40.0) == pytest.approx(0.5)
+
+
 def test_numbers_along_an_axis_are_written_in_one_way(config: Path) -> None:
     tolerances = ["1e-7", "3.1622776601683795e-9"]
     grid = {"seed": [0, 1], "integrator.rtol": tolerances, "": [1.0, 2.0, 3.0, 4.0]}

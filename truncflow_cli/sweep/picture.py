@@ -151,7 +151,8 @@ def _colours(summary: Summary, values: Array) -> tuple[Any, Normalize]:
         return ListedColormap(colours), BoundaryNorm(np.arange(count + 1) - 0.5, count)
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    high = high if high > low else low + (abs(low) or 1.0)
+    if not high > low:  # all the same: the middle of a scale
+        low, high = low - 0.1 * (abs(low) or 1.0), high + 0.1 * (abs(high) or 1.0)
     norm = LogNorm(low, high) if _is_wide(values) else Normalize(low, high)
     return mpl.colormaps["cividis"], norm
 
