@@ -14,8 +14,7 @@ from truncflow_cli.store import RunFile
 
 _FOLDER = tempfile.TemporaryDirectory(prefix="truncflow-figures-")
 
-TEXTS = {
-    "separated": """\
+_SEPARATED = """\
 flow: separated
 seed: 0
 clusters:
@@ -24,7 +23,10 @@ clusters:
 initial: {construct: separated}
 integrator: {s_end: 1.0}
 save: {count: 201}
-""",
+"""
+
+TEXTS = {
+    "separated": _SEPARATED,
     "pins": """\
 flow: separated
 seed: 12
@@ -109,16 +111,7 @@ initial: {rotation: identity, bias: [[-0.4]]}
 integrator: {s_end: 1.0}
 save: {count: 3}
 """,
-    "short": """\
-flow: separated
-seed: 0
-clusters:
-  - {name: right, center: [2.0, 0.0], shape: ball, radius: 0.6, size: 12}
-  - {name: top, center: [0.0, 2.0], shape: ball, radius: 0.6, size: 9}
-initial: {construct: separated}
-integrator: {s_end: 0.1, rtol: 1e-5}
-save: {count: 21}
-""",
+    "short": _SEPARATED.replace("s_end: 1.0", "s_end: 0.1, rtol: 1e-5").replace("count: 201", "count: 21"),
     "rest": """\
 flow: separated
 clusters: [{points: [[1.0, 2.0]]}]

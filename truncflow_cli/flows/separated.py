@@ -7,6 +7,7 @@ import numpy as np
 from truncflow_cli.flows import layer_state
 from truncflow_cli.flows.base import NO_SURFACES, Ahead, Change, Counters, EventRow, LocalField, Surfaces
 from truncflow_cli.flows.layer_data import LayerData
+from truncflow_cli.flows.layer_descent import own_descent
 from truncflow_cli.flows.layer_events import LayerLog
 from truncflow_cli.flows.layer_series import BLOCK, LayerSeries, sampled
 from truncflow_cli.flows.native import layer as compiled
@@ -14,10 +15,9 @@ from truncflow_cli.flows.native.layer import NOISE
 from truncflow_cli.flows.native.pace import Pace
 from truncflow_cli.flows.native.patterns import PINNED, TRUNCATED, UNTRUNCATED
 from truncflow_cli.flows.native.series import evaluate_states, first_exit
-from truncflow_cli.flows.plain_descent import APART, NEAR, plain_descent, size_of
+from truncflow_cli.flows.plain_descent import APART, NEAR, size_of
 from truncflow_cli.model.events import EventLog
-from truncflow_cli.model.moments import field, moments
-from truncflow_cli.model.network import Pass
+from truncflow_cli.model.moments import field
 from truncflow_cli.model.problem import Array, IntArray, Pattern
 from truncflow_cli.model.state import Saved, State
 
@@ -443,26 +443,8 @@ class LayerFlow:
         pinned = zip(self.pin_point, self.pin_row, strict=True)
         chosen = sorted({(int(i), int(r)) for i, r in (*near, *pinned)})
         points, rows = np.array(chosen, dtype=np.int64).reshape(-1, 2).T
-        on = np.zeros((own, 1, data.dim), dtype=bool)
-        on[points, 0, rows] = True
-        x, weight = data.x[:own], data.multiplicity / data.total
-
-        def moving(state: Pass, h: Array, R: Array, b: Array) -> tuple[Array, Array]:
-            means = moments(x, weight, h[:, 0])
-            Ju, Om = field(R[0], b[0], data.y_tilde, *means, printed=self.printed)
-            return -Ju[None], Om[None]
-
-        end = plain_descent(
-            x,
-            size,
-            moving,
-            self.R[None],
-            self.b[None],
-            self.pattern[:own, None] == UNTRUNCATED,
-            on,
-            [(i, 0, r) for i, r in chosen],
-            self._noise(slice(0, own))[:, 0],
-        )
+        noise = self._noise(slice(0, own))[:, 0]
+        end = own_descent(data, self.R, self.b, self.pattern, chosen, noise, size, printed=self.printed)
         self.R[:], self.b[:] = end.R[0], end.b[0]
         close = end.sides == PINNED
         self._clock[compiled.ENERGY] += end.energy(self._move_onto(points[close], rows[close], APART))

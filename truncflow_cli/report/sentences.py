@@ -161,7 +161,7 @@ def _truncated(histories: list[Truncation], names: list[str]) -> Iterator[str]:
     if partly:
         parts = [
             f"{_how_many(h.cut[1], h.points)} of {names[h.cluster]} by layer {h.layer} "
-            f"({h.cut[0]} at the start)"
+            f"({h.cut[0]:,} at the start)"
             for h in partly
         ]
         yield f"Truncated in some coordinate, but not wholly, at the end: {listing(parts, 4)}."
