@@ -7,8 +7,8 @@ import functools
 import numpy as np
 from recorded_runs import Recorded, solve
 
-from truncflow_cli.certify import certify
-from truncflow_cli.model.certificate import Certificate
+from truncflow_cli.certificate import Certificate
+from truncflow_cli.diagnostics import certify
 
 TWO_CLUSTERS = """
 flow: {flow}

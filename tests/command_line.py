@@ -23,14 +23,14 @@ save: {count: 21}
 #: Runs the command line with a solver that never ends: a sample and an event at each s = 0, 1, 2, ...
 _ENDLESS = """\
 import sys, time
-import truncflow_cli.integrate
+import truncflow_cli.solver
 from run_file_samples import endless_chunks
 def solve(problem, *_):
     for chunk in endless_chunks(problem):
         yield chunk
         time.sleep(0.002)
         {then}
-truncflow_cli.integrate.solve = solve
+truncflow_cli.solver.solve = solve
 from truncflow_cli.cli.app import main
 main()
 """

@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 
 import truncflow_cli as truncflow
-from truncflow_cli import config, runner
+from truncflow_cli import api, config
 from truncflow_cli.errors import RunFailed
-from truncflow_cli.store import RunFile
+from truncflow_cli.runfile import RunFile
 
 _FOLDER = tempfile.TemporaryDirectory(prefix="truncflow-figures-")
 
@@ -139,8 +139,8 @@ def interrupted() -> RunFile:
         raise KeyboardInterrupt
 
     text = TEXTS["pins"].replace("count: 61", "count: 600001")
-    plan = runner.prepare(config.load_text(text, Path.cwd(), "stopped"), Path(_FOLDER.name) / "stopped.h5")
-    found = runner.execute(plan, watch=stop).open()
+    plan = api.prepare(config.load_text(text, Path.cwd(), "stopped"), Path(_FOLDER.name) / "stopped.h5")
+    found = api.execute(plan, watch=stop).open()
     assert found is not None
     return found
 

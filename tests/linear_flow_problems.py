@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from truncflow_cli.model.chunk import Chunk
-from truncflow_cli.model.problem import Problem, Settings
+from truncflow_cli.chunk import Chunk
+from truncflow_cli.problem import Problem, Settings
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from truncflow_cli import config, integrate
+from truncflow_cli import config, solver
+from truncflow_cli.certificate import Certificate
 from truncflow_cli.config.recorded import recorded_settings
 from truncflow_cli.errors import RunFailed
-from truncflow_cli.model.certificate import Certificate
-from truncflow_cli.model.problem import Problem
+from truncflow_cli.problem import Problem
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +74,7 @@ def record(problem: Problem, config_text: str, name: str = "run", **more: Any) -
     """Solve a problem and keep everything it hands out."""
     chunks, status, message = [], "complete", ""
     try:
-        for chunk in integrate.solve(problem):
+        for chunk in solver.solve(problem):
             chunks.append(chunk)
     except RunFailed as failure:
         status, message = "failed", str(failure)

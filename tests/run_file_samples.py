@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from truncflow_cli.model.chunk import Chunk
-from truncflow_cli.model.events import EVENT_DTYPE
-from truncflow_cli.model.problem import FlowName, Problem, Settings
+from truncflow_cli.chunk import Chunk
+from truncflow_cli.events import EVENT_DTYPE
+from truncflow_cli.problem import FlowName, Problem, Settings
 
 
 def made_up_problem(

@@ -47,15 +47,15 @@ def test_a_finished_run_is_returned_and_another_is_not_replaced(config: Path, tm
 def test_failures_are_exceptions_and_keep_the_file(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from truncflow_cli import integrate
+    from truncflow_cli import solver
 
-    solve = integrate.solve
+    solve = solver.solve
 
     def failing(problem, *_):
         yield next(solve(problem))
         raise RunFailed("no further", 0.0)
 
-    monkeypatch.setattr(integrate, "solve", failing)
+    monkeypatch.setattr(solver, "solve", failing)
     with pytest.raises(RunFailed, match="no further"):
         truncflow.run(config, out=tmp_path / "run.h5")
     assert truncflow.open_run(tmp_path / "run.h5").status == "failed"

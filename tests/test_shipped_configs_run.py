@@ -16,13 +16,13 @@ from command_line import ROOT
 from scipy.linalg import expm
 from typer.testing import CliRunner, Result
 
-from truncflow_cli import config, store
+from truncflow_cli import config, runfile
 from truncflow_cli.cli.app import app
 from truncflow_cli.config.schema import FlowName
 from truncflow_cli.docs import pages
 from truncflow_cli.errors import UserError
-from truncflow_cli.model.events import Kind
-from truncflow_cli.store import RunFile
+from truncflow_cli.events import Kind
+from truncflow_cli.runfile import RunFile
 
 CONFIGS = {path.stem: path for path in sorted((ROOT / "configs").glob("*.yaml"))}
 
@@ -54,7 +54,7 @@ def run_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., R
             done = invoke("run", CONFIGS[name], "-o", target, "--json", *settings)
             assert done.exit_code == 0, done.stderr
             assert json.loads(done.stdout)["path"] == str(target)
-            runs[name, overrides] = store.open_run(target)
+            runs[name, overrides] = runfile.open_run(target)
         return runs[name, overrides]
 
     yield run
@@ -250,7 +250,7 @@ integrator: {{s_end: 1.0}}
     done = invoke("run", path, "-o", tmp_path / "wine.h5")
     assert done.exit_code == 0, done.stderr
     assert done.stdout == f"{tmp_path / 'wine.h5'}\n"
-    with store.open_run(tmp_path / "wine.h5") as run:
+    with runfile.open_run(tmp_path / "wine.h5") as run:
         assert np.abs(run.energy_balance).max() <= BALANCE * 1e-9 * run.loss[0]
         assert events(run, Kind.TRUNCATE) > 20
         assert verdicts(run)["dissipation"] == "holds"

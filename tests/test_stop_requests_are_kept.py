@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from run_file_samples import made_up_problem
 
-from truncflow_cli import store
+from truncflow_cli import runfile
 from truncflow_cli.cli.guard import Terminated
-from truncflow_cli.store.shield import undisturbed
-from truncflow_cli.store.working import WorkingFile
+from truncflow_cli.runfile.atomic import WorkingFile
+from truncflow_cli.runfile.deferred_signals import undisturbed
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +58,6 @@ def test_stopped_while_its_file_is_made_a_run_leaves_nothing(
 
     monkeypatch.setattr(WorkingFile, "reserve", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        store.create(tmp_path / "run.h5", made_up_problem(n_points=100_000), "")
+        runfile.create(tmp_path / "run.h5", made_up_problem(n_points=100_000), "")
     assert made, "there has been something to leave behind"
     assert list(tmp_path.iterdir()) == []

@@ -19,15 +19,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from truncflow_cli.runner import load, run
-    from truncflow_cli.store import open_run
+    from truncflow_cli.api import load, run
+    from truncflow_cli.runfile import open_run
 
 __version__ = "0.1.0"
 
 __all__ = ["__version__", "load", "open_run", "run"]
 
 #: Where each function lives; imported when it is first used, so that the command line starts at once.
-_DOOR = {"load": "truncflow_cli.runner", "run": "truncflow_cli.runner", "open_run": "truncflow_cli.store"}
+_DOOR = {"load": "truncflow_cli.api", "run": "truncflow_cli.api", "open_run": "truncflow_cli.runfile"}
 
 
 def __getattr__(name: str) -> Any:

@@ -12,7 +12,7 @@ from tests.benchmarks.peers import diffrax_peer, restarted, scipy_peer
 from tests.benchmarks.peers.solution import Solution, distance
 from tests.benchmarks.tables import Cell, Table
 from tests.benchmarks.timing import Spread, Timed, ratio, take_turns
-from truncflow_cli.model.problem import Problem
+from truncflow_cli.problem import Problem
 
 TITLE = "General flow: ratio to diffrax and SciPy"
 

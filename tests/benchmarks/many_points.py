@@ -12,7 +12,7 @@ from tests.benchmarks.effort import Effort
 from tests.benchmarks.peers.solution import Array, distance
 from tests.benchmarks.processes import MIB, Usage
 from tests.benchmarks.tables import Cell, Table
-from truncflow_cli.model.problem import Problem
+from truncflow_cli.problem import Problem
 
 TITLE = "Very many points: the whole command, its memory and its error"
 

@@ -14,7 +14,7 @@ from tests.benchmarks.peers.commands import write_problem
 from tests.benchmarks.peers.solution import Solution, distance
 from tests.benchmarks.tables import Cell, Table
 from tests.benchmarks.timing import Spread, Timed, ratio, take_turns
-from truncflow_cli.model.problem import Problem
+from truncflow_cli.problem import Problem
 
 TITLE = "One cluster: ratio to diffrax and SciPy"
 NEEDS = ("jax", "diffrax")

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from tests.benchmarks.peers.solution import Array
 from tests.benchmarks.tables import Cell
-from truncflow_cli.integrate import solve
-from truncflow_cli.model.events import Kind
-from truncflow_cli.model.problem import Problem
+from truncflow_cli.events import Kind
+from truncflow_cli.problem import Problem
+from truncflow_cli.solver import solve
 
 #: Events that change the field; the others only watch.
 CROSSINGS = (Kind.TRUNCATE, Kind.RELEASE, Kind.PIN, Kind.UNPIN)

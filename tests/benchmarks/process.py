@@ -14,7 +14,7 @@ from tests.benchmarks.effort import Effort
 from tests.benchmarks.processes import MIB, Usage
 from tests.benchmarks.tables import Cell, Table
 from tests.benchmarks.timing import Spread
-from truncflow_cli.flows.native import compiling
+from truncflow_cli.kernels import compiling
 
 TITLE = "The process: start-up, a small run, a report, compiling"
 
@@ -75,7 +75,7 @@ def _compiling() -> Table:
     made = compiling.compile_libraries()
     rows: list[dict[str, Cell]] = [
         {
-            "command": "python -m truncflow_cli.flows.native.compiling",
+            "command": "python -m truncflow_cli.kernels.compiling",
             "seconds": time.perf_counter() - start,
             "builds": len(made),
             "MiB": sum(path.stat().st_size for path in made) / MIB,

@@ -15,8 +15,8 @@ from tests.benchmarks import processes
 from tests.benchmarks.effort import Effort
 from tests.benchmarks.process import SMALL
 from tests.benchmarks.tables import Cell, Table
-from truncflow_cli import config, integrate, runner, store
-from truncflow_cli.certify import certify
+from truncflow_cli import api, config, runfile, solver
+from truncflow_cli.diagnostics import certify
 from truncflow_cli.sweep.member import Task, perform
 from truncflow_cli.sweep.plan import Source
 
@@ -87,9 +87,9 @@ def _parts(path: Path, effort: Effort) -> dict[str, float]:
         task = Task(seed, f"{seed}.h5", (f"seed={seed}",))
         taken["prepared"].append(_seconds(_prepare, source, task))
         problem = config.build(source.experiment(task.overrides)).problem
-        taken["solved"].append(_seconds(lambda problem: list(integrate.solve(problem)), problem))
+        taken["solved"].append(_seconds(lambda problem: list(solver.solve(problem)), problem))
         taken["all of it"].append(_seconds(perform, source, task))
-        with store.open_run(folder / task.file_name) as run:
+        with runfile.open_run(folder / task.file_name) as run:
             for name in (
                 "x",
                 "cluster",
@@ -109,7 +109,7 @@ def _parts(path: Path, effort: Effort) -> dict[str, float]:
 
 
 def _prepare(source: Source, task: Task) -> None:
-    runner.prepare(source.experiment(task.overrides), source.folder / task.file_name)
+    api.prepare(source.experiment(task.overrides), source.folder / task.file_name)
 
 
 def _seconds(call: Callable[..., object], *arguments: object) -> float:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import truncflow_cli as truncflow
-from truncflow_cli.certify.run_like import RunLike
-from truncflow_cli.report.html import write_page
+from truncflow_cli.report.page import write_page
+from truncflow_cli.run_data import RunLike
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))

@@ -24,7 +24,7 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 from run_file_equality import differences  # noqa: E402
 
 import truncflow_cli as truncflow  # noqa: E402
-from truncflow_cli import store  # noqa: E402
+from truncflow_cli import runfile  # noqa: E402
 from truncflow_cli.errors import UserError  # noqa: E402
 
 #: A signal, how often it is chosen, and the exit code that it has to lead to.
@@ -163,10 +163,10 @@ def _reached(target: Path, faults: list[str]) -> float:
     if not target.exists():
         return -1.0
     try:
-        with store.open_run(target) as found:
+        with runfile.open_run(target) as found:
             assert len(found.events) == found.n_events
             assert len(found.loss) == len(found.s)
-            assert store.find_checkpoint(target) is not None
+            assert runfile.find_checkpoint(target) is not None
             return float(found.s[-1])
     except (UserError, AssertionError) as error:
         faults.append(f"cannot be read after a stop: {error!r}")
@@ -190,7 +190,7 @@ def forked(place: Path, *options: str) -> Process:
 def _command(place: Path, options: tuple[str, ...]) -> int:
     """Run the command line in this process, which is its own; return the exit code."""
     from truncflow_cli.cli.app import main
-    from truncflow_cli.store import writer
+    from truncflow_cli.runfile import writer
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(place)

@@ -20,7 +20,7 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 from command_line import command, environment  # noqa: E402
 from run_file_equality import differences  # noqa: E402
 
-from truncflow_cli import store  # noqa: E402
+from truncflow_cli import runfile  # noqa: E402
 from truncflow_cli.errors import UserError  # noqa: E402
 
 #: Twenty megabytes of saved states in a second, with a checkpoint whenever there can be one.
@@ -163,7 +163,7 @@ def _resumed(place: Path, whole: Path) -> list[str]:
     faults = []
     if target.exists():
         try:
-            store.open_run(target).close()
+            runfile.open_run(target).close()
         except UserError as error:
             faults.append(f"cannot be read: {error}")
     ended = truncflow(place, "run", "run.yaml", "--quiet", "--resume", "-o", "disk/run.h5")

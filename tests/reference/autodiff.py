@@ -11,8 +11,8 @@ from reference.loss import (
     cluster_losses_separated,
     pre_activation,
 )
-from truncflow_cli.model.events import Kind
-from truncflow_cli.model.problem import Problem
+from truncflow_cli.events import Kind
+from truncflow_cli.problem import Problem
 
 #: Central differences over nine equidistant samples, eighth order: weights of f(k) - f(-k), k = 1 .. 4.
 WEIGHTS = np.array([4 / 5, -1 / 5, 4 / 105, -1 / 280])

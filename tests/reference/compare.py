@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from reference.runs import Reference
-from truncflow_cli.integrate import solve
-from truncflow_cli.model.events import Kind
-from truncflow_cli.model.problem import Problem
+from truncflow_cli.events import Kind
+from truncflow_cli.problem import Problem
+from truncflow_cli.solver import solve
 
 #: The events that change the field; the others only watch.
 CROSSINGS = {Kind.TRUNCATE: "truncate", Kind.RELEASE: "release", Kind.PIN: "pin", Kind.UNPIN: "unpin"}

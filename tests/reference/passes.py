@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from truncflow_cli.certify.passes import Pinned
+from truncflow_cli.diagnostics.passes import Pinned
 
 
 def output(x: np.ndarray, R: np.ndarray, beta: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from reference.flow import Flow, Run
 from reference.network import Network, pack, unpack
 from reference.problems import CATALOGUE
-from truncflow_cli.model.problem import Problem
+from truncflow_cli.problem import Problem
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from scipy.optimize import brentq, minimize_scalar
 from reference.flow import NODES, Run
 from reference.loss import pre_activation
 from reference.network import unpack
-from truncflow_cli.model.problem import Problem
+from truncflow_cli.problem import Problem
 
 #: (s, kind, layer, point, coordinate, cluster); point and coordinate are -1 at s = 0.
 Watched = tuple[float, str, int, int, int, int]

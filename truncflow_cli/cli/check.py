@@ -14,8 +14,8 @@ from truncflow_cli.cli.guard import say
 from truncflow_cli.cli.options import ConfigFile, Debug, Settings
 
 if TYPE_CHECKING:
-    from truncflow_cli.certify.check import Finding
     from truncflow_cli.config import Built, Experiment
+    from truncflow_cli.diagnostics.hypotheses import Finding
 
 
 def check(
@@ -29,7 +29,7 @@ def check(
     Which of them hold at the start, by how much, what is closest to failing, and what would mend those that
     fail. Nothing is run or written. The exit code is 0 whether they hold or not; --json tells, as "holds".
     """
-    from truncflow_cli.certify import check as hypotheses
+    from truncflow_cli.diagnostics import hypotheses as hypotheses
 
     experiment = _load(config, settings or ())
     built = _build(experiment)

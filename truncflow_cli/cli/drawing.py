@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from truncflow_cli.errors import UserError
 
 if TYPE_CHECKING:
-    from truncflow_cli.store import RunFile
+    from truncflow_cli.runfile import RunFile
 
 PAGE_SUFFIXES = (".html", ".htm")
 ANIMATION_SUFFIXES = (".gif", ".mp4")
@@ -66,7 +66,7 @@ def draw(wanted: Wanted, run: RunFile, figures: Path | None) -> Iterator[Path]:
 
         yield from draw_figures(run, figures)
     if wanted.page is not None:
-        from truncflow_cli.report.html import write_page
+        from truncflow_cli.report.page import write_page
 
         write_page(run, wanted.page)
         yield wanted.page

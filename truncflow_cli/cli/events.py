@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from truncflow_cli.cli.options import Debug, RunPath
 
 if TYPE_CHECKING:
-    from truncflow_cli.store import RunFile
+    from truncflow_cli.runfile import RunFile
 
 
 def events(run: RunPath, debug: Debug = False) -> None:
@@ -17,15 +17,15 @@ def events(run: RunPath, debug: Debug = False) -> None:
     Indices count from 0; -1 stands where one does not apply. A log of any length is printed as it is read.
     """
     from truncflow_cli.cli.output import print_csv
-    from truncflow_cli.model.events import EVENT_DTYPE
-    from truncflow_cli.store import open_run
+    from truncflow_cli.events import EVENT_DTYPE
+    from truncflow_cli.runfile import open_run
 
     with open_run(run) as file:
         print_csv(EVENT_DTYPE.names or (), _rows(file))
 
 
 def _rows(run: RunFile) -> Iterator[tuple[Any, ...]]:
-    from truncflow_cli.model.events import Kind
+    from truncflow_cli.events import Kind
 
     names = [kind.name.lower() for kind in Kind]
     for block in run.event_blocks():

@@ -16,9 +16,9 @@ _LONGEST = 200
 
 
 def _flows() -> list[str]:
-    from truncflow_cli import starters
+    from truncflow_cli import templates
 
-    return list(starters.FLOWS)
+    return list(templates.FLOWS)
 
 
 def new(
@@ -38,9 +38,9 @@ def new(
 
     NAME.yaml in the current folder, whose path is printed; a file that exists is left alone.
     """
-    from truncflow_cli import starters
+    from truncflow_cli import templates
 
-    text = starters.text(flow)
+    text = templates.text(flow)
     path = _path(name)
     _write_new(path, text)
     typer.echo(path)
@@ -54,7 +54,7 @@ def _path(name: str) -> Path:
     Raises:
         UserError: it is not the name of a file in the current folder.
     """
-    from truncflow_cli.config.faults import shown
+    from truncflow_cli.config.errors import shown
     from truncflow_cli.errors import UserError
 
     stem = name.removesuffix(".yaml")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from truncflow_cli.api import Plan, Resumption, finished_run, resumption
 from truncflow_cli.errors import UserError
-from truncflow_cli.needs import check_needs, in_units, needs_of
-from truncflow_cli.runner import Plan, Resumption, finished_run, resumption
+from truncflow_cli.resources import check_needs, in_units, needs_of
 
 #: What an event takes in the run file.
 _EVENT_BYTES = 30

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from truncflow_cli.model.chunk import Chunk
+    from truncflow_cli.chunk import Chunk
 
 
 class ProgressBar:

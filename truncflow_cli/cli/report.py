@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from truncflow_cli.cli.drawing import Wanted
-    from truncflow_cli.store import RunFile
+    from truncflow_cli.runfile import RunFile
 
 
 def report(
@@ -84,7 +84,7 @@ def report(
 
 def _opened(paths: Sequence[Path], violated: list[str]) -> Iterator[RunFile]:
     """Open one run after the other, and note what is violated in it: any number of files can be looked at."""
-    from truncflow_cli.store import open_run
+    from truncflow_cli.runfile import open_run
 
     for path in paths:
         with open_run(path) as run:
@@ -98,10 +98,10 @@ def _opened(paths: Sequence[Path], violated: list[str]) -> Iterator[RunFile]:
 
 def _print_json(runs: Iterator[RunFile], first_path: Path) -> None:
     from truncflow_cli.cli.output import print_json
-    from truncflow_cli.report.comparison import compare
-    from truncflow_cli.report.comparison.tables import comparison_json
+    from truncflow_cli.report.compare import compare
+    from truncflow_cli.report.compare.tables import comparison_json
     from truncflow_cli.report.tables import run_json
-    from truncflow_cli.store import open_run
+    from truncflow_cli.runfile import open_run
 
     with open_run(first_path) as first:
         objects: list[dict[str, Any]] = []
@@ -125,16 +125,16 @@ def _print_csv(runs: Iterator[RunFile]) -> None:
 def _print_text(runs: Iterator[RunFile], paths: Sequence[Path]) -> None:
     console = _console()
     if len(paths) == 1:
-        from truncflow_cli.report.terminal import render
+        from truncflow_cli.report.text import render
 
         for run in runs:
             with console.capture() as whole:  # damage can be met anywhere in a file; half a report is none
                 render(run, console)
             sys.stdout.write(whole.get())
         return
-    from truncflow_cli.report.comparison import compare, member
-    from truncflow_cli.report.comparison.terminal import MOST_PAIRS, render_comparison
-    from truncflow_cli.store import open_run
+    from truncflow_cli.report.compare import compare, member
+    from truncflow_cli.report.compare.terminal import MOST_PAIRS, render_comparison
+    from truncflow_cli.runfile import open_run
 
     members, comparisons = [], []
     with open_run(paths[0]) as first:
@@ -159,9 +159,9 @@ def _console() -> Console:
 
 def _draw(wanted: Wanted, runs: Iterator[RunFile], paths: Sequence[Path]) -> Iterator[Path]:
     from truncflow_cli.cli.drawing import draw, folder_names
-    from truncflow_cli.report.comparison import Comparison, Member, compare, member
-    from truncflow_cli.report.comparison.figures import MOST_COMPARED, draw_comparison
-    from truncflow_cli.store import open_run
+    from truncflow_cli.report.compare import Comparison, Member, compare, member
+    from truncflow_cli.report.compare.figures import MOST_COMPARED, draw_comparison
+    from truncflow_cli.runfile import open_run
 
     for path in paths:  # nothing is drawn of some runs if another one is damaged
         with open_run(path) as run:

@@ -17,9 +17,9 @@ from truncflow_cli.cli.options import ConfigFile, Debug, Settings
 from truncflow_cli.errors import UserError
 
 if TYPE_CHECKING:
-    from truncflow_cli.model.certificate import Certificate
-    from truncflow_cli.runner import Outcome, Plan, Resumption
-    from truncflow_cli.store import Record, RunFile
+    from truncflow_cli.api import Outcome, Plan, Resumption
+    from truncflow_cli.certificate import Certificate
+    from truncflow_cli.runfile import Record, RunFile
 
 
 #: Attributes of the run file that --json repeats.
@@ -55,20 +55,20 @@ def run(
     """
     signal.signal(signal.SIGTERM, _terminate)
     with signals_held():
-        from truncflow_cli import runner, store
+        from truncflow_cli import api, runfile
 
     if force and resume:
         raise UserError("--force starts again and --resume goes on; give one of them")
     if out is not None and (out.is_dir() or out.name == ""):
         raise UserError(f"{out}: a folder; --out takes the name of a file, such as {out / 'run.h5'}")
-    plan = runner.prepare(runner.load(config, settings or ()), out)
+    plan = api.prepare(api.load(config, settings or ()), out)
     for warning in plan.built.warnings:
         say(f"warning: {warning}")
     if dry_run:
         _print_plan(plan, force, resume, as_json)
         return
-    there = runner.resumption(plan) if resume else None if force else runner.finished_run(plan)
-    if isinstance(there, store.RunFile):
+    there = api.resumption(plan) if resume else None if force else api.finished_run(plan)
+    if isinstance(there, runfile.RunFile):
         if not quiet:
             say("already there, complete and of this config; --force runs it again")
         _print_result(there, as_json)
@@ -88,11 +88,11 @@ def _terminate(number: int, frame: object) -> NoReturn:
 
 
 def _execute(plan: Plan, force: bool, resume: Resumption | None, quiet: bool) -> Outcome:
-    from truncflow_cli import runner
+    from truncflow_cli import api
     from truncflow_cli.cli import progress
 
     command = shlex.join(["truncflow", *sys.argv[1:]]).encode(errors="backslashreplace").decode()
-    execute = partial(runner.execute, plan, force=force, command=command, say=say, resume=resume)
+    execute = partial(api.execute, plan, force=force, command=command, say=say, resume=resume)
     if quiet or not progress.is_wanted():
         return execute()
     with progress.ProgressBar(plan.built.problem.settings.s_end) as bar:
@@ -129,7 +129,7 @@ def events_by_kind(run: RunFile | Record) -> dict[str, int]:
     """Return how many events of each kind there were."""
     import numpy as np
 
-    from truncflow_cli.model.events import Kind
+    from truncflow_cli.events import Kind
 
     counts = np.bincount(run.events["kind"], minlength=len(Kind)).tolist()
     return {kind.name.lower(): counts[kind] for kind in Kind}

@@ -115,8 +115,8 @@ def _terminate(number: int, frame: object) -> NoReturn:
 
 def _run(plan: Sweep, workers: int, dask: str | None, where: str, quiet: bool) -> Table:
     """Run what is missing, and keep the table up to date meanwhile."""
-    from truncflow_cli.flows.native import library
-    from truncflow_cli.store.working import explained, sync_folder
+    from truncflow_cli.kernels import library
+    from truncflow_cli.runfile.atomic import explained, sync_folder
     from truncflow_cli.sweep import folder
     from truncflow_cli.sweep.member import Report, Result, Task
     from truncflow_cli.sweep.table import Table

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from truncflow_cli.cli.options import Debug, RunPath
 
 if TYPE_CHECKING:
-    from truncflow_cli.model.problem import Array
+    from truncflow_cli.problem import Array
 
 #: The columns, in this order: name in the file, and what an entry of it is called.
 _COLUMNS = {
@@ -32,7 +32,7 @@ def trajectory(run: RunPath, debug: Debug = False) -> None:
     A file of any length is printed as it is read.
     """
     from truncflow_cli.cli.output import print_csv
-    from truncflow_cli.store import open_run
+    from truncflow_cli.runfile import open_run
 
     with open_run(run) as file:
         blocks = file.sample_blocks()

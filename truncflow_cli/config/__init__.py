@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from truncflow_cli.config.built import Built, build
+    from truncflow_cli.config.builder import Built, build
     from truncflow_cli.config.experiment import Experiment, load, load_text, of_document
     from truncflow_cli.config.schema import json_schema
 
@@ -17,8 +17,8 @@ __all__ = ["Built", "Experiment", "build", "json_schema", "load", "load_text", "
 
 #: Where each name is defined.
 _MODULES = {
-    "Built": "built",
-    "build": "built",
+    "Built": "builder",
+    "build": "builder",
     "Experiment": "experiment",
     "load": "experiment",
     "load_text": "experiment",

@@ -10,11 +10,11 @@ import numpy as np
 
 from truncflow_cli.config.clusterschema import FileCluster, LabelledTable, ListedCluster, ShapedCluster
 from truncflow_cli.config.datafile import LARGEST, check_size, read_array
+from truncflow_cli.config.errors import Fault
 from truncflow_cli.config.experiment import Experiment
-from truncflow_cli.config.faults import Fault
 from truncflow_cli.config.streams import stream
 from truncflow_cli.config.table import read_table
-from truncflow_cli.model.problem import Array
+from truncflow_cli.problem import Array
 
 #: Squares of smaller coordinates are nearly zero in double precision, or are zero.
 SMALLEST = 1e-100

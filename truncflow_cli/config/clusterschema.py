@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from truncflow_cli.config.forms import (
+from truncflow_cli.config.types import (
     FORM,
     LIST,
     Column,

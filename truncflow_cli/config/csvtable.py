@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from truncflow_cli.config.faults import Fault, shown
-from truncflow_cli.model.problem import Array
+from truncflow_cli.config.errors import Fault, shown
+from truncflow_cli.problem import Array
 
 #: What is read within seconds; a larger set of points is better off as .npy.
 MAX_BYTES = 64 * 2**20

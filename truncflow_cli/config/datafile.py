@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from truncflow_cli.config.csvtable import read_csv
-from truncflow_cli.config.faults import Fault, listed, shown, suggestion
-from truncflow_cli.model.problem import Array
+from truncflow_cli.config.errors import Fault, listed, shown, suggestion
+from truncflow_cli.problem import Array
 
 _CONTAINER = re.compile(r"(?P<path>.*?\.(?:npz|h5|hdf5|hdf))(?::(?P<key>.*))?\Z", re.IGNORECASE | re.DOTALL)
 _CSV = (".csv", ".tsv", ".txt", ".dat", ".data")

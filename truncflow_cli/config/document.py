@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from truncflow_cli.config.faults import Fault, one_line
+from truncflow_cli.config.errors import Fault, one_line
 from truncflow_cli.errors import UserError
 
 #: Keys and list indices from the top of a configuration down to a value.

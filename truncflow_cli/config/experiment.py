@@ -12,14 +12,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from truncflow_cli.config.complaints import explain
 from truncflow_cli.config.document import Document
-from truncflow_cli.config.faults import shown
+from truncflow_cli.config.errors import shown
 from truncflow_cli.config.inputfile import read_text_file
 from truncflow_cli.config.overrides import override
 from truncflow_cli.config.resolved import as_yaml, resolved_values
 from truncflow_cli.config.schema import Config, completed
-from truncflow_cli.config.yamltext import MAX_BYTES, decode, parse
+from truncflow_cli.config.validation_errors import explain
+from truncflow_cli.config.yaml_nodes import MAX_BYTES, decode, parse
 from truncflow_cli.errors import UserError
 
 

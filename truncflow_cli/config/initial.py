@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from truncflow_cli.config.datafile import check_size, read_array
-from truncflow_cli.config.faults import Fault
-from truncflow_cli.config.forms import FromFile, NormalEntries, Scaled
+from truncflow_cli.config.errors import Fault
 from truncflow_cli.config.labels import shaped
 from truncflow_cli.config.streams import random_rotation, stream
-from truncflow_cli.model.problem import Array
+from truncflow_cli.config.types import FromFile, NormalEntries, Scaled
+from truncflow_cli.problem import Array
 
 #: How far RᵀR of a given matrix may be from 1: what a file with ten digits has.
 NOT_ORTHOGONAL = 1e-10

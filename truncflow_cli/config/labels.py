@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from truncflow_cli.config.datafile import LARGEST, check_size, read_array
-from truncflow_cli.config.faults import Fault
-from truncflow_cli.config.forms import FromFile, Scaled
+from truncflow_cli.config.errors import Fault
 from truncflow_cli.config.streams import random_orthogonal, stream
-from truncflow_cli.model.problem import Array
+from truncflow_cli.config.types import FromFile, Scaled
+from truncflow_cli.problem import Array
 
 #: An output map with a larger condition number has no inverse in double precision.
 WORST_CONDITION = 1e14

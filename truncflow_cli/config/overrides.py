@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from truncflow_cli.config.document import Document, Node
-from truncflow_cli.config.faults import one_line, shown
-from truncflow_cli.config.yamltext import MAX_DEPTH, parse_value
+from truncflow_cli.config.errors import one_line, shown
+from truncflow_cli.config.yaml_nodes import MAX_DEPTH, parse_value
 from truncflow_cli.errors import UserError
 
 _INDEX = re.compile(r"[0-9]{1,9}\Z")

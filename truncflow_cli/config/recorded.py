@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from truncflow_cli.config.faults import shown
-from truncflow_cli.config.yamltext import parse
+from truncflow_cli.config.errors import shown
+from truncflow_cli.config.yaml_nodes import parse
 from truncflow_cli.errors import one_line
 
 #: Numbers of the section integrator that certificates and reports go by.

@@ -10,7 +10,7 @@ import yaml
 
 from truncflow_cli.config.datafile import absolute
 from truncflow_cli.config.schema import Config
-from truncflow_cli.config.yamltext import resolve
+from truncflow_cli.config.yaml_nodes import resolve
 
 _SafeDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, Tag, model_validator
 
 from truncflow_cli.config.clusterschema import Clusters
-from truncflow_cli.config.faults import listed, shown, suggestion
-from truncflow_cli.config.forms import (
+from truncflow_cli.config.errors import listed, shown, suggestion
+from truncflow_cli.config.types import (
     FORM,
     LIST,
     WORD,

@@ -7,7 +7,7 @@ import numpy as np
 from truncflow_cli.config.clusters import Clusters
 from truncflow_cli.config.construct.sectors import composed, foreign_points, outside
 from truncflow_cli.config.experiment import Experiment
-from truncflow_cli.model.problem import Problem
+from truncflow_cli.problem import Problem
 
 #: As many violations are spelt out in a warning.
 _SPELT_OUT = 3

@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 
-from truncflow_cli.model.problem import Array
+from truncflow_cli.problem import Array
 
 
 def stream(seed: int, name: str) -> np.random.Generator:

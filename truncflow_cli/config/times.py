@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from truncflow_cli.config.faults import Fault
+from truncflow_cli.config.errors import Fault
 from truncflow_cli.config.schema import MOST_TIMES, Save
-from truncflow_cli.model.problem import Array
+from truncflow_cli.problem import Array
 
 #: `spacing: log` begins this much before s_end unless `first` says otherwise.
 _LOG_SPAN = 1e-4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from truncflow_cli.config.faults import listed, shown, suggestion
+from truncflow_cli.config.errors import listed, shown, suggestion
 from truncflow_cli.errors import UserError
 
 #: Each page with what it is about, in the order in which they are listed.

@@ -13,13 +13,13 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 import truncflow_cli as truncflow
-from truncflow_cli.model.problem import Array
+from truncflow_cli.problem import Array
 from truncflow_cli.report.figures.geometry import Window, draw_view
 from truncflow_cli.report.figures.loss import draw_curves, draw_ticks
 from truncflow_cli.report.figures.scene import Stage, View, time_text
 from truncflow_cli.report.figures.style import applied, color, new_figure
 from truncflow_cli.report.figures.subject import Subject
-from truncflow_cli.store import RunFile
+from truncflow_cli.runfile import RunFile
 
 #: Times shown: the start, while points are being truncated, and the end.
 TIMES = (0.0, 0.2, 10.0)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from truncflow_cli.model.events import Kind
-from truncflow_cli.store.layout import (
+from truncflow_cli.events import Kind
+from truncflow_cli.runfile.schema import (
     ATTRIBUTES,
     AXES,
     CERTIFICATE_ATTRIBUTES,

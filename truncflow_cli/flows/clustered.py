@@ -23,11 +23,11 @@ from functools import partial
 
 import numpy as np
 
+from truncflow_cli.chunk import Chunk
 from truncflow_cli.errors import RunFailed
-from truncflow_cli.model.chunk import Chunk
-from truncflow_cli.model.events import Kind, event_log
-from truncflow_cli.model.problem import Array, Problem
-from truncflow_cli.model.state import Saved, integer
+from truncflow_cli.events import Kind, event_log
+from truncflow_cli.problem import Array, Problem
+from truncflow_cli.saved_state import Saved, integer
 
 #: Largest number of entries in the arrays that evaluate one chunk.
 CHUNK_ENTRIES = 1_000_000

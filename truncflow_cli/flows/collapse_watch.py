@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from truncflow_cli.events import Kind
 from truncflow_cli.flows.collapsed_step import EPS, Step
-from truncflow_cli.model.events import Kind
-from truncflow_cli.model.problem import Array, IntArray
+from truncflow_cli.problem import Array, IntArray
 
 #: A row of an event log: s, kind, layer, point, coordinate, cluster, side.
 Row = tuple[float, int, int, int, int, int, int]

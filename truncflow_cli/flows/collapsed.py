@@ -16,14 +16,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from truncflow_cli.chunk import Chunk
 from truncflow_cli.errors import RunFailed
+from truncflow_cli.events import Kind, event_log
 from truncflow_cli.flows.collapse_watch import Row, watch
 from truncflow_cli.flows.collapsed_step import Path, State, steps
-from truncflow_cli.model.chunk import Chunk
-from truncflow_cli.model.events import Kind, event_log
-from truncflow_cli.model.problem import Array, Problem
-from truncflow_cli.model.state import Saved, counts, number, under
-from truncflow_cli.model.state import State as SavedState
+from truncflow_cli.problem import Array, Problem
+from truncflow_cli.saved_state import Saved, counts, number, under
+from truncflow_cli.saved_state import State as SavedState
 
 #: Entries of B that one chunk has samples of, which bounds the memory of the step's evaluation too.
 CHUNK_ENTRIES = 30_000

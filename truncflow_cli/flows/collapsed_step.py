@@ -27,7 +27,7 @@ import numpy as np
 
 from truncflow_cli.errors import RunFailed
 from truncflow_cli.flows.exponential import Rule, rule
-from truncflow_cli.model.problem import Array
+from truncflow_cli.problem import Array
 
 #: Needs the fewest sweeps in all of 8, 12, 16, 20 nodes on problems of every stiffness.
 NODES = 16

@@ -16,7 +16,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from truncflow_cli.model.problem import Array
+from truncflow_cli.problem import Array
 
 #: Up to this z quadrature gives the moments; beyond it the recurrence, with errors up to 1e-13 at small θ.
 RECURRENCE_FROM = 100.0

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from truncflow_cli.events import EventLog, event_log
 from truncflow_cli.flows.layer_data import LayerData
 from truncflow_cli.flows.layer_events import LayerLog
 from truncflow_cli.flows.layer_series import losses
-from truncflow_cli.flows.native.patterns import TRUNCATED, UNTRUNCATED
-from truncflow_cli.model.events import EventLog, event_log
-from truncflow_cli.model.problem import Array, IntArray
-from truncflow_cli.model.state import State
+from truncflow_cli.patterns import TRUNCATED, UNTRUNCATED
+from truncflow_cli.problem import Array, IntArray
+from truncflow_cli.saved_state import State
 
 #: Rounding error of a coordinate, in units of |x| + |b|: points this close to b at the start lie on it.
 NOISE = 32 * np.finfo(np.float64).eps
@@ -165,11 +165,11 @@ class FrozenLayer:
         return events[np.argsort(events["s"], kind="stable")]
 
     def state(self) -> State:
-        """See ``flows.base.Series.state``: nothing, the problem says it all."""
+        """See ``flows.interface.Series.state``: nothing, the problem says it all."""
         return {}
 
     def sample(self, s: Array) -> dict[str, Array]:
-        """Return the trajectory's arrays at times s (T,), as ``flows.base.Series.sample`` does."""
+        """Return the trajectory's arrays at times s (T,), as ``flows.interface.Series.sample`` does."""
         data, size = self.data, s.size
         moved = [motion.position(s) for motion in self.coordinates]
         b = -np.stack([part[0] for part in moved], axis=1)

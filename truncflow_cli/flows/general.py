@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from truncflow_cli.flows.base import Ahead, Change, Counters, EventRow, Surfaces
 from truncflow_cli.flows.general_cells import CellSums
 from truncflow_cli.flows.general_data import GeneralData
 from truncflow_cli.flows.general_events import NetworkLog
@@ -19,16 +18,17 @@ from truncflow_cli.flows.general_state import (
     restore_deadlines,
     restored_pins,
 )
+from truncflow_cli.flows.interface import Ahead, Change, Counters, EventRow, Surfaces
 from truncflow_cli.flows.layer_state import pattern_state, restore_pattern
-from truncflow_cli.flows.native import network as compiled
-from truncflow_cli.flows.native.network import Accuracy
-from truncflow_cli.flows.native.pace import Pace, next_octave
-from truncflow_cli.flows.native.patterns import PINNED, TRUNCATED, UNTRUNCATED
-from truncflow_cli.flows.native.series import first_exit
-from truncflow_cli.flows.plain_descent import APART, NEAR, Descent, plain_descent, size_of
-from truncflow_cli.model.network import Pass, forward_pass, tangent, velocity
-from truncflow_cli.model.problem import Array, IntArray, Pattern
-from truncflow_cli.model.state import Saved, State, number, under
+from truncflow_cli.kernels import network as compiled
+from truncflow_cli.kernels.network import Accuracy
+from truncflow_cli.kernels.series import first_exit
+from truncflow_cli.patterns import PINNED, TRUNCATED, UNTRUNCATED
+from truncflow_cli.problem import Array, IntArray, Pattern
+from truncflow_cli.saved_state import Saved, State, number, under
+from truncflow_cli.solver.descent import APART, NEAR, Descent, plain_descent, size_of
+from truncflow_cli.solver.step_control import Pace, next_octave
+from truncflow_cli.truncation import Pass, forward_pass, tangent, velocity
 
 MAX_ORDER = 20
 STEP_SHARE = 0.1
@@ -365,7 +365,7 @@ class GeneralFlow:
         return plain_descent(data.x, size, moving, self.R, self.b, untruncated, on, surfaces, self.noise)
 
     def creep(self) -> tuple[float, list[EventRow], Surfaces]:
-        """See ``flows.base.Creeps``."""
+        """See ``flows.interface.Creeps``."""
         plain = self.pattern == UNTRUNCATED
         z = forward_pass(self.data.x, self.R, self.b, lambda layer, _: plain[:, layer]).z
         near = np.nonzero(np.abs(z) <= NEAR * self._size * (1.0 + np.abs(z).max()))

@@ -8,9 +8,9 @@ import numpy as np
 
 from truncflow_cli.flows.general_data import GeneralData
 from truncflow_cli.flows.general_groups import Group
-from truncflow_cli.flows.native import network as compiled
-from truncflow_cli.flows.native.patterns import UNTRUNCATED
-from truncflow_cli.model.problem import Array, IntArray, Pattern
+from truncflow_cli.kernels import network as compiled
+from truncflow_cli.patterns import UNTRUNCATED
+from truncflow_cli.problem import Array, IntArray, Pattern
 
 #: Events that ``run_ahead`` passes at most, and points that are moved in one go.
 EVENTS_AHEAD = 1024
@@ -159,7 +159,7 @@ class CellSums:
     # -- the state and its series ------------------------------------------------------------------------------
 
     def act(self, task: int) -> int:
-        """Let the compiled code do something, see ``native.network.act``."""
+        """Let the compiled code do something, see ``kernels.network.act``."""
         result = compiled.act(
             task, self.state, self.clock, self.cloud, self.cells, self.tree, self.course, self.room, self.held,
             self.watch, self._accuracy, self.log, self.samples, self.counts,

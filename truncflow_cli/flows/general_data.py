@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from truncflow_cli.model.problem import Array, IntArray, Problem
+from truncflow_cli.problem import Array, IntArray, Problem
 
 
 @dataclass(frozen=True)

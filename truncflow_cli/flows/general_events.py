@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from truncflow_cli.flows.base import EventRow
+from truncflow_cli.events import EventLog, Kind, event_log
 from truncflow_cli.flows.general_data import GeneralData
+from truncflow_cli.flows.interface import EventRow
 from truncflow_cli.flows.layer_events import surface_kind
-from truncflow_cli.flows.native.network import Passed
-from truncflow_cli.flows.native.patterns import TRUNCATED, UNTRUNCATED
-from truncflow_cli.model.events import EventLog, Kind, event_log
-from truncflow_cli.model.problem import Pattern
+from truncflow_cli.kernels.network import Passed
+from truncflow_cli.patterns import TRUNCATED, UNTRUNCATED
+from truncflow_cli.problem import Pattern
 
 
 class NetworkLog:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from truncflow_cli.flows.base import LocalField
 from truncflow_cli.flows.general_data import GeneralData
 from truncflow_cli.flows.general_groups import Group
-from truncflow_cli.flows.native.patterns import UNTRUNCATED
-from truncflow_cli.model.network import adjoint, forward_pass, tangent, velocity
-from truncflow_cli.model.problem import Array, Pattern
+from truncflow_cli.flows.interface import LocalField
+from truncflow_cli.patterns import UNTRUNCATED
+from truncflow_cli.problem import Array, Pattern
+from truncflow_cli.truncation import adjoint, forward_pass, tangent, velocity
 
 #: Newton steps to hold pinned coordinates still, and the speed (relative to the field) at which they do.
 MAX_HOLD = 8

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from truncflow_cli.flows.native.patterns import PINNED, TRUNCATED
-from truncflow_cli.model.problem import Pattern
+from truncflow_cli.patterns import PINNED, TRUNCATED
+from truncflow_cli.problem import Pattern
 
 #: Surface (row of the data, layer, coordinate), and the surfaces of points that coincide there.
 Key = tuple[int, int, int]

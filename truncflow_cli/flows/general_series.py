@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from truncflow_cli.flows.general_data import GeneralData
-from truncflow_cli.flows.native.network import Samples
-from truncflow_cli.flows.native.series import evaluate_states, network_losses
-from truncflow_cli.model.problem import Array
-from truncflow_cli.model.state import Saved, State
+from truncflow_cli.kernels.network import Samples
+from truncflow_cli.kernels.series import evaluate_states, network_losses
+from truncflow_cli.problem import Array
+from truncflow_cli.saved_state import Saved, State
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class GeneralSeries:
     truncated_fraction: Array
 
     def state(self) -> State:
-        """See ``flows.base.Series.state``."""
+        """See ``flows.interface.Series.state``."""
         return {
             "R": self.R,
             "b": self.b,
@@ -41,7 +41,7 @@ class GeneralSeries:
         }
 
     def sample(self, t: Array) -> dict[str, Array]:
-        """See ``flows.base.Series.sample``."""
+        """See ``flows.interface.Series.sample``."""
         layers, dim = self.b.shape[1:]
         size = t.size
         at = [evaluate_states(self.R[:, k], self.b[:, k], self.energy, t) for k in range(layers)]

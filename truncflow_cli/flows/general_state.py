@@ -6,10 +6,10 @@ import numpy as np
 
 from truncflow_cli.flows.general_cells import CellSums
 from truncflow_cli.flows.general_groups import Group
-from truncflow_cli.flows.native import network as compiled
-from truncflow_cli.flows.native.network import Watch
-from truncflow_cli.model.problem import Array
-from truncflow_cli.model.state import Saved, State, integer
+from truncflow_cli.kernels import network as compiled
+from truncflow_cli.kernels.network import Watch
+from truncflow_cli.problem import Array
+from truncflow_cli.saved_state import Saved, State, integer
 
 
 def pins_state(pins: list[Group], weight: Array) -> State:

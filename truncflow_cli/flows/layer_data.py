@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from truncflow_cli.model.problem import Array, BoolArray, IntArray, Problem
+from truncflow_cli.problem import Array, BoolArray, IntArray, Problem
 
 #: Indices of points, in 4 bytes where that is enough: with very many points, each array of them counts.
 Indices = NDArray[np.signedinteger[Any]]

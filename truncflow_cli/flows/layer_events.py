@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from truncflow_cli.flows.base import EventRow
+from truncflow_cli.events import EVENT_DTYPE, EventLog, Kind
+from truncflow_cli.flows.interface import EventRow
 from truncflow_cli.flows.layer_data import Indices, LayerData
-from truncflow_cli.flows.native.patterns import PINNED, UNTRUNCATED
-from truncflow_cli.model.events import EVENT_DTYPE, EventLog, Kind
-from truncflow_cli.model.problem import Array, BoolArray, IntArray, Pattern
+from truncflow_cli.patterns import PINNED, UNTRUNCATED
+from truncflow_cli.problem import Array, BoolArray, IntArray, Pattern
 
 #: Points that are looked at together.
 _BLOCK = 8_192

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from truncflow_cli.flows.layer_data import LayerData
-from truncflow_cli.flows.native.layer import Samples
-from truncflow_cli.flows.native.series import cluster_losses, evaluate_states
-from truncflow_cli.model.problem import Array
-from truncflow_cli.model.state import State
+from truncflow_cli.kernels.layer import Samples
+from truncflow_cli.kernels.series import cluster_losses, evaluate_states
+from truncflow_cli.problem import Array
+from truncflow_cli.saved_state import State
 
 #: Points that are passed forward at a time: what is in between stays in the cache.
 BLOCK = 1024
@@ -35,7 +35,7 @@ class LayerSeries:
     truncated_fraction: Array
 
     def state(self) -> State:
-        """See ``flows.base.Series.state``."""
+        """See ``flows.interface.Series.state``."""
         return {
             "R": self.R,
             "b": self.b,
@@ -44,7 +44,7 @@ class LayerSeries:
         }
 
     def sample(self, t: Array) -> dict[str, Array]:
-        """See ``flows.base.Series.sample``; layer and cluster axes have length 1."""
+        """See ``flows.interface.Series.sample``; layer and cluster axes have length 1."""
         dim = self.data.dim
         size = t.size
         at = evaluate_states(self.R, self.b, self.energy, t)

@@ -8,11 +8,11 @@ import numpy as np
 
 from truncflow_cli.flows.layer_data import LayerData
 from truncflow_cli.flows.layer_series import LayerSeries
-from truncflow_cli.flows.native import layer as compiled
-from truncflow_cli.flows.native.layer import Moments, Near, Points
-from truncflow_cli.flows.native.patterns import PINNED, TRUNCATED, UNTRUNCATED
-from truncflow_cli.model.problem import Array, IntArray, Pattern
-from truncflow_cli.model.state import Saved, State, integer, number, under
+from truncflow_cli.kernels import layer as compiled
+from truncflow_cli.kernels.layer import Moments, Near, Points
+from truncflow_cli.patterns import PINNED, TRUNCATED, UNTRUNCATED
+from truncflow_cli.problem import Array, IntArray, Pattern
+from truncflow_cli.saved_state import Saved, State, integer, number, under
 
 #: Entries that near lists have room for in any case, generously.
 MOST_SPARE = 1 << 16

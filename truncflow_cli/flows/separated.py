@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
+from truncflow_cli.events import EventLog
 from truncflow_cli.flows import layer_state
-from truncflow_cli.flows.base import NO_SURFACES, Ahead, Change, Counters, EventRow, LocalField, Surfaces
+from truncflow_cli.flows.interface import NO_SURFACES, Ahead, Change, Counters, EventRow, LocalField, Surfaces
 from truncflow_cli.flows.layer_data import LayerData
 from truncflow_cli.flows.layer_descent import own_descent
 from truncflow_cli.flows.layer_events import LayerLog
 from truncflow_cli.flows.layer_series import BLOCK, LayerSeries, sampled
-from truncflow_cli.flows.native import layer as compiled
-from truncflow_cli.flows.native.layer import NOISE
-from truncflow_cli.flows.native.pace import Pace
-from truncflow_cli.flows.native.patterns import PINNED, TRUNCATED, UNTRUNCATED
-from truncflow_cli.flows.native.series import evaluate_states, first_exit
-from truncflow_cli.flows.plain_descent import APART, NEAR, size_of
-from truncflow_cli.model.events import EventLog
-from truncflow_cli.model.moments import field
-from truncflow_cli.model.problem import Array, IntArray, Pattern
-from truncflow_cli.model.state import Saved, State
+from truncflow_cli.flows.moments import field
+from truncflow_cli.kernels import layer as compiled
+from truncflow_cli.kernels.layer import NOISE
+from truncflow_cli.kernels.series import evaluate_states, first_exit
+from truncflow_cli.patterns import PINNED, TRUNCATED, UNTRUNCATED
+from truncflow_cli.problem import Array, IntArray, Pattern
+from truncflow_cli.saved_state import Saved, State
+from truncflow_cli.solver.descent import APART, NEAR, size_of
+from truncflow_cli.solver.step_control import Pace
 
 #: Highest order of the series. Beyond it, a shorter step costs less than a longer series.
 MAX_ORDER = 24
@@ -105,7 +105,7 @@ class LayerFlow:
         return float(self._clock[compiled.ENERGY])
 
     def _act(self, task: int) -> int:
-        """Let the compiled code do something, see ``native.layer.act``."""
+        """Let the compiled code do something, see ``kernels.layer.act``."""
         result = compiled.act(
             task, self._state, self._clock, self._points, self._moments, self._motion, self._work, self._pins,
             self._near, self._accuracy, self._log, self._samples, self._counts,
@@ -435,7 +435,7 @@ class LayerFlow:
         self._on_surface = (points, rows)
 
     def creep(self) -> tuple[float, list[EventRow], Surfaces]:
-        """See ``flows.base.Creeps``."""
+        """See ``flows.interface.Creeps``."""
         data, own = self.data, self.data.n_own
         z = self._coordinates(slice(0, own))
         size = size_of(self.b, data.spread, data.y_tilde)

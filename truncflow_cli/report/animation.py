@@ -20,9 +20,9 @@ from truncflow_cli.report.figures import require_matplotlib
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from truncflow_cli.model.problem import IntArray
+    from truncflow_cli.problem import IntArray
     from truncflow_cli.report.figures.subject import Subject
-    from truncflow_cli.store import RunFile
+    from truncflow_cli.runfile import RunFile
 
     Frame = NDArray[np.uint8]
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 
-from truncflow_cli.certify.check import Finding
-from truncflow_cli.model.problem import Problem
+from truncflow_cli.diagnostics.hypotheses import Finding
+from truncflow_cli.problem import Problem
+from truncflow_cli.report.console import Page
 from truncflow_cli.report.content import THEOREM
 from truncflow_cli.report.numbers import count, short
-from truncflow_cli.report.page import Page
 
 #: Findings of one kind that are listed; all that fail are shown in any case.
 MOST_ROWS = 24

@@ -7,12 +7,12 @@ from typing import Any, cast
 
 import numpy as np
 
-from truncflow_cli.certify import NAMES, certify
-from truncflow_cli.certify.collapsed import spectral_gap
-from truncflow_cli.certify.run_like import RunLike
-from truncflow_cli.model.certificate import Certificate
-from truncflow_cli.model.names import split_names
-from truncflow_cli.model.problem import Array, IntArray
+from truncflow_cli.certificate import Certificate
+from truncflow_cli.cluster_names import split_names
+from truncflow_cli.diagnostics import NAMES, certify
+from truncflow_cli.diagnostics.collapsed import spectral_gap
+from truncflow_cli.problem import Array, IntArray
+from truncflow_cli.run_data import RunLike
 
 #: What each flow is, in the paper.
 THEOREM = {

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from truncflow_cli.certify.passes import blocks
-from truncflow_cli.certify.run_like import RunLike
-from truncflow_cli.model.events import Kind
-from truncflow_cli.model.problem import IntArray
+from truncflow_cli.diagnostics.passes import blocks
+from truncflow_cli.events import Kind
+from truncflow_cli.problem import IntArray
+from truncflow_cli.run_data import RunLike
 
 Mask = NDArray[np.bool_]
 

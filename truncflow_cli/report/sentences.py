@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from truncflow_cli.certify.run_like import RunLike
-from truncflow_cli.model.certificate import Certificate
+from truncflow_cli.certificate import Certificate
 from truncflow_cli.report.content import cluster_names
 from truncflow_cli.report.history import (
     Truncation,
@@ -18,7 +17,8 @@ from truncflow_cli.report.history import (
     truncations,
 )
 from truncflow_cli.report.numbers import count, listing, share, short
-from truncflow_cli.store.lock import writer_of
+from truncflow_cli.run_data import RunLike
+from truncflow_cli.runfile.lock import writer_of
 
 #: What is counted, by the names in the run file.
 _WORK = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from truncflow_cli.model.problem import Array
+from truncflow_cli.problem import Array
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 ASCII_BLOCKS = "_.-=+*#@"

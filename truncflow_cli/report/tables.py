@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from truncflow_cli.certify.run_like import RunLike
-from truncflow_cli.model.certificate import Certificate
+from truncflow_cli.certificate import Certificate
 from truncflow_cli.report.content import (
     certificates_of,
     cluster_names,
@@ -21,6 +20,7 @@ from truncflow_cli.report.content import (
 )
 from truncflow_cli.report.history import by_kind, rests, separation_spans, truncations
 from truncflow_cli.report.sentences import story
+from truncflow_cli.run_data import RunLike
 
 #: Keys of a config that say where a run goes, not what it is.
 NOT_THE_RUN = ("name", "output")

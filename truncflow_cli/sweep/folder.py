@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from truncflow_cli.errors import UserError
-from truncflow_cli.store.lock import OutputLock
-from truncflow_cli.store.working import explained
+from truncflow_cli.runfile.atomic import explained
+from truncflow_cli.runfile.lock import OutputLock
 
 #: Held exclusively by the process that leads the sweep.
 LOCK = ".sweep.lock"

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from truncflow_cli.config.faults import one_line, shown
+from truncflow_cli.config.errors import one_line, shown
 from truncflow_cli.errors import UserError
 from truncflow_cli.sweep.values import MOST_MEMBERS, Value, digest, parse_values
 

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 
 from truncflow_cli.errors import UserError
-from truncflow_cli.store.shield import undisturbed
+from truncflow_cli.runfile.deferred_signals import undisturbed
 from truncflow_cli.sweep.member import GRACE, SHORT, Message, Report, Result, Returned, Task, Underway
 from truncflow_cli.sweep.plan import Source
 

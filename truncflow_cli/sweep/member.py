@@ -8,15 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from truncflow_cli import runner, store
-from truncflow_cli.certify import Verdict
+from truncflow_cli import api, runfile
+from truncflow_cli.api import Plan, Resumption
+from truncflow_cli.chunk import Chunk
+from truncflow_cli.diagnostics import Verdict
 from truncflow_cli.errors import RunFailed, UserError
-from truncflow_cli.model.chunk import Chunk
-from truncflow_cli.model.events import Kind, of_kind
+from truncflow_cli.events import Kind, of_kind
 from truncflow_cli.report.tables import run_row
-from truncflow_cli.runner import Plan, Resumption
-from truncflow_cli.store import Record, RunFile
-from truncflow_cli.store.shield import undisturbed
+from truncflow_cli.runfile import Record, RunFile
+from truncflow_cli.runfile.deferred_signals import undisturbed
 from truncflow_cli.sweep.plan import Source
 
 #: complete, failed and interrupted are what the run file says; refused is a run that could not start.
@@ -115,13 +115,13 @@ def perform(source: Source, task: Task, progress: Progress = lambda share: None)
         return Result(task.index, status, code, message, seconds=time.monotonic() - began, **more)
 
     try:
-        plan = runner.prepare(source.experiment(task.overrides), source.folder / task.file_name)
+        plan = api.prepare(source.experiment(task.overrides), source.folder / task.file_name)
         found, unfinished = _look(plan)
         if found is not None:
             with found:
                 return result("complete", 0, row=columns_of(found), fresh=False)
         fresh = True
-        outcome = runner.execute(
+        outcome = api.execute(
             plan,
             force=unfinished,
             command=source.command,
@@ -197,7 +197,7 @@ def _look(plan: Plan) -> tuple[RunFile | None, bool]:
         UserError: something else is there.
     """
     try:
-        return runner.finished_run(plan), False
+        return api.finished_run(plan), False
     except UserError:
         if not _is_unfinished(plan):
             raise
@@ -207,7 +207,7 @@ def _look(plan: Plan) -> tuple[RunFile | None, bool]:
 def _row_of_finished(plan: Plan) -> dict[str, Any] | None:
     """Return the columns of a run that was told to stop when it had already come to its end."""
     try:
-        if (found := runner.finished_run(plan)) is None:
+        if (found := api.finished_run(plan)) is None:
             return None
         with found:
             return columns_of(found)
@@ -218,7 +218,7 @@ def _row_of_finished(plan: Plan) -> dict[str, Any] | None:
 def _is_unfinished(plan: Plan) -> bool:
     """Whether the target is a file of the same config that did not come to its end."""
     try:
-        with store.open_run(plan.target) as found:
+        with runfile.open_run(plan.target) as found:
             return found.config == plan.config and found.status != "complete"
     except UserError:  # finished_run says what is wrong with it
         return False
@@ -227,7 +227,7 @@ def _is_unfinished(plan: Plan) -> bool:
 def _resumption(plan: Plan) -> Resumption | None:
     """Return how to go on with an unfinished file, None if it has to be run anew."""
     try:
-        found = runner.resumption(plan)
+        found = api.resumption(plan)
     except UserError:  # begun by another version, on another machine, from other data, ...
         return None
     return found if isinstance(found, Resumption) else None

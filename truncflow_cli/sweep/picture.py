@@ -13,7 +13,7 @@ from matplotlib.colors import BoundaryNorm, ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from truncflow_cli.model.problem import Array, BoolArray
+from truncflow_cli.problem import Array, BoolArray
 from truncflow_cli.report.figures.style import GREY, PALE, PALETTE, applied, as_it_stands, new_figure
 from truncflow_cli.report.numbers import short
 from truncflow_cli.sweep.grid import Axis

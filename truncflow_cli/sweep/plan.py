@@ -11,9 +11,9 @@ from pathlib import Path
 from truncflow_cli import config
 from truncflow_cli.config import Experiment
 from truncflow_cli.config.document import Document
-from truncflow_cli.config.faults import one_line, shown
+from truncflow_cli.config.errors import one_line, shown
 from truncflow_cli.config.overrides import override
-from truncflow_cli.config.yamltext import MAX_BYTES, decode, parse
+from truncflow_cli.config.yaml_nodes import MAX_BYTES, decode, parse
 from truncflow_cli.errors import UserError
 from truncflow_cli.sweep.grid import Axis, Member, members, normal_key, overlap, parse_axes
 

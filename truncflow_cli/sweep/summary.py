@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from truncflow_cli.config.faults import shown, suggestion
+from truncflow_cli.config.errors import shown, suggestion
 from truncflow_cli.errors import UserError
 from truncflow_cli.sweep.grid import Axis
 from truncflow_cli.sweep.plan import Sweep

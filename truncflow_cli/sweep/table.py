@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from truncflow_cli.certify import NAMES
-from truncflow_cli.model.events import Kind
+from truncflow_cli.diagnostics import NAMES
+from truncflow_cli.events import Kind
 from truncflow_cli.sweep.grid import Member
 from truncflow_cli.sweep.member import VERDICT_COLUMNS, Result
 from truncflow_cli.sweep.plan import Sweep

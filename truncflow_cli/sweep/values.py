@@ -12,8 +12,8 @@ from fractions import Fraction
 from typing import Any
 
 from truncflow_cli.config.document import Node
-from truncflow_cli.config.faults import one_line, shown
-from truncflow_cli.config.yamltext import parse_value, resolve
+from truncflow_cli.config.errors import one_line, shown
+from truncflow_cli.config.yaml_nodes import parse_value, resolve
 from truncflow_cli.errors import UserError
 
 #: A sweep of more runs than this is a slip of the pen.

@@ -11,9 +11,9 @@ from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 
 # Everything that a run needs is imported here, once, by the process that all workers are forked from.
-import truncflow_cli.integrate.dispatch  # noqa: F401
-from truncflow_cli.certify import certify  # noqa: F401
-from truncflow_cli.store.shield import undisturbed
+import truncflow_cli.solver.dispatch  # noqa: F401
+from truncflow_cli.diagnostics import certify  # noqa: F401
+from truncflow_cli.runfile.deferred_signals import undisturbed
 from truncflow_cli.sweep import folder
 from truncflow_cli.sweep.member import GRACE, SHORT, Returned, Underway, perform
 from truncflow_cli.sweep.plan import Source

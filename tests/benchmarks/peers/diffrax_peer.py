@@ -17,7 +17,7 @@ import numpy as np
 
 from tests.benchmarks.peers.plain import Network, network
 from tests.benchmarks.peers.solution import Solution
-from truncflow_cli.model.problem import Problem
+from truncflow_cli.problem import Problem
 
 jax.config.update("jax_enable_x64", True)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tests.benchmarks.peers.solution import Array
-from truncflow_cli.model.problem import Problem
+from truncflow_cli.problem import Problem
 
 
 @dataclass(frozen=True)

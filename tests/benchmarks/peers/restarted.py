@@ -15,7 +15,7 @@ from scipy.optimize import brentq
 
 from tests.benchmarks.peers.plain import coordinates, network, pack, unpack, velocity
 from tests.benchmarks.peers.solution import Array, Solution
-from truncflow_cli.model.problem import Problem
+from truncflow_cli.problem import Problem
 
 #: Where in a step the surfaces are looked at, as shares of it.
 LOOKS = 0.5 * (1.0 - np.cos(np.pi * np.arange(1, 7) / 6))

@@ -8,7 +8,7 @@ from scipy.integrate import DOP853, LSODA
 
 from tests.benchmarks.peers.plain import network, pack, unpack, velocity
 from tests.benchmarks.peers.solution import Solution
-from truncflow_cli.model.problem import Problem
+from truncflow_cli.problem import Problem
 
 METHODS = {"DOP853": DOP853, "LSODA": LSODA}
 

@@ -15,9 +15,9 @@ import numpy as np
 from truncflow_cli.config.construct.hulls import gap
 from truncflow_cli.config.construct.mixed import Layer
 from truncflow_cli.config.construct.rotations import polished, with_axis
-from truncflow_cli.config.faults import Fault
+from truncflow_cli.config.errors import Fault
 from truncflow_cli.config.streams import random_rotation
-from truncflow_cli.model.problem import Array
+from truncflow_cli.problem import Array
 
 #: Every step of a climb costs a linear program in Q(Q−1)/2 unknowns: many climbs are made up to the first
 #: dimension, a short one up to the second, and none above it.

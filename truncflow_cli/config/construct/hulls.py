@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from truncflow_cli.model.problem import Array
+from truncflow_cli.problem import Array
 
 #: Relative to the size of the data: a shorter vector than this is zero to rounding, the hulls meet.
 TOUCHING = 1e-12

@@ -11,10 +11,10 @@ from truncflow_cli.config.clusters import Clusters
 from truncflow_cli.config.construct.full import collapse
 from truncflow_cli.config.construct.mixed import Layer, cut
 from truncflow_cli.config.construct.sectors import composed, foreign_points, frame, least_clearance, truncated
-from truncflow_cli.config.faults import Fault
+from truncflow_cli.config.errors import Fault
 from truncflow_cli.config.schema import Construction
 from truncflow_cli.config.streams import stream
-from truncflow_cli.model.problem import Array
+from truncflow_cli.problem import Array
 
 #: Where the apex of a collapsed layer is put between its cluster and the others, tried in this order.
 _APEX_SHARES = (0.5, 0.25, 0.1)

@@ -13,8 +13,8 @@ import numpy as np
 
 from truncflow_cli.config.construct.hulls import TOUCHING, gap
 from truncflow_cli.config.construct.rotations import with_row
-from truncflow_cli.config.faults import Fault
-from truncflow_cli.model.problem import Array
+from truncflow_cli.config.errors import Fault
+from truncflow_cli.problem import Array
 
 #: The faces that truncate nothing are at least this share of the data's extent away from every point.
 _CLEAR = 0.25

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from truncflow_cli.model.problem import Array
+from truncflow_cli.problem import Array
 
 
 def turning(start: Array, end: Array) -> Array:

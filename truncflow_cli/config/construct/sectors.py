@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from truncflow_cli.model.problem import Array
+from truncflow_cli.problem import Array
 
 #: Points that are looked at together.
 _BLOCK = 65_536

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from truncflow_cli.errors import UserError
 
 if TYPE_CHECKING:
-    from truncflow_cli.store import RunFile
+    from truncflow_cli.runfile import RunFile
 
 
 def draw(run: RunFile, folder: Path) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from truncflow_cli.certify.loss_decrease import balance_tolerance
+from truncflow_cli.diagnostics.loss_decrease import balance_tolerance
 from truncflow_cli.report.figures.panels import curve, legend, remark
 from truncflow_cli.report.figures.style import GREY, PALETTE, new_figure
 from truncflow_cli.report.figures.subject import Subject

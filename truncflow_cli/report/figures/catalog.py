@@ -20,7 +20,7 @@ from truncflow_cli.report.figures import (
 )
 from truncflow_cli.report.figures.style import applied
 from truncflow_cli.report.figures.subject import Subject
-from truncflow_cli.store import RunFile
+from truncflow_cli.runfile import RunFile
 
 #: Each returns its figure, or None where the run has nothing that it could show.
 FIGURES: MappingProxyType[str, Callable[[Subject], Figure | None]] = MappingProxyType(

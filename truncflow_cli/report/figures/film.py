@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from truncflow_cli.model.problem import IntArray
+from truncflow_cli.problem import IntArray
 from truncflow_cli.report.figures.geometry import draw_axes, draw_view, marks, outer, windows
 from truncflow_cli.report.figures.loss import draw_curves, draw_ticks
 from truncflow_cli.report.figures.panels import legend_below, remark, value_axis

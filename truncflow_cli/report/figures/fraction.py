@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from truncflow_cli.model.problem import Array
+from truncflow_cli.problem import Array
 from truncflow_cli.report.figures.panels import legend, remark
 from truncflow_cli.report.figures.patterns import changes
 from truncflow_cli.report.figures.style import DASHES, new_figure, shades

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from truncflow_cli.model.problem import Array, IntArray
+from truncflow_cli.problem import Array, IntArray
 from truncflow_cli.report.figures.panels import legend_below, remark
 from truncflow_cli.report.figures.scene import Stage, View, chosen_times, time_text
 from truncflow_cli.report.figures.sectors import draw_orthant

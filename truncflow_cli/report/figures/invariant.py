@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from truncflow_cli.certify.collapsed import spectral_gap
-from truncflow_cli.model.problem import Array
+from truncflow_cli.diagnostics.collapsed import spectral_gap
+from truncflow_cli.problem import Array
 from truncflow_cli.report.figures.panels import curve, legend, remark, value_axis, zero_remark
 from truncflow_cli.report.figures.style import GREY, PALETTE, new_figure, typeset
 from truncflow_cli.report.figures.subject import Subject

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from truncflow_cli.model.events import EventLog, Kind
-from truncflow_cli.model.problem import Array
+from truncflow_cli.events import EventLog, Kind
+from truncflow_cli.problem import Array
 from truncflow_cli.report.figures.panels import curve, legend, remark, value_axis, zero_remark
 from truncflow_cli.report.figures.style import GREY, color, look, new_figure
 from truncflow_cli.report.figures.subject import Subject

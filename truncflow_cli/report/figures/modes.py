@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from truncflow_cli.certify.clustered import RANK_SHARE
-from truncflow_cli.model.problem import Array
+from truncflow_cli.diagnostics.clustered import RANK_SHARE
+from truncflow_cli.problem import Array
 from truncflow_cli.report.content import second_moment
 from truncflow_cli.report.figures.panels import curve, legend, remark
 from truncflow_cli.report.figures.style import DASHES, PALE, new_figure, shades, typeset

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from truncflow_cli.certify.concentration import Concentration, concentration
-from truncflow_cli.certify.full_truncation import truncated_from
-from truncflow_cli.model.problem import Array
+from truncflow_cli.diagnostics.concentration import Concentration, concentration
+from truncflow_cli.diagnostics.full_truncation import truncated_from
+from truncflow_cli.problem import Array
 from truncflow_cli.report.figures.panels import curve, legend, remark, value_axis, zero_remark
 from truncflow_cli.report.figures.style import DASHES, GREY, color, look, new_figure, shades
 from truncflow_cli.report.figures.subject import Subject

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from truncflow_cli.certify.collapsed import spectral_gap
+from truncflow_cli.diagnostics.collapsed import spectral_gap
 from truncflow_cli.report.figures.panels import curve, legend, remark, value_axis, zero_remark
 from truncflow_cli.report.figures.style import PALETTE, new_figure
 from truncflow_cli.report.figures.subject import Subject

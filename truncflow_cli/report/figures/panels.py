@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from truncflow_cli.model.problem import Array
+from truncflow_cli.problem import Array
 from truncflow_cli.report.figures.style import DENSE, GREY
 from truncflow_cli.report.sparkline import FLOOR, LOGARITHMIC
 

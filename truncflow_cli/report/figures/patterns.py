@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from truncflow_cli.certify.passes import blocks
-from truncflow_cli.model.events import Kind
-from truncflow_cli.model.problem import Array, BoolArray, IntArray
+from truncflow_cli.diagnostics.passes import blocks
+from truncflow_cli.events import Kind
+from truncflow_cli.problem import Array, BoolArray, IntArray
 from truncflow_cli.report.history import CROSSINGS
-from truncflow_cli.store import RunFile
+from truncflow_cli.runfile import RunFile
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from truncflow_cli.model.problem import Array, IntArray
+from truncflow_cli.problem import Array, IntArray
 
 #: Height from which three dimensions are looked at, in degrees.
 ELEVATION = 22.0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from truncflow_cli.model.problem import Array, BoolArray, IntArray
+from truncflow_cli.problem import Array, BoolArray, IntArray
 from truncflow_cli.report.figures.patterns import layered_pass
 from truncflow_cli.report.figures.projection import Projection, projection_for
 from truncflow_cli.report.figures.style import names_of, typeset

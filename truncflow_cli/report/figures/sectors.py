@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
-from truncflow_cli.model.problem import Array
+from truncflow_cli.problem import Array
 from truncflow_cli.report.figures.projection import Projection
 from truncflow_cli.report.figures.scene import Orthant
 from truncflow_cli.report.figures.style import color

@@ -19,9 +19,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 
-from truncflow_cli.certify.run_like import RunLike
 from truncflow_cli.report.content import cluster_names
 from truncflow_cli.report.numbers import short
+from truncflow_cli.run_data import RunLike
 
 #: Okabe and Ito: blue, vermilion, bluish green, orange, reddish purple, sky blue (without yellow, too pale a line).
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9")

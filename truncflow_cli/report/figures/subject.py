@@ -7,14 +7,14 @@ from functools import cached_property
 
 import numpy as np
 
-from truncflow_cli.certify.descent import Descent, descent
-from truncflow_cli.certify.evidence import Evidence
-from truncflow_cli.model.certificate import Certificate
-from truncflow_cli.model.problem import Array, IntArray
+from truncflow_cli.certificate import Certificate
+from truncflow_cli.diagnostics.analysis import Evidence
+from truncflow_cli.diagnostics.descent import Descent, descent
+from truncflow_cli.problem import Array, IntArray
 from truncflow_cli.report.figures.style import names_of, typeset
 from truncflow_cli.report.figures.timeline import Timeline
 from truncflow_cli.report.numbers import count
-from truncflow_cli.store import RunFile
+from truncflow_cli.runfile import RunFile
 
 
 class Subject:

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.scale import SymmetricalLogTransform
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from truncflow_cli.model.problem import Array
+from truncflow_cli.problem import Array
 from truncflow_cli.report.figures.style import typeset
 from truncflow_cli.report.sparkline import logarithmic_axis
-from truncflow_cli.store import RunFile
+from truncflow_cli.runfile import RunFile
 
 #: The axis is stretched if half of the events lie in this first share of the run.
 CROWDED = 0.1

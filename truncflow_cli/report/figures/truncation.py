@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from truncflow_cli.model.problem import IntArray
+from truncflow_cli.problem import IntArray
 from truncflow_cli.report.figures.panels import remark
 from truncflow_cli.report.figures.patterns import changes
 from truncflow_cli.report.figures.style import PALE, color, new_figure

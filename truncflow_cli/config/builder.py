@@ -1,0 +1,187 @@
+"""From settings to arrays: the problem that a configuration describes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from truncflow_cli.cluster_names import joined_names
+from truncflow_cli.config.clusters import Clusters, make_clusters
+from truncflow_cli.config.construct import construct
+from truncflow_cli.config.datafile import check_size, read_array
+from truncflow_cli.config.errors import Fault
+from truncflow_cli.config.experiment import Experiment
+from truncflow_cli.config.initial import make_biases, make_output_weight, make_rotations
+from truncflow_cli.config.labels import make_labels, make_output_map, pulled_back
+from truncflow_cli.config.schema import Integrator
+from truncflow_cli.config.start import start_warnings
+from truncflow_cli.config.times import saved_times
+from truncflow_cli.config.types import FromFile
+from truncflow_cli.problem import Array, Problem, Settings
+
+#: Crossings of each coordinate of a point that a run may have unless ``max_events`` says otherwise.
+CROSSINGS_PER_COORDINATE = 10
+#: A worse conditioned output map is allowed, with a warning: it costs half of the digits.
+_POOR_CONDITION = 1e8
+
+
+@dataclass(frozen=True)
+class Built:
+    """A problem, and what a user should know of how it came about.
+
+    Attributes:
+        problem: the arrays.
+        warnings: hypotheses that the start does not meet, and doubtful data.
+        notes: facts on data and construction, such as "construct margin", for run file and reports.
+    """
+
+    problem: Problem
+    warnings: tuple[str, ...] = ()
+    notes: dict[str, str | float] = field(default_factory=dict)
+
+
+def build(experiment: Experiment) -> Built:
+    """Read the data, make the initial state, and check what must hold of them.
+
+    Points come sorted by cluster. A start that misses the flow's hypothesis is a warning.
+
+    Raises:
+        UserError: data, shapes or constructions that cannot be, each with the place of its setting; for
+            ``on_separation_lost: stop``, a start that is not cluster separated.
+    """
+    config = experiment.config
+    clusters = make_clusters(experiment)
+    n_clusters, dim = _counts(experiment, clusters)
+    y, y_tilde, warnings = _labels(experiment, n_clusters, dim)
+    n_layers = (config.layers or n_clusters) if config.flow == "general" else n_clusters
+    R0, beta0, notes = _rotations_and_biases(experiment, clusters, n_layers, dim)
+    with experiment.at("initial", "output_weight"):
+        W0 = make_output_weight(config.initial.output_weight, dim, config.seed, experiment.base_dir)
+    with experiment.at("save"):
+        s_save = saved_times(config.save, config.integrator.s_end)
+    x, cluster = _stacked(clusters, dim)
+    problem = Problem(
+        flow=config.flow,
+        equations=config.equations,
+        x=x,
+        cluster=cluster,
+        y=y,
+        y_tilde=y_tilde,
+        R0=R0,
+        beta0=beta0,
+        W0=W0,
+        s_save=s_save,
+        settings=_settings(config.integrator, n_layers * x.size),
+        point_weights=config.point_weights or "1/N",
+    )
+    if clusters is not None:
+        warnings += clusters.warnings + start_warnings(experiment, problem, clusters)
+        notes = _cluster_notes(clusters) | notes
+    return Built(problem, warnings, notes)
+
+
+def _settings(integrator: Integrator, n_coordinates: int) -> Settings:
+    """Return the settings; with very many points, crossings by the million are no sign of a flow that never ends."""
+    settings = Settings(**integrator.model_dump())
+    if settings.max_events == Integrator.model_fields["max_events"].default:
+        most = max(settings.max_events, CROSSINGS_PER_COORDINATE * n_coordinates)
+        return replace(settings, max_events=most)
+    return settings
+
+
+def _counts(experiment: Experiment, clusters: Clusters | None) -> tuple[int, int]:
+    """Return C and Q: from the clusters, or else from the arrays that the configuration holds."""
+    if clusters is not None:
+        return len(clusters.points), clusters.dim
+    initial = experiment.config.initial
+    for path, setting in ((("labels",), experiment.config.labels), (("initial", "bias"), initial.bias)):
+        with experiment.at(*path):
+            shape = _shape(experiment, setting)
+            if shape is not None:
+                if len(shape) != 2 or 0 in shape:
+                    raise Fault(
+                        f"must be C×Q, a row a cluster, not {'×'.join(map(str, shape)) or 'a number'}"
+                    )
+                return shape[0], shape[1]
+    with experiment.at("initial", "output_weight"):
+        shape = _shape(experiment, initial.output_weight)
+    if shape:
+        return shape[0], shape[0]
+    raise experiment.error(
+        ("labels",),
+        "without clusters, C and Q must follow from labels or initial.bias; give one of them as a C×Q list",
+    )
+
+
+def _shape(experiment: Experiment, setting: object) -> tuple[int, ...] | None:
+    if isinstance(setting, FromFile):
+        return read_array(setting.file, experiment.base_dir).shape
+    return np.array(setting).shape if isinstance(setting, list) else None
+
+
+def _labels(experiment: Experiment, n_clusters: int, dim: int) -> tuple[Array, Array, tuple[str, ...]]:
+    """Return y and ỹ, both (C, Q)."""
+    config = experiment.config
+    with experiment.at("labels"):
+        check_size((n_clusters, dim), "the labels")
+        y = make_labels(config.labels, n_clusters, dim, experiment.base_dir)
+    with experiment.at("output_map"):
+        output_map = make_output_map(config.output_map, dim, config.seed, experiment.base_dir)
+        y_tilde = pulled_back(y, output_map)
+    condition = 1.0 if output_map is None else float(np.linalg.cond(output_map))
+    if condition > _POOR_CONDITION:
+        return (
+            y,
+            y_tilde,
+            (f"output_map has condition number {condition:.2g}; the pulled-back labels are that uncertain",),
+        )
+    return y, y_tilde, ()
+
+
+def _rotations_and_biases(
+    experiment: Experiment, clusters: Clusters | None, n_layers: int, dim: int
+) -> tuple[Array, Array, dict[str, str | float]]:
+    """Return R_ℓ(0), β^(ℓ)(0), as given or constructed, and what to note of the construction."""
+    config = experiment.config
+    initial = config.initial
+    rotations = None
+    if initial.rotation is not None:
+        with experiment.at("initial", "rotation"):
+            rotations = make_rotations(initial.rotation, n_layers, dim, config.seed, experiment.base_dir)
+    if initial.construction is None or clusters is None:
+        assert rotations is not None
+        with experiment.at("initial", "bias"):
+            biases = make_biases(initial.bias, n_layers, dim, config.seed, experiment.base_dir)
+        return rotations, biases, {}
+    with experiment.at("initial", "construct"):
+        made = construct(initial.construction, clusters, config.seed, n_layers, rotations)
+    what = initial.construction.method + (
+        f", start: {initial.construction.start}" if initial.construction.start else ""
+    )
+    notes: dict[str, str | float] = {"construct": f"{what} ({made.remark})" if made.remark else what}
+    if np.isfinite(made.margins.min()):
+        notes["construct margin"] = float(made.margins.min())
+    for layer, margin in enumerate(made.margins):
+        if np.isfinite(margin):
+            notes[f"construct margin of layer {layer}"] = float(margin)
+    return made.R, made.beta, notes
+
+
+def _stacked(clusters: Clusters | None, dim: int) -> tuple[Array, np.ndarray[tuple[int], np.dtype[np.int64]]]:
+    """Return x (N, Q) and the cluster of each row (N,)."""
+    if clusters is None:
+        return np.empty((0, dim)), np.empty(0, dtype=np.int64)
+    sizes = [len(points) for points in clusters.points]
+    # One cluster is taken as it is: of very many points there should not be a second copy.
+    x = clusters.points[0] if len(sizes) == 1 else np.concatenate(clusters.points)
+    return x, np.repeat(np.arange(len(sizes), dtype=np.int64), sizes)
+
+
+def _cluster_notes(clusters: Clusters) -> dict[str, str | float]:
+    if not any(clusters.names):
+        return dict(clusters.notes)
+    return {
+        "clusters": joined_names([name or str(i) for i, name in enumerate(clusters.names)]),
+        **clusters.notes,
+    }

@@ -1,0 +1,59 @@
+"""Theorem 5.1 = Theorem 3.2 while the truncations are cluster separated."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from truncflow_cli.certificate import Certificate
+from truncflow_cli.diagnostics.analysis import ON_SURFACE, Evidence
+from truncflow_cli.diagnostics.separation import separated_times
+from truncflow_cli.diagnostics.statement import Statement
+
+#: Rounding of two ways to sum the same field, relative to the largest it could be.
+SAME_FIELD = 1e-12
+
+FIELDS = Statement(
+    "general_equals_separated",
+    "Thm 5.1, Thm 3.2, (5.13)",
+    "while the truncations are cluster separated, the general field is that of the separated flow",
+)
+
+
+def certificates(ev: Evidence) -> list[Certificate]:
+    """Certify 6 of the list: both fields at the saved states, by plain formulas."""
+    if not ev.layered:
+        return [FIELDS.not_applicable(f"flow {ev.flow} has no hidden layers that move")]
+    if not ev.square:
+        return [
+            FIELDS.not_applicable(
+                f"needs a layer for each cluster; here L = {ev.n_layers}, C = {ev.n_clusters}"
+            )
+        ]
+    separated, margin = separated_times(ev)
+    # With a point on its surface, to rounding, the two fields may be those of either side.
+    on_surface = np.any([passed.nearest <= ON_SURFACE * ev.reach for passed in ev.own], axis=(0, 2, 3))
+    separated &= ~on_surface
+    text = (
+        f"{ev.sampling()}; separated, with the images of each cluster in S_ℓ⁺ of the later layers and no "
+        f"point on its surface, at {int(separated.sum())} of {ev.s.size} times"
+    )
+    if ev.frozen:
+        text += "; R is held fixed in this run, its velocity is compared all the same"
+    if np.isfinite(margin).any() and not separated.all():
+        text += f"; least margin {margin.min():.4g} at s = {ev.s[int(np.argmin(margin))]:.6g}"
+    if not separated.any():
+        return [FIELDS.not_met(text)]
+    general_beta = -np.sum([passed.gradient_beta for passed in ev.composed], axis=0)
+    general_R = -np.sum([passed.gradient_R for passed in ev.composed], axis=0)
+    difference = np.zeros(ev.s.size)
+    for k in range(ev.n_clusters):
+        moved, turned = ev.velocity[k]
+        difference = np.maximum(difference, np.abs(moved - general_beta[:, k]).max(axis=1))
+        difference = np.maximum(
+            difference, np.abs(turned - general_R[:, k]).max(axis=(1, 2)) / (ev.reach or 1.0)
+        )
+    difference[~separated] = np.nan
+    if ev.printed:
+        text += "; Theorem 3.2 with Ω as printed, without −½zzᵀ"
+    bound = SAME_FIELD * ev.reach
+    return [FIELDS.compare(text, float(np.nanmax(difference)), bound, {"difference": ev.along(difference)})]

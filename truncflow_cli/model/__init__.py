@@ -1,1 +1,0 @@
-"""The mathematical objects of the paper, as arrays and pure functions."""

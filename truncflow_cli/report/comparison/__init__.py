@@ -1,6 +1,0 @@
-"""Runs side by side: what differs in their configs, how far their states part, which events they share."""
-
-from truncflow_cli.report.comparison.compare import Comparison, compare
-from truncflow_cli.report.comparison.member import Member, member
-
-__all__ = ["Comparison", "Member", "compare", "member"]

@@ -1,7 +1,0 @@
-"""A run as one self-contained web page: curves, geometry, events and certificates, with a slider along s."""
-
-from __future__ import annotations
-
-from truncflow_cli.report.html.write import write_page
-
-__all__ = ["write_page"]

@@ -1,0 +1,227 @@
+"""The page: what the run is, what happened, pictures along s, certificates, events, config, how to make it again."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import shlex
+from collections.abc import Mapping
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+from truncflow_cli.certificate import Certificate
+from truncflow_cli.report.content import (
+    THEOREM,
+    certificates_of,
+    cluster_names,
+    facts_of,
+    section_of,
+    sizes_of,
+)
+from truncflow_cli.report.numbers import count
+from truncflow_cli.report.page.certificates import certificates_html, verdict_counts
+from truncflow_cli.report.page.curves import Chart, charts_of
+from truncflow_cli.report.page.eventdata import event_data, event_summary, left_out
+from truncflow_cli.report.page.figures import chart_html, panel_html
+from truncflow_cli.report.page.frames import Frames, frames_of
+from truncflow_cli.report.page.geometry import Panel, panels_of
+from truncflow_cli.report.page.markup import clean, escape, facts, name, number, paragraphs, script_json
+from truncflow_cli.report.sentences import is_loud, status_of, story, work_done
+from truncflow_cli.report.sparkline import logarithmic_axis
+from truncflow_cli.run_data import RunLike
+
+#: The parts of the page's script, in the order in which they need one another.
+SCRIPTS = ("base.js", "charts.js", "glyphs.js", "geometry.js", "events.js", "player.js", "page.js")
+#: Characters of the config that are shown: one with thousands of points written into it takes more.
+MOST_CONFIG = 20_000
+#: Warnings that are shown.
+MOST_WARNINGS = 20
+NOT_DRAWN = "The geometry is not drawn: some of its numbers are not finite, or too large."
+#: Writes the config of the run file that is named after it to stdout.
+PRINT_CONFIG = "import sys, truncflow_cli as t; sys.stdout.write(t.open_run(sys.argv[1]).config)"
+
+
+def page(run: RunLike) -> str:
+    """Return the page of a run as HTML.
+
+    Nothing in it is fetched: style, script and data are inline, and a content security policy allows these, by their
+    checksums, and nothing else.
+    """
+    certificates = certificates_of(run)
+    names = _called(run)
+    frames = frames_of(run)
+    charts = charts_of(run, frames, certificates, names)
+    panels = panels_of(run, frames)
+    style = _resource("page.css")
+    script = "(() => {\n'use strict';\n" + "\n".join(_resource(part) for part in SCRIPTS) + "\n})();\n"
+    title = name(run.path.stem)
+    return Template(_resource("page.html")).substitute(
+        policy=_policy(style, script),
+        title=escape(title),
+        status=_status(run),
+        facts=facts(_facts(run)),
+        story=_story(run, certificates),
+        warnings=paragraphs(_warnings(run), "warning"),
+        verdicts=verdict_counts(certificates),
+        left_out=paragraphs(frames.sentences(), "note"),
+        panels="\n".join(panel_html(panel, names) for panel in panels),
+        not_drawn=paragraphs([] if panels or not run.y.size else [NOT_DRAWN], "note"),
+        charts="\n".join(chart_html(chart) for chart in charts),
+        certificates=certificates_html(run, certificates),
+        events=event_summary(run, names) + paragraphs(left_out(run), "note"),
+        config=_config(run),
+        reproduce=_reproduce(run),
+        style=style,
+        script=script,
+        data=script_json(_data(run, frames, charts, panels, names)),
+    )
+
+
+def _called(run: RunLike) -> list[str]:
+    """Return what each cluster is called: its name, with its index where the name could be taken for one."""
+    names = [name(each) for each in cluster_names(run)]
+    return [
+        f"cluster {k}"
+        if each == str(k)
+        else f"cluster {k} “{each}”"
+        if each.isdecimal() or not each
+        else each
+        for k, each in enumerate(names)
+    ]
+
+
+def _resource(file: str) -> str:
+    return files(__package__ or "").joinpath(file).read_text(encoding="utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    def checksum(text: str) -> str:
+        return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
+
+    return (
+        f"default-src 'none'; script-src {checksum(script)}; style-src {checksum(style)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _data(
+    run: RunLike, frames: Frames, charts: list[Chart], panels: list[Panel], names: list[str]
+) -> dict[str, Any]:
+    return {
+        "s": frames.s,
+        "logarithmic": logarithmic_axis(frames.s),
+        "names": names,
+        "charts": [
+            {
+                "key": chart.key,
+                "title": chart.title,
+                "logarithmic": chart.logarithmic,
+                "magnitude": chart.magnitude,
+                "marks": chart.marks,
+                "curves": [
+                    {"name": curve.name, "tint": curve.tint, "bound": curve.bound, "values": curve.values}
+                    for curve in chart.curves
+                ],
+            }
+            for chart in charts
+        ],
+        "panels": [panel.data() for panel in panels],
+        "events": event_data(run, frames),
+    }
+
+
+def _warnings(run: RunLike) -> list[str]:
+    told = [f"Warning: {each}" for each in run.warnings[:MOST_WARNINGS]]
+    more = len(run.warnings) - MOST_WARNINGS
+    return (
+        [*told, f"{count(more, 'more warning')}: `truncflow report RUN.h5 --json` has all of them."]
+        if more > 0
+        else told
+    )
+
+
+def _story(run: RunLike, certificates: Mapping[str, Certificate]) -> str:
+    told = [paragraphs([each], "loud" if is_loud(each) else "") for each in story(run, certificates)]
+    return "\n".join([*told, paragraphs([clean(each) for each in facts_of(run)])])
+
+
+def _status(run: RunLike) -> str:
+    status = status_of(run)
+    kind = {"complete": "good", "failed": "bad"}.get(status, "open")
+    return f'<span class="badge {kind}">{escape(status)}</span>'
+
+
+def _facts(run: RunLike) -> list[tuple[str, str]]:
+    attrs, sizes = run.attrs, sizes_of(run)
+    flow = str(attrs["flow"])
+    equations = "as printed" if attrs.get("equations") == "printed" else "exact"
+    frozen = ", rotation frozen" if attrs.get("rotation_frozen") else ""
+    integrator = section_of(run, "integrator")
+    result = [("flow", f"{flow} ({THEOREM[flow]}), equations {equations}{frozen}")]
+    if attrs.get("switched_at") is not None:
+        result.append(("from", f"s = {number(float(attrs['switched_at']))} on flow general (Theorem 5.1)"))
+    points = f"{count(sizes['N'], 'point')} in " if sizes["N"] else "no points, "
+    layers = f", {count(sizes['L'], 'layer')}" if sizes["L"] else ""
+    result.append(("data", f"{points}{count(sizes['C'], 'cluster')}, dimension {sizes['Q']}{layers}"))
+    asked = _number(integrator.get("s_end"))
+    of = f" of {number(asked)}" if asked > run.s[-1] else ""
+    result.append(("s", f"0 to {number(float(run.s[-1]))}{of}, {count(int(run.s.size), 'saved time')}"))
+    tolerance = [
+        f"{key} {_number(integrator[key]):g}"
+        for key in ("rtol", "atol")
+        if _number(integrator.get(key)) > 0.0
+    ]
+    if tolerance:
+        result.append(("tolerance", ", ".join(tolerance)))
+    result.append(("events", f"{run.events.size:,}"))
+    margin = _number(run.notes.get("construct margin"))
+    if not math.isnan(margin):
+        result.append(("start", f"constructed ({run.notes.get('construct')}), margin {number(margin)}"))
+    return result
+
+
+def _number(value: object) -> float:
+    """Return a number of the config or of the notes; NaN for what is none."""
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+
+
+def _config(run: RunLike) -> str:
+    text = clean(run.config)
+    cut = text[:MOST_CONFIG]
+    note = (
+        f"<p class=note>The first {MOST_CONFIG:,} of its {len(text):,} characters; the run file has all of it.</p>"
+        if len(text) > MOST_CONFIG
+        else ""
+    )
+    return f"{note}<pre><code>{escape(cut)}</code></pre>"
+
+
+def _reproduce(run: RunLike) -> str:
+    attrs = run.attrs
+    file = clean(run.path.name)
+    quoted = shlex.quote(file if not file.startswith("-") else f"./{file}")
+    again = (
+        f"python -c {shlex.quote(PRINT_CONFIG)} {quoted} > again.yaml\n"
+        "truncflow run again.yaml -o again.h5\n"
+        f"truncflow report {quoted} again.h5"
+    )
+    versions = [
+        (part, str(attrs.get(f"{part.lower()}_version", "unknown")))
+        for part in ("truncflow", "Python", "numpy", "scipy", "h5py")
+    ]
+    made = [
+        ("made on", str(attrs.get("created", "")) or "unknown"),
+        ("took", f"{number(_number(attrs.get('elapsed_seconds')))} s"),
+        ("seed", str(attrs.get("seed", ""))),
+    ]
+    if run.counters:
+        made.append(("work", work_done(run.counters, run.events.size)))
+    return (
+        "<p>The file was made by</p>"
+        f"<pre><code>{escape(attrs.get('command') or 'a command that is not known')}</code></pre>"
+        "<p>The run file holds the whole config, every default written out. To run it again, from where the data "
+        "files named in it can be found, and compare:</p>"
+        f"<pre><code>{escape(again)}</code></pre>{facts(versions + made)}"
+    )
