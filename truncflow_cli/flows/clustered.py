@@ -17,7 +17,7 @@ in place of eigenvalues of A resolve λ_a down to some 10⁻²⁸ of the largest
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -167,7 +167,12 @@ def loss_by_cluster(modes: Modes, W: Array) -> Array:
     return losses
 
 
-def solve_clustered(problem: Problem, saved: Saved | None = None) -> Iterator[Chunk]:
+def solve_clustered(
+    problem: Problem,
+    saved: Saved | None = None,
+    due: Callable[[], bool] = lambda: False,
+    take_points: bool = False,
+) -> Iterator[Chunk]:
     """Solve (9.7) in closed form at the times to save, whatever they are.
 
     The loss is evaluated from W and the points' factors, the dissipation from the modes: "energy_balance"

@@ -121,7 +121,10 @@ def invariant(B: Array, W: Array) -> Array:
 
 
 def solve_collapsed(
-    problem: Problem, saved: Saved | None = None, due: Callable[[], bool] = lambda: False
+    problem: Problem,
+    saved: Saved | None = None,
+    due: Callable[[], bool] = lambda: False,
+    take_points: bool = False,
 ) -> Iterator[Chunk]:
     """Solve (8.6), (8.7) from B(0) = ``beta0``ᵀ and W(0) = ``W0``.
 

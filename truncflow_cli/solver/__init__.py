@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from truncflow_cli.chunk import Chunk
+from truncflow_cli.flows.registry import flow_named
 from truncflow_cli.problem import Problem
 from truncflow_cli.saved_state import State
 
@@ -35,7 +36,8 @@ def solve(
         RunFailed: the integration cannot go on; everything up to there has been yielded before.
         UserError: the problem asks for something that its flow does not offer, or ``resume`` does not fit it.
     """
-    from truncflow_cli.solver.dispatch import solve_flow
+    from truncflow_cli.saved_state import Saved
     from truncflow_cli.solver.finite_check import only_finite
 
-    yield from only_finite(solve_flow(problem, resume, due, take_points))
+    solve_flow = flow_named(problem.flow).solver()
+    yield from only_finite(solve_flow(problem, None if resume is None else Saved(resume), due, take_points))

@@ -11,7 +11,7 @@ from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 
 # Everything that a run needs is imported here, once, by the process that all workers are forked from.
-import truncflow_cli.solver.dispatch  # noqa: F401
+import truncflow_cli.flows.separated_run  # noqa: F401
 from truncflow_cli.diagnostics import certify  # noqa: F401
 from truncflow_cli.runfile.deferred_signals import undisturbed
 from truncflow_cli.sweep import folder

@@ -1,0 +1,39 @@
+"""How a run of the `general` flow is put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from truncflow_cli.chunk import Chunk
+from truncflow_cli.flows.general import MAX_ORDER, GeneralFlow
+from truncflow_cli.flows.general_data import general_data
+from truncflow_cli.problem import Problem
+from truncflow_cli.saved_state import Saved
+from truncflow_cli.solver.assemble import never, run_layers
+from truncflow_cli.solver.loop import Solver
+from truncflow_cli.solver.overflow_guard import series_order, shortest_step
+
+
+def solve_general(
+    problem: Problem,
+    saved: Saved | None = None,
+    due: Callable[[], bool] = never,
+    take_points: bool = False,
+) -> Iterator[Chunk]:
+    """See ``solver.solve``."""
+    return run_layers(problem, [general_solver(problem)], saved, due)
+
+
+def general_solver(problem: Problem) -> Solver:
+    """Return the solver of the `general` flow, all layers at once."""
+    settings = problem.settings
+    order = series_order(problem.x, problem.beta0, problem.y_tilde, MAX_ORDER)
+    flow = GeneralFlow(
+        general_data(problem),
+        problem.R0,
+        problem.beta0,
+        rtol=settings.rtol,
+        atol=settings.atol,
+        order=order,
+    )
+    return Solver(flow, settings.s_end, shortest=shortest_step(settings.s_end, order, MAX_ORDER))

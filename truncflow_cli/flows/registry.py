@@ -1,0 +1,164 @@
+"""The flows that there are: a flow is its own modules and one entry here, and nothing else names it.
+
+Everything that differs from flow to flow is asked of its entry: what it solves, which arrays it has, what its theorem
+assumes, how it is drawn. Functions are given by where they are ("package.module:function"), and are imported when
+they are first needed, so that the command line starts at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from truncflow_cli.errors import UserError
+
+
+@dataclass(frozen=True)
+class StateArray:
+    """A dataset of the trajectory that a flow has besides s, loss, loss_cluster and energy_balance.
+
+    Attributes:
+        name: its name in the group ``trajectory`` and in ``Chunk.samples``.
+        axes: names of its axes (``runfile.schema.AXES``), the first of them "s".
+        description: its ``description`` attribute.
+        required: whether every run file of the flow has it.
+    """
+
+    name: str
+    axes: tuple[str, ...]
+    description: str
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Flow:
+    """One gradient flow.
+
+    Attributes:
+        name: the config's ``flow``.
+        theorem: what it is in the paper.
+        meaning: what moves and what each layer sees, in a sentence.
+        arrays: its datasets along the trajectory.
+        solve: function (problem, saved, due, take_points) -> chunks, see ``solver.solve``.
+        acts_on: "own" if layer ℓ acts on cluster ℓ alone, "all" if on every cluster, "" if no layer moves.
+        accepts: config keys, by dotted path, that only some flows have and this one does.
+        constructions: the constructions of a start that meet its hypotheses.
+        needs_clusters: whether it is nothing without training points.
+        template: file of ``templates`` that ``new`` writes.
+        parts: other functions that the flow brings, by what they are for; see the modules that call ``part``.
+    """
+
+    name: str
+    theorem: str
+    meaning: str
+    arrays: tuple[StateArray, ...]
+    solve: str
+    acts_on: str
+    accepts: frozenset[str] = frozenset()
+    constructions: tuple[str, ...] = ()
+    needs_clusters: bool = True
+    template: str = ""
+    parts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def layered(self) -> bool:
+        """Whether β and R of the hidden layers move."""
+        return bool(self.acts_on)
+
+    def part(self, purpose: str) -> Callable[..., Any] | None:
+        """Return the function that the flow has for this purpose; None if it has none."""
+        return _function(self.parts[purpose]) if purpose in self.parts else None
+
+    def solver(self) -> Callable[..., Any]:
+        """Return the function that solves it."""
+        return _function(self.solve)
+
+
+def _function(place: str) -> Callable[..., Any]:
+    module, _, name = place.partition(":")
+    found: Callable[..., Any] = getattr(import_module(module), name)
+    return found
+
+
+BETA = StateArray("beta", ("s", "layer", "input"), "cumulative bias beta^(l) of each layer")
+R = StateArray("R", ("s", "layer", "coordinate", "input"), "cumulative weight R_l of each layer, orthogonal")
+B = StateArray(
+    "B", ("s", "input", "cluster"), "matrix B whose columns are the cumulative biases beta^(l) (8.6)"
+)
+W = StateArray("W", ("s", "output", "input"), "output weight W_(Q+1) (8.7), (9.7)")
+TRUNCATED_FRACTION = StateArray(
+    "truncated_fraction",
+    ("s", "layer", "coordinate"),
+    "mean of 1 - h over the points that the layer acts on, for each coordinate of its frame",
+)
+
+FLOWS: dict[str, Flow] = {
+    flow.name: flow
+    for flow in (
+        Flow(
+            name="separated",
+            theorem="Theorem 3.2",
+            meaning="each cluster is seen by its own layer only",
+            arrays=(BETA, R, TRUNCATED_FRACTION),
+            solve="truncflow_cli.flows.separated_run:solve_separated",
+            acts_on="own",
+            accepts=frozenset(
+                {
+                    "equations",
+                    "integrator.freeze_rotation",
+                    "integrator.events",
+                    "integrator.on_separation_lost",
+                }
+            ),
+            constructions=("separated", "collapsed", "clustered"),
+            template="separated.yaml",
+        ),
+        Flow(
+            name="general",
+            theorem="Theorem 5.1",
+            meaning="every layer sees every cluster",
+            arrays=(BETA, R, TRUNCATED_FRACTION),
+            solve="truncflow_cli.flows.general_run:solve_general",
+            acts_on="all",
+            accepts=frozenset({"layers"}),
+            constructions=("separated", "collapsed", "clustered"),
+            template="general.yaml",
+        ),
+        Flow(
+            name="collapsed",
+            theorem="section 8",
+            meaning="standard loss, every cluster mapped to the point −β^(ℓ)",
+            arrays=(B, W),
+            solve="truncflow_cli.flows.collapsed:solve_collapsed",
+            acts_on="",
+            accepts=frozenset({"initial.output_weight"}),
+            constructions=("collapsed",),
+            needs_clusters=False,
+            template="collapsed.yaml",
+        ),
+        Flow(
+            name="clustered",
+            theorem="section 9",
+            meaning="standard loss, every cluster in the positive sector of every layer: least squares",
+            arrays=(W,),
+            solve="truncflow_cli.flows.clustered:solve_clustered",
+            acts_on="",
+            accepts=frozenset({"initial.output_weight", "point_weights"}),
+            constructions=("clustered",),
+            template="clustered.yaml",
+        ),
+    )
+}
+
+
+def flow_named(name: str) -> Flow:
+    """Return the entry of a flow.
+
+    Raises:
+        UserError: there is no such flow.
+    """
+    if name not in FLOWS:
+        raise UserError(f"there is no flow {name!r}; there are {', '.join(FLOWS)}")
+    return FLOWS[name]
