@@ -9,9 +9,9 @@ from reference.problems import general_normal
 
 from truncflow_cli.flows.general import GeneralFlow
 from truncflow_cli.flows.general_data import general_data
+from truncflow_cli.network_field import forward_pass
 from truncflow_cli.patterns import UNTRUNCATED
 from truncflow_cli.problem import Problem
-from truncflow_cli.truncation import forward_pass
 
 
 def network_problem(

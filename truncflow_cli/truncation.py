@@ -1,93 +1,140 @@
-"""The network of Theorem 5.1 at one state: forward pass, field and gradients of surfaces, in plain numpy.
+"""The truncation map and what follows from it: where points are, what each layer makes of them, and by what margin.
 
-Everything is in the layers' co-moving frames: b_ℓ = R_ℓ β^(ℓ), z_ℓ = R_ℓ t_{ℓ−1} + b_ℓ and w_ℓ = R_ℓ g_ℓ. Tangent
-vectors are written in orthonormal coordinates for the metric Tr(ΩᵀΩ'): for each layer R_ℓ δβ^(ℓ) (Q,), then √2 Ω_ij
-for i < j.
+    z = R_ℓ (x + β^(ℓ)),    τ^(ℓ)(x) = R_ℓᵀ σ(z) − β^(ℓ)                                      (1.8), (6.2)
+
+A point is untruncated under a layer (in S_ℓ⁺) if all z_r > 0, and fully truncated (in S_ℓ⁻) if all z_r ≤ 0 (Def. 2.1).
+Arrays are plain numpy: x (..., Q) points; one layer's R (Q, Q), β (Q,), or all layers' R (L, Q, Q), β (L, Q).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from truncflow_cli.events import EventLog, Kind, of_kind
 from truncflow_cli.problem import Array, BoolArray, IntArray
+
+#: Coordinates that are looked at together, so that very many points take little memory.
+_BLOCK = 1 << 18
+
+#: A surface: layer, point (row of x), coordinate.
+Surface = tuple[int, int, int]
+
+
+def coordinates(x: Array, R: Array, beta: Array) -> Array:
+    """Return z = R (x + β), (..., Q): signed distances of points from a layer's faces."""
+    return np.asarray((x + beta) @ R.T)
+
+
+def truncate(x: Array, R: Array, beta: Array) -> Array:
+    """Return τ(x) = Rᵀσ(z) − β of one layer, (..., Q) (1.8)."""
+    return np.asarray(np.maximum(coordinates(x, R, beta), 0.0) @ R - beta)
+
+
+def composed(x: Array, R: Array, beta: Array) -> Array:
+    """Return τ^(L)∘…∘τ^(1)(x), (..., Q), for R (L, Q, Q), β (L, Q)."""
+    for rotation, bias in zip(R, beta, strict=True):
+        x = truncate(x, rotation, bias)
+    return x
+
+
+def outside(x: Array, R: Array, beta: Array) -> BoolArray:
+    """Return which of the points x (N, Q) are not in S⁺ of one layer, (N,)."""
+    return np.asarray((coordinates(x, R, beta) <= 0.0).any(axis=-1))
 
 
 @dataclass(frozen=True)
-class Pass:
-    """A forward pass: z (N, L, Q) and the network's output t_L (N, Q)."""
+class Closest:
+    """The coordinate that is nearest to being truncated, or furthest beyond it.
 
-    z: Array
-    output: Array
-
-
-def forward_pass(x: Array, R: Array, b: Array, activation: Callable[[int, Array], Array | BoolArray]) -> Pass:
-    """Send x (N, Q) through the layers; ``activation(ℓ, z_ℓ)`` returns h (N, Q) (1.8)."""
-    t = x
-    z = np.empty((x.shape[0], *b.shape))
-    for layer in range(b.shape[0]):
-        z[:, layer] = t @ R[layer].T + b[layer]
-        h = activation(layer, z[:, layer])
-        t = (h * z[:, layer] - b[layer]) @ R[layer]
-    return Pass(z, t)
-
-
-def velocity(
-    state: Pass, h: Array, R: Array, b: Array, target: Array, weight: Array
-) -> tuple[Array, Array, Array]:
-    """Return w (N, L, Q), c_ℓ = R_ℓ ∂_s β^(ℓ) (L, Q) and Ω_ℓ (L, Q, Q) of (5.4) corrected and (5.6).
-
-    h (N, L, Q) activations (fractions allowed), target (N, Q) the ỹ of each point, weight (N,) 1/N_j.
+    Attributes:
+        margin: its z; positive if no point is truncated, infinite if there is none.
+        layer: ℓ, 0-based (-1 where there is none, as for the next two).
+        point: row of x.
+        coordinate: r.
     """
-    layers, dim = b.shape
-    w = np.empty_like(state.z)
-    c, Om = np.empty((layers, dim)), np.empty((layers, dim, dim))
-    g = state.output - target
-    for layer in range(layers - 1, -1, -1):
-        z, hl = state.z[:, layer], h[:, layer]
-        w[:, layer] = g @ R[layer].T
-        c[layer] = weight @ ((1.0 - hl) * w[:, layer])
-        wh = weight[:, None] * hl
-        P = (wh * z).T @ w[:, layer] + (wh * w[:, layer]).T @ z
-        Om[layer] = -0.5 * (P - P.T)
-        g = (hl * w[:, layer]) @ R[layer]
-    return w, c, Om
+
+    margin: float
+    layer: int = -1
+    point: int = -1
+    coordinate: int = -1
+
+    @property
+    def holds(self) -> bool:
+        """Whether no point is truncated."""
+        return self.margin > 0.0
 
 
-def tangent(c: Array, Om: Array) -> Array:
-    """Return the tangent vector (d,) of c (L, Q) and Ω (L, Q, Q)."""
-    upper = np.triu_indices(c.shape[1], 1)
-    return np.concatenate([c, np.sqrt(2.0) * Om[:, upper[0], upper[1]]], axis=1).ravel()
+def positive_margin(
+    x: Array, R: Array, beta: Array, layer: int = -1, rows: IntArray | None = None
+) -> Closest:
+    """Return the least z of points x (N, Q) under one layer R (Q, Q), β (Q,).
 
-
-def adjoint(
-    surfaces: Sequence[tuple[int, int, int]] | IntArray, z: Array, h: Array, R: Array
-) -> tuple[Array, Array]:
-    """Return q_m = R_m ∂z/∂t_m (k, L, Q) below the surface's layer, and ∇z (k, d), for surfaces (i, ℓ, r).
-
-    A layer m < ℓ acts through t_m: δt_m = R_mᵀ ([H, Ω_m] z_m − H⊥ R_m δβ^(m)); layer ℓ itself through Ω z_ℓ + R δβ.
+    Args:
+        x, R, beta: see above.
+        layer: the layer's number, for the answer.
+        rows: (M,) the rows that are looked at; all if it is None.
     """
-    layers, dim = z.shape[1:]
-    count = len(surfaces)
-    point, layer, row = np.asarray(surfaces, dtype=np.int64).reshape(count, 3).T
-    every = np.arange(count)
-    q = np.zeros((count, layers, dim))
-    shift = np.zeros((count, layers, dim))
-    turn = np.zeros((count, layers, dim, dim))  # δz = Σ_m shift_m · R_m δβ^(m) + Tr(turn_mᵀ Ω_m)
-    shift[every, layer, row] = 1.0
-    turn[every, layer, row] = z[point, layer]
-    back = R[layer, row]
-    for m in range(layers - 2, -1, -1):
-        later = np.flatnonzero(layer > m)
-        qm = back[later] @ R[m].T
-        hm, zm = h[point[later], m], z[point[later], m]
-        hq, hz = hm * qm, hm * zm
-        q[later, m] = qm
-        shift[later, m] = -(1.0 - hm) * qm
-        turn[later, m] = hq[:, :, None] * zm[:, None, :] - qm[:, :, None] * hz[:, None, :]
-        back[later] = hq @ R[m]
-    upper = np.triu_indices(dim, 1)
-    skew = (turn - np.swapaxes(turn, -1, -2))[..., upper[0], upper[1]] / np.sqrt(2.0)
-    return q, np.concatenate([shift, skew], axis=-1).reshape(count, -1)
+    closest = Closest(np.inf)
+    for part in _blocks(len(x) if rows is None else len(rows), x.shape[1]):
+        where = np.arange(part.start, part.stop) if rows is None else rows[part]
+        z = coordinates(x[where], R, beta)
+        i, r = np.unravel_index(int(np.argmin(z)), z.shape)
+        if z[i, r] < closest.margin:
+            closest = Closest(float(z[i, r]), layer, int(where[i]), int(r))
+    return closest
+
+
+def separation_margins(x: Array, cluster: IntArray, R: Array, beta: Array) -> list[Closest]:
+    """Return for each layer ℓ the least z of the points of all clusters but ℓ: (3.3) holds if all are positive.
+
+    x (N, Q), cluster (N,), R (L, Q, Q), β (L, Q); layer ℓ belongs to cluster ℓ.
+    """
+    rows = (np.flatnonzero(cluster != layer) for layer in range(len(R)))
+    return [positive_margin(x, R[layer], beta[layer], layer, foreign) for layer, foreign in enumerate(rows)]
+
+
+def sector_margin(x: Array, R: Array, beta: Array) -> Closest:
+    """Return the least z of all points in all layers, hypothesis (9.2): positive if all are in every S_ℓ⁺."""
+    margins = [positive_margin(x, R[layer], beta[layer], layer) for layer in range(len(R))]
+    return min(margins, key=lambda closest: closest.margin, default=Closest(np.inf))
+
+
+def _blocks(points: int, dim: int) -> Iterator[slice]:
+    step = max(1, _BLOCK // max(dim, 1))
+    for first in range(0, points, step):
+        yield slice(first, min(first + step, points))
+
+
+@dataclass(frozen=True)
+class PinInterval:
+    """A stretch of s along which a surface is pinned.
+
+    Attributes:
+        surface: layer, point, coordinate.
+        start: its `pin`.
+        stop: its `unpin`; infinite if it is pinned to the end of the log.
+    """
+
+    surface: Surface
+    start: float
+    stop: float
+
+
+def pin_intervals(events: EventLog) -> list[PinInterval]:
+    """Return when which surfaces are pinned, by the event log, in order of their start."""
+    since: dict[Surface, float] = {}
+    found: list[PinInterval] = []
+    chosen = events[of_kind(events, Kind.PIN, Kind.UNPIN)]
+    columns: Sequence[list[int]] = [chosen[name].tolist() for name in ("layer", "point", "coordinate")]
+    for s, kind, *surface in zip(chosen["s"].tolist(), chosen["kind"].tolist(), *columns, strict=True):
+        layer, point, coordinate = surface
+        key = (layer, point, coordinate)
+        if kind == Kind.PIN:
+            since.setdefault(key, s)
+        elif key in since:
+            found.append(PinInterval(key, since.pop(key), s))
+    found += [PinInterval(key, start, np.inf) for key, start in since.items()]
+    return sorted(found, key=lambda interval: (interval.start, interval.surface))

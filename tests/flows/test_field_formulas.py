@@ -9,7 +9,7 @@ from reference.problems import normal
 from truncflow_cli.flows.layer_data import layer_data
 from truncflow_cli.flows.moments import field, moments
 from truncflow_cli.flows.separated import LayerFlow
-from truncflow_cli.truncation import adjoint, forward_pass, tangent, velocity
+from truncflow_cli.network_field import adjoint, forward_pass, tangent, velocity
 
 STEP = 1e-30
 

@@ -23,12 +23,12 @@ from truncflow_cli.flows.layer_state import pattern_state, restore_pattern
 from truncflow_cli.kernels import network as compiled
 from truncflow_cli.kernels.network import Accuracy
 from truncflow_cli.kernels.series import first_exit
+from truncflow_cli.network_field import Pass, forward_pass, tangent, velocity
 from truncflow_cli.patterns import PINNED, TRUNCATED, UNTRUNCATED
 from truncflow_cli.problem import Array, IntArray, Pattern
 from truncflow_cli.saved_state import Saved, State, number, under
 from truncflow_cli.solver.descent import APART, NEAR, Descent, plain_descent, size_of
 from truncflow_cli.solver.step_control import Pace, next_octave
-from truncflow_cli.truncation import Pass, forward_pass, tangent, velocity
 
 MAX_ORDER = 20
 STEP_SHARE = 0.1

@@ -7,9 +7,9 @@ import numpy as np
 from truncflow_cli.flows.general_data import GeneralData
 from truncflow_cli.flows.general_groups import Group
 from truncflow_cli.flows.interface import LocalField
+from truncflow_cli.network_field import adjoint, forward_pass, tangent, velocity
 from truncflow_cli.patterns import UNTRUNCATED
 from truncflow_cli.problem import Array, Pattern
-from truncflow_cli.truncation import adjoint, forward_pass, tangent, velocity
 
 #: Newton steps to hold pinned coordinates still, and the speed (relative to the field) at which they do.
 MAX_HOLD = 8

@@ -6,10 +6,10 @@ import numpy as np
 
 from truncflow_cli.flows.layer_data import LayerData
 from truncflow_cli.flows.moments import field, moments
+from truncflow_cli.network_field import Pass
 from truncflow_cli.patterns import UNTRUNCATED
 from truncflow_cli.problem import Array, Pattern
 from truncflow_cli.solver.descent import Descent, plain_descent
-from truncflow_cli.truncation import Pass
 
 
 def own_descent(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from truncflow_cli.network_field import Pass, forward_pass, tangent
 from truncflow_cli.problem import Array, BoolArray, IntArray
-from truncflow_cli.truncation import Pass, forward_pass, tangent
 
 #: Steps of gradient descent that show where a state on many surfaces goes, and their length (relative to the data).
 DESCENT_STEPS = 1500

@@ -10,12 +10,12 @@ import numpy as np
 from truncflow_cli.chunk import Chunk
 from truncflow_cli.errors import RunFailed
 from truncflow_cli.events import EventLog, Kind, event_log
+from truncflow_cli.network_field import forward_pass
 from truncflow_cli.problem import Array, IntArray, Problem
 from truncflow_cli.saved_state import Saved, State, counts, integer, number, under
 from truncflow_cli.solver.assemble import Merger, drive, never
 from truncflow_cli.solver.closed_form import ClosedForm
 from truncflow_cli.solver.loop import Solver
-from truncflow_cli.truncation import forward_pass
 
 Surface = tuple[int, int, int]
 

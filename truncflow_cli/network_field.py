@@ -1,0 +1,93 @@
+"""The network of Theorem 5.1 at one state: forward pass, field and gradients of surfaces, in plain numpy.
+
+Everything is in the layers' co-moving frames: b_ℓ = R_ℓ β^(ℓ), z_ℓ = R_ℓ t_{ℓ−1} + b_ℓ and w_ℓ = R_ℓ g_ℓ. Tangent
+vectors are written in orthonormal coordinates for the metric Tr(ΩᵀΩ'): for each layer R_ℓ δβ^(ℓ) (Q,), then √2 Ω_ij
+for i < j.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from truncflow_cli.problem import Array, BoolArray, IntArray
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A forward pass: z (N, L, Q) and the network's output t_L (N, Q)."""
+
+    z: Array
+    output: Array
+
+
+def forward_pass(x: Array, R: Array, b: Array, activation: Callable[[int, Array], Array | BoolArray]) -> Pass:
+    """Send x (N, Q) through the layers; ``activation(ℓ, z_ℓ)`` returns h (N, Q) (1.8)."""
+    t = x
+    z = np.empty((x.shape[0], *b.shape))
+    for layer in range(b.shape[0]):
+        z[:, layer] = t @ R[layer].T + b[layer]
+        h = activation(layer, z[:, layer])
+        t = (h * z[:, layer] - b[layer]) @ R[layer]
+    return Pass(z, t)
+
+
+def velocity(
+    state: Pass, h: Array, R: Array, b: Array, target: Array, weight: Array
+) -> tuple[Array, Array, Array]:
+    """Return w (N, L, Q), c_ℓ = R_ℓ ∂_s β^(ℓ) (L, Q) and Ω_ℓ (L, Q, Q) of (5.4) corrected and (5.6).
+
+    h (N, L, Q) activations (fractions allowed), target (N, Q) the ỹ of each point, weight (N,) 1/N_j.
+    """
+    layers, dim = b.shape
+    w = np.empty_like(state.z)
+    c, Om = np.empty((layers, dim)), np.empty((layers, dim, dim))
+    g = state.output - target
+    for layer in range(layers - 1, -1, -1):
+        z, hl = state.z[:, layer], h[:, layer]
+        w[:, layer] = g @ R[layer].T
+        c[layer] = weight @ ((1.0 - hl) * w[:, layer])
+        wh = weight[:, None] * hl
+        P = (wh * z).T @ w[:, layer] + (wh * w[:, layer]).T @ z
+        Om[layer] = -0.5 * (P - P.T)
+        g = (hl * w[:, layer]) @ R[layer]
+    return w, c, Om
+
+
+def tangent(c: Array, Om: Array) -> Array:
+    """Return the tangent vector (d,) of c (L, Q) and Ω (L, Q, Q)."""
+    upper = np.triu_indices(c.shape[1], 1)
+    return np.concatenate([c, np.sqrt(2.0) * Om[:, upper[0], upper[1]]], axis=1).ravel()
+
+
+def adjoint(
+    surfaces: Sequence[tuple[int, int, int]] | IntArray, z: Array, h: Array, R: Array
+) -> tuple[Array, Array]:
+    """Return q_m = R_m ∂z/∂t_m (k, L, Q) below the surface's layer, and ∇z (k, d), for surfaces (i, ℓ, r).
+
+    A layer m < ℓ acts through t_m: δt_m = R_mᵀ ([H, Ω_m] z_m − H⊥ R_m δβ^(m)); layer ℓ itself through Ω z_ℓ + R δβ.
+    """
+    layers, dim = z.shape[1:]
+    count = len(surfaces)
+    point, layer, row = np.asarray(surfaces, dtype=np.int64).reshape(count, 3).T
+    every = np.arange(count)
+    q = np.zeros((count, layers, dim))
+    shift = np.zeros((count, layers, dim))
+    turn = np.zeros((count, layers, dim, dim))  # δz = Σ_m shift_m · R_m δβ^(m) + Tr(turn_mᵀ Ω_m)
+    shift[every, layer, row] = 1.0
+    turn[every, layer, row] = z[point, layer]
+    back = R[layer, row]
+    for m in range(layers - 2, -1, -1):
+        later = np.flatnonzero(layer > m)
+        qm = back[later] @ R[m].T
+        hm, zm = h[point[later], m], z[point[later], m]
+        hq, hz = hm * qm, hm * zm
+        q[later, m] = qm
+        shift[later, m] = -(1.0 - hm) * qm
+        turn[later, m] = hq[:, :, None] * zm[:, None, :] - qm[:, :, None] * hz[:, None, :]
+        back[later] = hq @ R[m]
+    upper = np.triu_indices(dim, 1)
+    skew = (turn - np.swapaxes(turn, -1, -2))[..., upper[0], upper[1]] / np.sqrt(2.0)
+    return q, np.concatenate([shift, skew], axis=-1).reshape(count, -1)
