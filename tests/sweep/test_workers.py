@@ -24,15 +24,15 @@ from truncflow_cli.sweep.member import Report, Result, Returned, Task, Underway,
 from truncflow_cli.sweep.plan import Sweep, plan_sweep
 from truncflow_cli.sweep.worker import work
 
-#: Thousands of events on the way to the end, a few seconds.
+#: Tens of thousands of events and a million saved times, minutes: always under way when a test stops it.
 LONG = """\
 flow: general
 clusters:
-  - {center: [0.0, 0.0, 0.0], shape: gaussian, std: 1.0, size: 60}
-  - {center: [3.0, 0.0, 0.0], shape: gaussian, std: 1.0, size: 60}
+  - {center: [0.0, 0.0, 0.0], shape: gaussian, std: 1.0, size: 20000}
+  - {center: [3.0, 0.0, 0.0], shape: gaussian, std: 1.0, size: 20000}
 initial: {rotation: random, bias: {normal: 1.0}}
-integrator: {s_end: 100.0}
-save: {count: 10001}
+integrator: {s_end: 10000.0}
+save: {count: 1000001}
 """
 
 
