@@ -18,6 +18,7 @@ import truncflow_cli as truncflow
 from truncflow_cli import runfile, solver
 from truncflow_cli.cli.app import main
 from truncflow_cli.errors import UserError
+from truncflow_cli.runfile.origin import computing_sources
 
 CONFIG = """\
 flow: separated
@@ -150,6 +151,12 @@ def test_other_data_is_refused(folder: Path, run, stopping) -> None:
     code, _, err = run("--resume")
     assert code == 2
     assert "made from other data (data/x differs)" in err
+
+
+def test_the_program_is_all_that_computes() -> None:
+    sources = {path.relative_to(Path(solver.__file__).parents[1]).as_posix() for path in computing_sources()}
+    assert {"flows/separated.py", "solver/loop.py", "kernels/library.py", "truncation.py"} <= sources
+    assert not any(name.startswith(("cli/", "report/")) for name in sources)
 
 
 def test_another_program_is_refused_and_another_library_is_told(

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -19,6 +20,7 @@ from run_file_samples import endless_chunks, made_up_chunks, made_up_events, mad
 from truncflow_cli import runfile
 from truncflow_cli.chunk import Chunk
 from truncflow_cli.errors import UserError
+from truncflow_cli.runfile.checkpoint import unpacked
 from truncflow_cli.runfile.deferred_signals import undisturbed
 
 
@@ -204,20 +206,30 @@ def test_a_file_size_limit_ends_the_run_in_a_sentence(
     assert hidden(tmp_path) == []
 
 
+@pytest.mark.parametrize("resumable", [False, True])
 def test_no_room_for_a_copy_publishes_the_working_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resumable: bool
 ) -> None:
+    """With the state to go on from, where there is one and room for it."""
+
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     path = tmp_path / "run.h5"
+    chunk = next(endless_chunks(made_up_problem()))
+    state = {"flow/R": np.arange(3.0), "steps": np.array(7)}
     with runfile.create(path, made_up_problem(), "", checkpoint_every=0.0) as writer:
         monkeypatch.setattr("truncflow_cli.runfile.atomic.shutil.copyfile", full)
         with pytest.raises(UserError, match=r"no space left on device; .* run\.h5 holds .* up to s = 0$"):
-            writer.append(next(endless_chunks(made_up_problem())))
+            writer.append(replace(chunk, state=lambda: state) if resumable else chunk)
     with runfile.open_run(path) as run:
         assert run.status == "interrupted"
         assert len(run.s) == 1
+    checkpoint = runfile.find_checkpoint(path)
+    assert (checkpoint is not None) == resumable
+    if checkpoint is not None:
+        for name, array in unpacked(checkpoint.state).items():
+            np.testing.assert_array_equal(array, state[name])
     assert hidden(tmp_path) == []
 
 

@@ -14,8 +14,8 @@ import numpy as np
 import truncflow_cli
 from truncflow_cli.problem import Problem
 
-#: Packages whose sources decide what a run computes, and the kinds of files that these are.
-_COMPUTING = ("flows", "integrate", "model")
+#: Packages and modules whose sources decide what a run computes, and the kinds of files that these are.
+_COMPUTING = ("flows", "kernels", "solver", "truncation.py")
 _SOURCES = (".py", ".so", ".dylib", ".dll")
 
 #: Libraries that take part in the computation.
@@ -56,12 +56,17 @@ def installed(package: str) -> str:
     return version(package)
 
 
+def computing_sources() -> list[Path]:
+    """Return the files of the program that decide what a run computes, in order."""
+    root = Path(__file__).parents[1]
+    places = [root / name for name in _COMPUTING]
+    files = (path for place in places for path in (place.rglob("*") if place.is_dir() else [place]))
+    return sorted(path for path in files if path.suffix in _SOURCES)
+
+
 @cache
 def _program() -> str:
-    root = Path(__file__).parents[1]
-    files = (path for package in _COMPUTING for path in (root / package).rglob("*"))
-    sources = sorted(path for path in files if path.suffix in _SOURCES)
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in computing_sources())).hexdigest()
 
 
 @cache

@@ -390,7 +390,7 @@ class RunWriter:
             if not first:  # what is published can be gone on with
                 return
         else:
-            self._write_checkpoint(self._file.h5)
+            self._write_checkpoint(self._file.sheet)
         self._write_status("interrupted")
         self._file.close()
         self._file.publish()
