@@ -55,7 +55,7 @@ def test_a_lane_that_cannot_go_on_ends_the_run_where_it_does_with_one_core(monke
 
     monkeypatch.setattr(Solver, "advance", failing)
     # Several steps in one go would go on beyond where a layer has enough.
-    monkeypatch.setattr(LayerFlow, "run_ahead", lambda *_: None)
+    monkeypatch.setattr(LayerFlow, "step_many", lambda *_: None)
     samples, events, failure = outcome(problem, monkeypatch, 1)
     _, events_there, failure_there = outcome(problem, monkeypatch, 3)
     assert failure is not None

@@ -16,7 +16,7 @@ from truncflow_cli.flows.separated import LayerFlow
 def test_single_steps_give_the_same_bits(name, monkeypatch):
     problem = PROBLEMS[name]()
     samples, events, counters = outcome(problem)
-    monkeypatch.setattr(LayerFlow, "run_ahead", lambda *_: None)
+    monkeypatch.setattr(LayerFlow, "step_many", lambda *_: None)
     single_samples, single_events, single_counters = outcome(problem)
     assert np.array_equal(events, single_events)
     for array in samples:

@@ -27,7 +27,7 @@ PROBLEMS = {
 def test_single_steps_give_the_same_bits(name, monkeypatch):
     problem = PROBLEMS[name]()
     samples, events, counters = outcome(problem)
-    monkeypatch.setattr(GeneralFlow, "run_ahead", lambda *_: None)
+    monkeypatch.setattr(GeneralFlow, "step_many", lambda *_: None)
     single_samples, single_events, single_counters = outcome(problem)
     assert np.array_equal(events, single_events)
     for array in samples:
@@ -86,7 +86,7 @@ def test_sums_are_made_anew_now_and_then_and_that_changes_little(monkeypatch):
         "gather",
         lambda cells, pins, **how: gathered.append(pins) or gather(cells, pins, **how),
     )
-    monkeypatch.setattr(GeneralFlow, "run_ahead", lambda *_: None)
+    monkeypatch.setattr(GeneralFlow, "step_many", lambda *_: None)
     monkeypatch.setattr(compiled, "REFRESH", 20)
     refreshed, refreshed_events, _ = outcome(problem)
     assert len(gathered) > 3

@@ -21,11 +21,11 @@ class Checked(GeneralFlow):
     worst = 0.0
     steps = 0
 
-    def run_ahead(self, *_):
+    def step_many(self, *_):
         return None
 
     def observe(self, t):
-        series = self.series()
+        series = self.dense_output()
         for part in np.linspace(0.0, 1.0, 7):
             powers = (part * t) ** np.arange(series.energy.size)
             R, b = (np.tensordot(powers, array, 1) for array in (series.R, series.b))

@@ -52,7 +52,7 @@ class Checked(LayerFlow):
     worst = 0.0
     steps = 0
 
-    def run_ahead(self, *_):
+    def step_many(self, *_):
         return None
 
     watched = 0
@@ -69,7 +69,7 @@ class Checked(LayerFlow):
         after, self.pattern = self.pattern, self.pattern.copy()
         for i, r in self._near.pool[self._log.point[: self.watched]]:  # some of them cross and come back
             self.pattern[i, r] = PINNED
-        self.worst = max(self.worst, furthest_on_the_wrong_side(self, self.series(), t))
+        self.worst = max(self.worst, furthest_on_the_wrong_side(self, self.dense_output(), t))
         self.pattern = after
         self.steps += 1
         return rows
@@ -102,7 +102,7 @@ def test_the_fast_path_leaves_no_coordinate_behind(dim, points):
     pieces = 0
     while not solver.finished:
         solver.advance(solver.s + 0.01)
-        assert furthest_on_the_wrong_side(flow, flow.standing(), 0.0) < ROUNDING
+        assert furthest_on_the_wrong_side(flow, flow.constant_output(), 0.0) < ROUNDING
         pieces += 1
     assert pieces > 10
     assert flow.counters.roots > 200

@@ -165,11 +165,11 @@ class FrozenLayer:
         return events[np.argsort(events["s"], kind="stable")]
 
     def state(self) -> State:
-        """See ``flows.interface.Series.state``: nothing, the problem says it all."""
+        """See ``flows.interface.DenseOutput.state``: nothing, the problem says it all."""
         return {}
 
     def sample(self, s: Array) -> dict[str, Array]:
-        """Return the trajectory's arrays at times s (T,), as ``flows.interface.Series.sample`` does."""
+        """Return the trajectory's arrays at times s (T,), as ``flows.interface.DenseOutput.sample`` does."""
         data, size = self.data, s.size
         moved = [motion.position(s) for motion in self.coordinates]
         b = -np.stack([part[0] for part in moved], axis=1)

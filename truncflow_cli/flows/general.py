@@ -9,7 +9,7 @@ from truncflow_cli.flows.general_data import GeneralData
 from truncflow_cli.flows.general_events import NetworkLog
 from truncflow_cli.flows.general_field import FieldOnSurfaces, split_tangent, standing_still
 from truncflow_cli.flows.general_groups import Group, Key, common_side, grouped, several_layers
-from truncflow_cli.flows.general_series import GeneralSeries, restored_series, sampled
+from truncflow_cli.flows.general_series import GeneralSeries, restored_output, sampled
 from truncflow_cli.flows.general_state import (
     cells_state,
     deadlines_state,
@@ -18,7 +18,7 @@ from truncflow_cli.flows.general_state import (
     restore_deadlines,
     restored_pins,
 )
-from truncflow_cli.flows.interface import Ahead, Change, Counters, EventRow, Surfaces
+from truncflow_cli.flows.interface import Change, Counters, EventRow, ManySteps, Surfaces
 from truncflow_cli.flows.layer_state import pattern_state, restore_pattern
 from truncflow_cli.kernels import network as compiled
 from truncflow_cli.kernels.network import Accuracy
@@ -28,7 +28,7 @@ from truncflow_cli.patterns import PINNED, TRUNCATED, UNTRUNCATED
 from truncflow_cli.problem import Array, IntArray, Pattern
 from truncflow_cli.saved_state import Saved, State, number, under
 from truncflow_cli.solver.descent import APART, NEAR, Descent, plain_descent, size_of
-from truncflow_cli.solver.step_control import Pace, next_octave
+from truncflow_cli.solver.step_control import StepControl, next_octave
 
 MAX_ORDER = 20
 STEP_SHARE = 0.1
@@ -206,8 +206,8 @@ class GeneralFlow:
         """See ``PiecewiseFlow.observe``: here every surface acts on the field."""
         return []
 
-    def series(self) -> GeneralSeries:
-        """See ``PiecewiseFlow.series``."""
+    def dense_output(self) -> GeneralSeries:
+        """See ``PiecewiseFlow.dense_output``."""
         return self._series(self.cells.truncated_fraction)
 
     def _series(self, fraction: Array) -> GeneralSeries:
@@ -217,8 +217,8 @@ class GeneralFlow:
             self.data, course.R[:n].copy(), course.b[:n].copy(), course.energy[:n].copy(), fraction
         )
 
-    def standing(self) -> GeneralSeries:
-        """See ``PiecewiseFlow.standing``."""
+    def constant_output(self) -> GeneralSeries:
+        """See ``PiecewiseFlow.constant_output``."""
         fraction = self.cells.truncated_fraction
         return GeneralSeries(
             self.data, self.R[None].copy(), self.b[None].copy(), np.array([self.energy]), fraction
@@ -233,19 +233,19 @@ class GeneralFlow:
         for pin in range(len(self.pins)):
             self.pin_weight[pin] = np.polynomial.polynomial.polyval(t, cells.held.lam[: cells.order, pin])
 
-    def run_ahead(self, pace: Pace, s_end: float, until: float, saved: Array) -> Ahead | None:
-        """See ``RunsAhead.run_ahead``."""
+    def step_many(self, control: StepControl, s_end: float, until: float, saved: Array) -> ManySteps | None:
+        """See ``StepsMany.step_many``."""
         if self.pins:
             return None
         cells = self.cells
         clock, counts = cells.clock, cells.counts
         clock[[compiled.S, compiled.LOST, compiled.REACH, compiled.BEFORE]] = (
-            pace.s,
-            pace.lost,
-            pace.reach,
-            pace.s,
+            control.s,
+            control.lost,
+            control.reach,
+            control.s,
         )
-        octave = next_octave(pace.s)
+        octave = next_octave(control.s)
         clock[[compiled.S_END, compiled.UNTIL]] = s_end, min(until, octave)
         cells.sample_at(saved, self.data.n_clusters)
         counts[:] = 0
@@ -253,15 +253,17 @@ class GeneralFlow:
         if cells.act(compiled.AHEAD) == 0:
             return None
         self.counters.add(*counts[: compiled.ROOTS + 1].tolist())
-        reached = Pace(float(clock[compiled.S]), float(clock[compiled.LOST]), float(clock[compiled.REACH]))
+        reached = StepControl(
+            float(clock[compiled.S]), float(clock[compiled.LOST]), float(clock[compiled.REACH])
+        )
         if counts[compiled.UNUSUAL] == 0:
             start = float(clock[compiled.BEFORE])
             series = self._series(cells.state.truncated / self.data.total)
         else:
-            start, series = reached.s, self.standing()
+            start, series = reached.s, self.constant_output()
         events = self.log.passed(cells.log, int(counts[compiled.EVENTS]))
         samples = sampled(self.data, cells.samples, int(counts[compiled.SAMPLED]))
-        return Ahead(reached, start, series, events, samples, may_rest=reached.s >= octave)
+        return ManySteps(reached, start, series, events, samples, may_rest=reached.s >= octave)
 
     # -- going on later ----------------------------------------------------------------------------------------
 
@@ -276,11 +278,11 @@ class GeneralFlow:
             **under("cells", cells_state(self.cells)),
         }
 
-    def aids(self) -> State:
-        """See ``PiecewiseFlow.aids``."""
+    def caches(self) -> State:
+        """See ``PiecewiseFlow.caches``."""
         return deadlines_state(self.cells.watch)
 
-    def restore(self, saved: Saved, aids: Saved | None) -> None:
+    def restore(self, saved: Saved, caches: Saved | None) -> None:
         """See ``PiecewiseFlow.restore``."""
         self.R[:] = saved.array("R", "f8", self.R.shape)
         self.b[:] = saved.array("b", "f8", self.b.shape)
@@ -293,12 +295,12 @@ class GeneralFlow:
         restore_cells(self.cells, self.pins, saved.part("cells"))
         self._whole_field = None
         self.log = NetworkLog(self.data, self.pattern)
-        if aids is not None:
-            restore_deadlines(self.cells.watch, aids)
+        if caches is not None:
+            restore_deadlines(self.cells.watch, caches)
 
-    def restored_series(self, saved: Saved) -> GeneralSeries:
-        """See ``PiecewiseFlow.restored_series``."""
-        return restored_series(self.data, self.b.shape[0], saved)
+    def restored_output(self, saved: Saved) -> GeneralSeries:
+        """See ``PiecewiseFlow.restored_output``."""
+        return restored_output(self.data, self.b.shape[0], saved)
 
     # -- events ------------------------------------------------------------------------------------------------
 
@@ -364,8 +366,8 @@ class GeneralFlow:
         size = size_of(self.b, data.spread, data.y_tilde)
         return plain_descent(data.x, size, moving, self.R, self.b, untruncated, on, surfaces, self.noise)
 
-    def creep(self) -> tuple[float, list[EventRow], Surfaces]:
-        """See ``flows.interface.Creeps``."""
+    def descent_fallback(self) -> tuple[float, list[EventRow], Surfaces]:
+        """See ``flows.interface.DescentFallback``."""
         plain = self.pattern == UNTRUNCATED
         z = forward_pass(self.data.x, self.R, self.b, lambda layer, _: plain[:, layer]).z
         near = np.nonzero(np.abs(z) <= NEAR * self._size * (1.0 + np.abs(z).max()))

@@ -12,7 +12,7 @@ from truncflow_cli.kernels import network as compiled
 from truncflow_cli.patterns import UNTRUNCATED
 from truncflow_cli.problem import Array, IntArray, Pattern
 
-#: Events that ``run_ahead`` passes at most, and points that are moved in one go.
+#: Events that ``step_many`` passes at most, and points that are moved in one go.
 EVENTS_AHEAD = 1024
 #: Cells that there is room for beyond those that there are.
 SPARE_CELLS = 64

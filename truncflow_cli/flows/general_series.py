@@ -32,7 +32,7 @@ class GeneralSeries:
     truncated_fraction: Array
 
     def state(self) -> State:
-        """See ``flows.interface.Series.state``."""
+        """See ``flows.interface.DenseOutput.state``."""
         return {
             "R": self.R,
             "b": self.b,
@@ -41,7 +41,7 @@ class GeneralSeries:
         }
 
     def sample(self, t: Array) -> dict[str, Array]:
-        """See ``flows.interface.Series.sample``."""
+        """See ``flows.interface.DenseOutput.sample``."""
         layers, dim = self.b.shape[1:]
         size = t.size
         at = [evaluate_states(self.R[:, k], self.b[:, k], self.energy, t) for k in range(layers)]
@@ -56,7 +56,7 @@ class GeneralSeries:
         }
 
 
-def restored_series(data: GeneralData, layers: int, saved: Saved) -> GeneralSeries:
+def restored_output(data: GeneralData, layers: int, saved: Saved) -> GeneralSeries:
     """Return the dense output that ``GeneralSeries.state`` has given.
 
     Raises:

@@ -16,7 +16,7 @@ import numpy as np
 from truncflow_cli.events import EventLog
 from truncflow_cli.problem import Array, IntArray
 from truncflow_cli.saved_state import Saved, State
-from truncflow_cli.solver.step_control import Pace
+from truncflow_cli.solver.step_control import StepControl
 
 #: (kind, layer, point, coordinate, cluster, side) of an event; the time is known to the caller.
 EventRow = tuple[int, int, int, int, int, int]
@@ -41,7 +41,7 @@ class Counters:
         self.roots += roots
 
 
-class Series(Protocol):
+class DenseOutput(Protocol):
     """The state along one smooth piece, as polynomials in the time since its start."""
 
     def sample(self, t: Array) -> dict[str, Array]:
@@ -52,7 +52,7 @@ class Series(Protocol):
         ...
 
     def state(self) -> State:
-        """Return what ``PiecewiseFlow.restored_series`` makes the same series from."""
+        """Return what ``PiecewiseFlow.restored_output`` makes the same series from."""
         ...
 
 
@@ -110,10 +110,10 @@ NO_SURFACES = Surfaces(np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64)
 
 
 @runtime_checkable
-class Creeps(Protocol):
+class DescentFallback(Protocol):
     """A flow that can take its first steps away from an instant at which nothing settles."""
 
-    def creep(self) -> tuple[float, list[EventRow], Surfaces]:
+    def descent_fallback(self) -> tuple[float, list[EventRow], Surfaces]:
         """Move on by plain descent, by a millionth of the data; return the time taken, events, and what is to settle.
 
         For instants at which surfaces have no speed and no kink to first order, so that their pattern does not settle.
@@ -141,11 +141,11 @@ class PiecewiseFlow(Protocol):
         """Return what happens on [0, t] without changing the field, with offsets, in order."""
         ...
 
-    def series(self) -> Series:
+    def dense_output(self) -> DenseOutput:
         """Return the current series for dense output (it stays valid when the flow moves on)."""
         ...
 
-    def standing(self) -> Series:
+    def constant_output(self) -> DenseOutput:
         """Return the present state as a series of order 0: nothing moves from here on."""
         ...
 
@@ -183,12 +183,12 @@ class PiecewiseFlow(Protocol):
         """
         ...
 
-    def aids(self) -> State:
+    def caches(self) -> State:
         """Return what has been kept for speed, and could be made anew, but not to the bit the same."""
         ...
 
-    def restore(self, saved: Saved, aids: Saved | None) -> None:
-        """Take back what ``state`` has given, and ``aids`` unless they are to be made anew.
+    def restore(self, saved: Saved, caches: Saved | None) -> None:
+        """Take back what ``state`` has given, and ``caches`` unless they are to be made anew.
 
         The flow has been made from the same problem and has not been used.
 
@@ -197,7 +197,7 @@ class PiecewiseFlow(Protocol):
         """
         ...
 
-    def restored_series(self, saved: Saved) -> Series:
+    def restored_output(self, saved: Saved) -> DenseOutput:
         """Return a series of this flow from what its ``state`` has given.
 
         Raises:
@@ -207,32 +207,32 @@ class PiecewiseFlow(Protocol):
 
 
 @dataclass(frozen=True)
-class Ahead:
+class ManySteps:
     """What several steps in one go have passed.
 
     Attributes:
-        pace: where they have led to.
-        start: beginning of the last of them, where ``series`` begins.
-        series: the state from there on.
+        control: where they have led to.
+        start: beginning of the last of them, where ``output`` begins.
+        output: the state from there on.
         events: what has happened, in order.
         samples: the trajectory's arrays, see ``Series.sample``, at the first of the saved times asked for; those after
-            them that have been passed are on ``series``.
+            them that have been passed are in ``output``.
         may_rest: whether the last of them has passed some s = 2^k, and the flow may have converged to rounding.
     """
 
-    pace: Pace
+    control: StepControl
     start: float
-    series: Series
+    output: DenseOutput
     events: EventLog
     samples: dict[str, Array] | None
     may_rest: bool
 
 
 @runtime_checkable
-class RunsAhead(Protocol):
+class StepsMany(Protocol):
     """A flow that can take many usual steps in one go; it must give what single steps would have given."""
 
-    def run_ahead(self, pace: Pace, s_end: float, until: float, saved: Array) -> Ahead | None:
+    def step_many(self, control: StepControl, s_end: float, until: float, saved: Array) -> ManySteps | None:
         """Take steps until one ends at or after ``until``, or may have come to rest, or the next is not a usual one.
 
         ``saved`` (K,) are saved times ahead. A flow that does not sample them on its way stops at the first one.

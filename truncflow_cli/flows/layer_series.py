@@ -35,7 +35,7 @@ class LayerSeries:
     truncated_fraction: Array
 
     def state(self) -> State:
-        """See ``flows.interface.Series.state``."""
+        """See ``flows.interface.DenseOutput.state``."""
         return {
             "R": self.R,
             "b": self.b,
@@ -44,7 +44,7 @@ class LayerSeries:
         }
 
     def sample(self, t: Array) -> dict[str, Array]:
-        """See ``flows.interface.Series.sample``; layer and cluster axes have length 1."""
+        """See ``flows.interface.DenseOutput.sample``; layer and cluster axes have length 1."""
         dim = self.data.dim
         size = t.size
         at = evaluate_states(self.R, self.b, self.energy, t)

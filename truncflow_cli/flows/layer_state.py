@@ -120,7 +120,7 @@ def restored_near(data: LayerData, saved: Saved) -> Near:
     return near
 
 
-def restored_series(data: LayerData, saved: Saved) -> LayerSeries:
+def restored_output(data: LayerData, saved: Saved) -> LayerSeries:
     """Return the dense output that ``LayerSeries.state`` has given.
 
     Raises:

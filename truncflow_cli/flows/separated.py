@@ -6,7 +6,15 @@ import numpy as np
 
 from truncflow_cli.events import EventLog
 from truncflow_cli.flows import layer_state
-from truncflow_cli.flows.interface import NO_SURFACES, Ahead, Change, Counters, EventRow, LocalField, Surfaces
+from truncflow_cli.flows.interface import (
+    NO_SURFACES,
+    Change,
+    Counters,
+    EventRow,
+    LocalField,
+    ManySteps,
+    Surfaces,
+)
 from truncflow_cli.flows.layer_data import LayerData
 from truncflow_cli.flows.layer_descent import own_descent
 from truncflow_cli.flows.layer_events import LayerLog
@@ -19,7 +27,7 @@ from truncflow_cli.patterns import PINNED, TRUNCATED, UNTRUNCATED
 from truncflow_cli.problem import Array, IntArray, Pattern
 from truncflow_cli.saved_state import Saved, State
 from truncflow_cli.solver.descent import APART, NEAR, size_of
-from truncflow_cli.solver.step_control import Pace
+from truncflow_cli.solver.step_control import StepControl
 
 #: Highest order of the series. Beyond it, a shorter step costs less than a longer series.
 MAX_ORDER = 24
@@ -32,7 +40,7 @@ ROOM = 1024
 #: The first step is as long as its series reaches: nearly every coordinate might cross in it, and would be listed. Of
 #: more than so many, only those are that might cross in its beginning, where so many do if all do by its end.
 MANY, LIKELY = 1 << 18, 10_000
-#: Events that ``run_ahead`` passes at most.
+#: Events that ``step_many`` passes at most.
 EVENTS_AHEAD = 1024
 
 
@@ -269,8 +277,8 @@ class LayerFlow:
             result.extend((time, row) for row in self.log.foreign(i, r, released=up))
         return result
 
-    def series(self) -> LayerSeries:
-        """See ``PiecewiseFlow.series``."""
+    def dense_output(self) -> LayerSeries:
+        """See ``PiecewiseFlow.dense_output``."""
         return self._series(self._moments.m[:, -1])
 
     def _series(self, count: Array) -> LayerSeries:
@@ -291,17 +299,17 @@ class LayerFlow:
         for pin in range(self.pin_row.size):
             self.pin_weight[pin] = np.polynomial.polynomial.polyval(t, self._pins.lam[: self._order, pin])
 
-    def run_ahead(self, pace: Pace, s_end: float, until: float, saved: Array) -> Ahead | None:
-        """See ``RunsAhead.run_ahead``."""
+    def step_many(self, control: StepControl, s_end: float, until: float, saved: Array) -> ManySteps | None:
+        """See ``StepsMany.step_many``."""
         if self.pin_row.size:
             return None
         self._samples = compiled.sample_arrays(saved, self.data.dim)
         clock, counts = self._clock, self._counts
         clock[[compiled.S, compiled.LOST, compiled.REACH, compiled.BEFORE]] = (
-            pace.s,
-            pace.lost,
-            pace.reach,
-            pace.s,
+            control.s,
+            control.lost,
+            control.reach,
+            control.s,
         )
         clock[[compiled.S_END, compiled.UNTIL]] = s_end, until
         counts[:] = 0
@@ -309,12 +317,14 @@ class LayerFlow:
             return None
         self.counters.add(*counts[: compiled.ROOTS + 1].tolist())
         self.counters.refreshes = int(self._near.tally[compiled.REFRESHES])
-        reached = Pace(float(clock[compiled.S]), float(clock[compiled.LOST]), float(clock[compiled.REACH]))
+        reached = StepControl(
+            float(clock[compiled.S]), float(clock[compiled.LOST]), float(clock[compiled.REACH])
+        )
         if counts[compiled.UNUSUAL] == 0:
             start, series = float(clock[compiled.BEFORE]), self._series(self._state.untruncated)
         else:
-            start, series = reached.s, self.standing()
-        return Ahead(
+            start, series = reached.s, self.constant_output()
+        return ManySteps(
             reached,
             start,
             series,
@@ -323,15 +333,15 @@ class LayerFlow:
             bool(counts[compiled.SLOWED]),
         )
 
-    def standing(self) -> LayerSeries:
-        """See ``PiecewiseFlow.standing``."""
+    def constant_output(self) -> LayerSeries:
+        """See ``PiecewiseFlow.constant_output``."""
         fraction = 1.0 - self._moments.m[:, -1] / self.data.total
         return LayerSeries(
             self.data, self.R[None].copy(), self.b[None].copy(), np.array([self.energy]), fraction
         )
 
     def _passed_events(self, count: int) -> EventLog:
-        """Return the events of the coordinates that ``run_ahead`` has let pass."""
+        """Return the events of the coordinates that ``step_many`` has let pass."""
         passed = self._log
         return self.log.passed(
             passed.s[:count], passed.point[:count], passed.row[:count], passed.side[:count]
@@ -344,23 +354,23 @@ class LayerFlow:
         pins = layer_state.Pinned(self.pin_point, self.pin_row, self.pin_weight)
         return layer_state.state(self._state, self.energy, self.pattern, self._moments, pins)
 
-    def aids(self) -> State:
-        """See ``PiecewiseFlow.aids``."""
+    def caches(self) -> State:
+        """See ``PiecewiseFlow.caches``."""
         return layer_state.near_state(self._near)
 
-    def restore(self, saved: Saved, aids: Saved | None) -> None:
+    def restore(self, saved: Saved, caches: Saved | None) -> None:
         """See ``PiecewiseFlow.restore``."""
         self._clock[compiled.ENERGY], pins = layer_state.restore(
             saved, self._state, self._points, self._moments
         )
         self._hold(*pins)
         self.log = LayerLog(self.data, self.pattern)
-        if aids is not None:
-            self._near = layer_state.restored_near(self.data, aids)
+        if caches is not None:
+            self._near = layer_state.restored_near(self.data, caches)
 
-    def restored_series(self, saved: Saved) -> LayerSeries:
-        """See ``PiecewiseFlow.restored_series``."""
-        return layer_state.restored_series(self.data, saved)
+    def restored_output(self, saved: Saved) -> LayerSeries:
+        """See ``PiecewiseFlow.restored_output``."""
+        return layer_state.restored_output(self.data, saved)
 
     # -- events ------------------------------------------------------------------------------------------------
 
@@ -434,8 +444,8 @@ class LayerFlow:
         self._count(points[untruncated], rows[untruncated], -1.0)
         self._on_surface = (points, rows)
 
-    def creep(self) -> tuple[float, list[EventRow], Surfaces]:
-        """See ``flows.interface.Creeps``."""
+    def descent_fallback(self) -> tuple[float, list[EventRow], Surfaces]:
+        """See ``flows.interface.DescentFallback``."""
         data, own = self.data, self.data.n_own
         z = self._coordinates(slice(0, own))
         size = size_of(self.b, data.spread, data.y_tilde)

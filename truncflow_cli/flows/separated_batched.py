@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from truncflow_cli.events import EventLog, GrowingLog
-from truncflow_cli.flows.interface import Ahead
+from truncflow_cli.flows.interface import ManySteps
 from truncflow_cli.flows.layer_data import LayerData
 from truncflow_cli.flows.layer_series import LayerSeries
 from truncflow_cli.flows.separated import MAX_ORDER, LayerFlow
@@ -16,7 +16,7 @@ from truncflow_cli.kernels.layer import ENERGY, REFRESHES
 from truncflow_cli.patterns import TRUNCATED, UNTRUNCATED
 from truncflow_cli.problem import Array, IntArray
 from truncflow_cli.saved_state import Saved, State, integer, number
-from truncflow_cli.solver.step_control import Pace, later, next_octave
+from truncflow_cli.solver.step_control import StepControl, later, next_octave
 
 #: Share of the tolerance that the trajectory may be off by inside a step.
 INSIDE_SHARE = 0.3
@@ -49,11 +49,11 @@ class BatchSeries(LayerSeries):
     change: Array
 
     def state(self) -> State:
-        """See ``flows.interface.Series.state``."""
+        """See ``flows.interface.DenseOutput.state``."""
         return {**super().state(), "time": self.time, "row": self.row, "change": self.change}
 
     def sample(self, t: Array) -> dict[str, Array]:
-        """See ``flows.interface.Series.sample``."""
+        """See ``flows.interface.DenseOutput.sample``."""
         result = super().sample(t)
         for k, passed in enumerate(np.searchsorted(self.time, t, side="right")):
             result["truncated_fraction"][k, 0] += np.bincount(
@@ -78,27 +78,27 @@ class BatchedLayerFlow(LayerFlow):
         self._pause = 0
         self._batch = compiled.batch_arrays(data.dim, MAX_ORDER, ROOM)
 
-    def aids(self) -> State:
-        """See ``PiecewiseFlow.aids``."""
+    def caches(self) -> State:
+        """See ``PiecewiseFlow.caches``."""
         return {
-            **super().aids(),
+            **super().caches(),
             "length": number(self._length),
             "pause": integer(self._pause),
             "m_rate": self._batch.m_rate,
             "M_rate": self._batch.M_rate,
         }
 
-    def restore(self, saved: Saved, aids: Saved | None) -> None:
+    def restore(self, saved: Saved, caches: Saved | None) -> None:
         """See ``PiecewiseFlow.restore``."""
-        super().restore(saved, aids)
-        if aids is not None:
-            self._length, self._pause = aids.number("length"), aids.integer("pause")
+        super().restore(saved, caches)
+        if caches is not None:
+            self._length, self._pause = caches.number("length"), caches.integer("pause")
             for name, rate in (("m_rate", self._batch.m_rate), ("M_rate", self._batch.M_rate)):
-                rate[:] = aids.array(name, "f8", rate.shape)
+                rate[:] = caches.array(name, "f8", rate.shape)
 
-    def restored_series(self, saved: Saved) -> LayerSeries:
-        """See ``PiecewiseFlow.restored_series``."""
-        plain = super().restored_series(saved)
+    def restored_output(self, saved: Saved) -> LayerSeries:
+        """See ``PiecewiseFlow.restored_output``."""
+        plain = super().restored_output(saved)
         if "time" not in saved:
             return plain
         time = saved.array("time", "f8", (None,))
@@ -106,28 +106,28 @@ class BatchedLayerFlow(LayerFlow):
         change = saved.array("change", "f8", time.shape)
         return BatchSeries(**vars(plain), time=time, row=row, change=change)
 
-    def run_ahead(self, pace: Pace, s_end: float, until: float, saved: Array) -> Ahead | None:
-        """See ``RunsAhead.run_ahead``."""
+    def step_many(self, control: StepControl, s_end: float, until: float, saved: Array) -> ManySteps | None:
+        """See ``StepsMany.step_many``."""
         if self._pause > 0:
             self._pause -= 1
-            return super().run_ahead(pace, s_end, until, saved)
-        octave = next_octave(pace.s)
+            return super().step_many(control, s_end, until, saved)
+        octave = next_octave(control.s)
         until = min(until, octave, *saved[:1])
         events = GrowingLog()
-        ahead: Ahead | None = None
-        while not (self.pin_row.size or self._pause) and (ahead is None or pace.s < min(until, s_end)):
-            step = self._step(pace, s_end)
+        ahead: ManySteps | None = None
+        while not (self.pin_row.size or self._pause) and (ahead is None or control.s < min(until, s_end)):
+            step = self._step(control, s_end)
             if step is None:
                 break
-            ahead, pace = step, step.pace
+            ahead, control = step, step.control
             events.add(step.events)
         if ahead is None:
-            return super().run_ahead(pace, s_end, until, saved)
-        return replace(ahead, events=events.taken(), may_rest=pace.s >= octave)
+            return super().step_many(control, s_end, until, saved)
+        return replace(ahead, events=events.taken(), may_rest=control.s >= octave)
 
-    def _step(self, pace: Pace, s_end: float) -> Ahead | None:
+    def _step(self, control: StepControl, s_end: float) -> ManySteps | None:
         """Take one step over the crossings in it; None if that cannot be done."""
-        left = s_end - pace.s
+        left = s_end - control.s
         start = self._moments.m[:, -1].copy()
         self._batch.scalars[compiled.LENGTH] = min(self._length or FIRST * s_end, left)
         if not self._succeeds():
@@ -148,13 +148,15 @@ class BatchedLayerFlow(LayerFlow):
             self._take_back(found)
             self._plan(h, found)
             return None
-        series, events = self._passed_in_step(pace.s, found, start)
+        series, events = self._passed_in_step(control.s, found, start)
         self._clock[ENERGY] = np.polynomial.polynomial.polyval(h, series.energy)
         self.R[:], self.b[:] = self._state.R_next, self._state.b_next
         self._plan(h, found)
-        s, lost = (s_end, 0.0) if h >= left else later(pace.s, pace.lost, h)
-        reach = 2.0 * h / found if found else pace.reach
-        return Ahead(Pace(min(s, s_end), lost, reach), pace.s, series, events, None, may_rest=False)
+        s, lost = (s_end, 0.0) if h >= left else later(control.s, control.lost, h)
+        reach = 2.0 * h / found if found else control.reach
+        return ManySteps(
+            StepControl(min(s, s_end), lost, reach), control.s, series, events, None, may_rest=False
+        )
 
     def _succeeds(self) -> bool:
         """Take the step that ``_batch`` asks for, with as much room as it needs."""

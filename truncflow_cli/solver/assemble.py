@@ -125,7 +125,7 @@ class Lane:
             state |= under("samples", joined(self.samples))
         if with_piece:
             state["piece"] = np.array([self.piece.s0, self.piece.s1])
-            state |= under("series", self.piece.series.state())
+            state |= under("output", self.piece.output.state())
         return state
 
     def _restore(self, saved: Saved, shapes: SampleShapes) -> None:
@@ -142,7 +142,7 @@ class Lane:
             ]
         if "piece" in saved:
             s0, s1 = saved.array("piece", "f8", (2,)).tolist()
-            self.piece = Piece(s0, s1, self.solver.restored_series(saved.part("series")), _NO_EVENTS)
+            self.piece = Piece(s0, s1, self.solver.restored_output(saved.part("output")), _NO_EVENTS)
 
 
 def columns(events: EventLog) -> State:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import numpy as np
 
 from truncflow_cli.flows.frozen import FrozenLayer
-from truncflow_cli.flows.interface import Counters, Series
+from truncflow_cli.flows.interface import Counters, DenseOutput
 from truncflow_cli.problem import Array
 from truncflow_cli.saved_state import Saved, State, counts, number, under
 from truncflow_cli.solver.loop import NO_TIMES, Piece, restore_counters
@@ -48,6 +48,6 @@ class ClosedForm:
         self._events = events[(events["s"] <= 0.0) | (events["s"] > self.s)]
         restore_counters(self.counters, saved.part("counters"))
 
-    def restored_series(self, saved: Saved) -> Series:
+    def restored_output(self, saved: Saved) -> DenseOutput:
         """Return the whole run."""
         return self._layer

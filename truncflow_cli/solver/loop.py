@@ -8,11 +8,18 @@ import numpy as np
 
 from truncflow_cli.errors import RunFailed
 from truncflow_cli.events import EventLog, Kind, event_log
-from truncflow_cli.flows.interface import Counters, Creeps, EventRow, PiecewiseFlow, RunsAhead, Series
+from truncflow_cli.flows.interface import (
+    Counters,
+    DenseOutput,
+    DescentFallback,
+    EventRow,
+    PiecewiseFlow,
+    StepsMany,
+)
 from truncflow_cli.problem import Array
 from truncflow_cli.saved_state import Saved, State, counts, integer, under
 from truncflow_cli.solver.filippov import settle_flow, settle_surfaces
-from truncflow_cli.solver.step_control import Pace, later, next_octave, next_reach, step_length
+from truncflow_cli.solver.step_control import StepControl, later, next_octave, next_reach, step_length
 
 #: Changes at one and the same instant after which the flow is given up.
 STUCK = 1_000
@@ -20,8 +27,8 @@ STUCK = 1_000
 #: Changes at one and the same instant of which the last may change nothing.
 UNMOVED = 2
 
-#: Times in a row that the flow may creep on before it is given up: it chatters.
-MOST_CREEPS = 20
+#: Times in a row that the flow may fall back on descent before it is given up: it chatters.
+MOST_FALLBACKS = 20
 
 #: Steps that a flow takes in one go, about: a request to stop has to be heard in between.
 MOST_AHEAD = 10_000
@@ -40,20 +47,20 @@ class Piece:
 
     Attributes:
         s0, s1: where it begins and ends.
-        series: the state along it.
+        output: the state along it.
         events: those since the last piece, in order.
         samples: the trajectory's arrays at the first of the saved times since the last piece, if taken on the way.
     """
 
     s0: float
     s1: float
-    series: Series
+    output: DenseOutput
     events: EventLog
     samples: dict[str, Array] | None = None
 
     def sample(self, s: Array) -> dict[str, Array]:
         """Return the state at times s (T,) within [s0, s1]."""
-        return self.series.sample(np.maximum(s - self.s0, 0.0))
+        return self.output.sample(np.maximum(s - self.s0, 0.0))
 
 
 class Solver:
@@ -83,11 +90,11 @@ class Solver:
         self.counters = flow.counters
         self._s_end = s_end
         self._step_limit = step_limit
-        self._ahead = flow if isinstance(flow, RunsAhead) and not np.isfinite(step_limit) else None
+        self._ahead = flow if isinstance(flow, StepsMany) and not np.isfinite(step_limit) else None
         self._reach = np.inf
         self._resting = False
         self._at_instant = 0
-        self._creeps = 0
+        self._fallbacks = 0
         self._changed: set[tuple[int, int, int]] = set()
         self._lost = 0.0
         self._stretch = 0.0
@@ -98,7 +105,7 @@ class Solver:
         rows += settle_flow(self.flow, None)
         self._resting = self._look_for_rest(rows)
         self.finished = self._s_end <= 0.0
-        return Piece(0.0, 0.0, self.flow.standing(), event_log([(0.0, *row) for row in rows]))
+        return Piece(0.0, 0.0, self.flow.constant_output(), event_log([(0.0, *row) for row in rows]))
 
     def advance(self, until: float = -np.inf, saved: Array = NO_TIMES) -> Piece:
         """Go on to the next event, or as far as the series carries; return what was passed.
@@ -115,14 +122,14 @@ class Solver:
         if self._resting:
             s0 = self.s
             self._move_on(left, last=True)
-            return Piece(s0, self.s, self.flow.standing(), event_log([]))
+            return Piece(s0, self.s, self.flow.constant_output(), event_log([]))
         if self.s == 0.0 < self._shortest and 0.0 < (h := self.flow.expand(left)) < self._shortest:
             raise RunFailed(
                 f"with data of this size the steps are of length {h:.1g}, and s_end = {self._s_end:g} is out of "
                 "reach; scale points and labels down, or lower integrator.s_end",
                 self.s,
             )
-        ahead = self._run_ahead(until, saved)
+        ahead = self._step_many(until, saved)
         if ahead is not None:
             return ahead
         flow = self.flow
@@ -144,38 +151,38 @@ class Solver:
             )
         s0 = self.s
         events = [(s0 + at, *row) for at, row in flow.observe(t)]
-        series = flow.series()
+        output = flow.dense_output()
         flow.advance(t)
         self._move_on(t, last=change is None and h >= left)
         if change is not None:
             rows = settle_flow(flow, change)
-            if self._unsettled(t, rows) and isinstance(flow, Creeps):
-                self._count_creep()
-                taken, more, surfaces = flow.creep()
+            if self._unsettled(t, rows) and isinstance(flow, DescentFallback):
+                self._count_fallback()
+                taken, more, surfaces = flow.descent_fallback()
                 self._move_on(taken, last=False)
                 rows += more + settle_surfaces(flow, surfaces, at_start=False)
             self._resting = self._look_for_rest(rows)
             events += [(self.s, *row) for row in rows]
         else:
-            self._creeps = 0
+            self._fallbacks = 0
             self._look_for_convergence(s0)
         self._plan(t, change is not None)
-        return Piece(s0, self.s, series, event_log(events))
+        return Piece(s0, self.s, output, event_log(events))
 
     def state(self) -> State:
         """Return what the solver goes on from between two pieces; see ``PiecewiseFlow.state``.
 
-        At its end, the flow's aids are left out: nothing further has to be the same to the bit.
+        At its end, the flow's caches are left out: nothing further has to be the same to the bit.
         """
         return {
-            "pace": np.array([self.s, self._lost, self._reach, self._stretch]),
+            "control": np.array([self.s, self._lost, self._reach, self._stretch]),
             "resting": integer(self._resting),
             "at_instant": integer(self._at_instant),
-            "creeps": integer(self._creeps),
+            "fallbacks": integer(self._fallbacks),
             "changed": np.array(sorted(self._changed), dtype=np.int64).reshape(-1, 3),
             **under("counters", counts(asdict(self.counters))),
             **under("flow", self.flow.state()),
-            **({} if self.finished else under("aids", self.flow.aids())),
+            **({} if self.finished else under("caches", self.flow.caches())),
         }
 
     def restore(self, saved: Saved) -> None:
@@ -184,37 +191,37 @@ class Solver:
         Raises:
             UserError: it does not fit the flow.
         """
-        self.s, self._lost, self._reach, self._stretch = saved.array("pace", "f8", (4,)).tolist()
+        self.s, self._lost, self._reach, self._stretch = saved.array("control", "f8", (4,)).tolist()
         self._resting = bool(saved.integer("resting", (0, 2)))
         self._at_instant = saved.integer("at_instant")
-        self._creeps = saved.integer("creeps")
+        self._fallbacks = saved.integer("fallbacks")
         self._changed = {(i, j, k) for i, j, k in saved.array("changed", "i8", (None, 3)).tolist()}
         self.finished = self.s >= self._s_end
         restore_counters(self.counters, saved.part("counters"))
-        self.flow.restore(saved.part("flow"), saved.part("aids") if saved.has_part("aids") else None)
+        self.flow.restore(saved.part("flow"), saved.part("caches") if saved.has_part("caches") else None)
 
-    def restored_series(self, saved: Saved) -> Series:
+    def restored_output(self, saved: Saved) -> DenseOutput:
         """Return a series of the flow from what its ``state`` has given."""
-        return self.flow.restored_series(saved)
+        return self.flow.restored_output(saved)
 
-    def _run_ahead(self, until: float, saved: Array) -> Piece | None:
+    def _step_many(self, until: float, saved: Array) -> Piece | None:
         """Let the flow take the usual steps by itself; None if the next step is not one."""
         flow = self._ahead
         if flow is None:
             return None
         s0, steps = self.s, self.counters.steps
         most = min(until, s0 + self._stretch)
-        ahead = flow.run_ahead(Pace(self.s, self._lost, self._reach), self._s_end, most, saved)
+        ahead = flow.step_many(StepControl(self.s, self._lost, self._reach), self._s_end, most, saved)
         if ahead is None:
             return None
-        self.s, self._lost, self._reach = ahead.pace.s, ahead.pace.lost, ahead.pace.reach
+        self.s, self._lost, self._reach = ahead.control.s, ahead.control.lost, ahead.control.reach
         self.finished = self.s >= self._s_end
         self._at_instant = 0
         steps = self.counters.steps - steps
         self._stretch = (self.s - s0) * min(STRETCHED, MOST_AHEAD / steps)
         if ahead.may_rest:
             self._resting = bool(self.flow.at_rest())
-        return Piece(ahead.start, self.s, ahead.series, ahead.events, ahead.samples)
+        return Piece(ahead.start, self.s, ahead.output, ahead.events, ahead.samples)
 
     def _move_on(self, t: float, *, last: bool) -> None:
         if last:
@@ -239,9 +246,9 @@ class Solver:
         self._changed |= surfaces
         return again
 
-    def _count_creep(self) -> None:
-        self._creeps += 1
-        if self._creeps > MOST_CREEPS:
+    def _count_fallback(self) -> None:
+        self._fallbacks += 1
+        if self._fallbacks > MOST_FALLBACKS:
             raise RunFailed(
                 f"events accumulate at s = {self.s:.17g}: the flow chatters between the sides of several surfaces at "
                 "once; a start that is not on them (a slightly different bias) may do",

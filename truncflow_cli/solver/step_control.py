@@ -19,7 +19,7 @@ SHORTEST = 1e-14
 
 
 @dataclass(frozen=True)
-class Pace:
+class StepControl:
     """Where the loop is.
 
     Attributes:
