@@ -11,6 +11,7 @@ from certified_runs import CLUSTERED, COLLAPSED, NOT_SEPARATED, TWO_CLUSTERS, co
 from rich.console import Console
 
 from truncflow_cli import config
+from truncflow_cli.cluster_names import joined_names
 from truncflow_cli.config import Built
 from truncflow_cli.diagnostics.hypotheses import Finding, check
 from truncflow_cli.report.checks import render_findings
@@ -136,3 +137,10 @@ def test_findings_are_readable_in_eighty_columns(encoding):
     assert max(map(len, text.splitlines())) <= 80
     assert text.count("remedy:") >= 3
     assert "Every hypothesis of the theorem holds" in shown(SEPARATED, encoding)
+
+
+def test_names_of_clusters_stay_whole_and_are_not_taken_for_indices():
+    made = built(NOT_SEPARATED.format(flow="separated", seed=1))
+    findings = check(made.problem, {"clusters": joined_names(["Smith, John", "2", "2b"])})
+    said = [finding.statement for finding in findings if finding.name.startswith("separated")]
+    assert [text.rpartition("other than ")[2] for text in said] == ["Smith, John", "cluster 1 '2'", "2b"]

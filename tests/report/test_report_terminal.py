@@ -26,9 +26,8 @@ from recorded_runs import Recorded, damaged, solve
 from rich.cells import cell_len
 from rich.console import Console
 
-from truncflow_cli.cluster_names import joined_names
+from truncflow_cli.cluster_names import cluster_names, joined_names
 from truncflow_cli.events import Kind
-from truncflow_cli.report.content import cluster_names
 from truncflow_cli.report.history import truncations
 from truncflow_cli.report.sentences import work_done
 from truncflow_cli.report.text import render
@@ -271,7 +270,7 @@ def test_names_of_clusters_are_used():
 def test_names_with_commas_and_quotation_marks_stay_whole():
     for names in (["a, b", "top"], ['"a', 'b "c"'], ['x,"y"', ","]):
         run = damaged(separated(), notes={"clusters": joined_names(names)})
-        assert cluster_names(run) == names
+        assert cluster_names(run.notes, 2) == names
 
 
 def test_a_loss_that_is_not_a_number_is_told_as_such():

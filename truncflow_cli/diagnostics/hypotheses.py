@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from truncflow_cli.config.csvtable import as_number
+from truncflow_cli.cluster_names import called, cluster_names
 from truncflow_cli.diagnostics.collapsed import spectral_gap
 from truncflow_cli.diagnostics.concentration import concentration
 from truncflow_cli.problem import Array, IntArray, Problem
@@ -50,21 +50,12 @@ def check(problem: Problem, notes: Mapping[str, str | float]) -> list[Finding]:
         problem: the initial value problem.
         notes: what was found while it was built; "clusters" holds the clusters' names.
     """
-    names = cluster_names(problem, notes)
+    names = called(cluster_names(notes, problem.n_clusters))
     if problem.flow == "collapsed":
         return list(_collapsed(problem, names))
     if problem.flow == "clustered":
         return list(_clustered(problem, names))
     return list(_layered(problem, names))
-
-
-def cluster_names(problem: Problem, notes: Mapping[str, str | float]) -> list[str]:
-    """Return what to call the clusters: by name where they have one, else "cluster 3"; "cluster '3'" by such a name."""
-    noted = [name.strip() for name in str(notes.get("clusters", "")).split(",")]
-    n = problem.n_clusters
-    if len(noted) != n or not all(noted):
-        return [f"cluster {k}" for k in range(n)]
-    return [name if as_number(name) is None else f"cluster '{name}'" for name in noted]
 
 
 def _members(problem: Problem, cluster: int) -> IntArray:

@@ -8,7 +8,6 @@ from typing import Any, cast
 import numpy as np
 
 from truncflow_cli.certificate import Certificate
-from truncflow_cli.cluster_names import split_names
 from truncflow_cli.diagnostics import NAMES, certify
 from truncflow_cli.diagnostics.collapsed import spectral_gap
 from truncflow_cli.problem import Array, IntArray
@@ -45,13 +44,6 @@ def sizes_of(run: RunLike) -> dict[str, int]:
         "Q": int(run.y_tilde.shape[1]),
         "T": int(run.s.size),
     }
-
-
-def cluster_names(run: RunLike) -> list[str]:
-    """Return what to call each cluster: its name where the config gives one, else its index."""
-    names = split_names(str(run.notes.get("clusters", "")))
-    n = int(run.y_tilde.shape[0])
-    return names if len(names) == n else [str(k) for k in range(n)]
 
 
 def facts_of(run: RunLike) -> list[str]:

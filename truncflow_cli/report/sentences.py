@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from truncflow_cli.certificate import Certificate
-from truncflow_cli.report.content import cluster_names
+from truncflow_cli.cluster_names import called, cluster_names
 from truncflow_cli.report.history import (
     Truncation,
     by_kind,
@@ -131,15 +131,9 @@ def _data(run: RunLike, certificates: Mapping[str, Certificate]) -> Iterator[str
     elif run.attrs["flow"] == "clustered":
         yield from _clustered(certificates)
     else:
-        yield from _truncated(truncations(run), called(run))
+        yield from _truncated(truncations(run), called(cluster_names(run.notes, len(run.y_tilde))))
         yield from _pins(run)
         yield from _separation(run)
-
-
-def called(run: RunLike) -> list[str]:
-    """Return what a sentence calls each cluster: its name, or "cluster 3"."""
-    names = cluster_names(run)
-    return [f"cluster {k}" if name == str(k) else name for k, name in enumerate(names)]
 
 
 def _truncated(histories: list[Truncation], names: list[str]) -> Iterator[str]:
@@ -197,7 +191,7 @@ def _separation(run: RunLike) -> Iterator[str]:
         return
     first = min(span.start for each in spans.values() for span in each)
     open_at_end = [key for key, each in spans.items() if each[-1].stop is None]
-    names = called(run)
+    names = called(cluster_names(run.notes, len(run.y_tilde)))
     places = [f"{names[k]} under layer {l_}" for k, l_ in sorted(spans)]
     since = (
         "The start is not cluster separated (3.3)"

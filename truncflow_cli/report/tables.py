@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from truncflow_cli.certificate import Certificate
+from truncflow_cli.cluster_names import cluster_names
 from truncflow_cli.report.content import (
     certificates_of,
-    cluster_names,
     quantities_of,
     section_of,
     sizes_of,
@@ -133,7 +133,7 @@ def run_json(run: RunLike) -> dict[str, Any]:
         "file": str(run.path),
         "attributes": dict(run.attrs),
         "sizes": sizes_of(run),
-        "clusters": cluster_names(run),
+        "clusters": cluster_names(run.notes, len(run.y_tilde)),
         "tolerance": {name: integrator.get(name) for name in ("rtol", "atol")},
         "notes": dict(run.notes),
         "warnings": list(run.warnings),

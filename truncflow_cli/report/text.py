@@ -10,12 +10,12 @@ import numpy as np
 from rich.console import Console
 
 from truncflow_cli.certificate import Certificate
+from truncflow_cli.cluster_names import cluster_names
 from truncflow_cli.problem import Array
 from truncflow_cli.report.console import Page
 from truncflow_cli.report.content import (
     THEOREM,
     certificates_of,
-    cluster_names,
     facts_of,
     quantities_of,
     section_of,
@@ -90,7 +90,7 @@ def _what(page: Page, run: RunLike) -> None:
         f"s = 0 to {short(float(run.s[-1]))}{of}, {count(sizes['T'], 'saved time')}; "
         f"rtol {float(integrator.get('rtol', np.nan)):g}, atol {float(integrator.get('atol', np.nan)):g}"
     )
-    names = cluster_names(run)
+    names = cluster_names(run.notes, len(run.y_tilde))
     if names != [str(k) for k in range(sizes["C"])]:
         page.line("clusters: " + listing([f"{k} {name}" for k, name in enumerate(names)], MOST_ROWS))
     margin = run.notes.get("construct margin")
@@ -110,7 +110,7 @@ def _loss(page: Page, run: RunLike) -> None:
     page.heading("Loss")
     if run.s.size > 1 and np.ptp(run.loss) > 0.0:
         _chart(page, run)
-    names = cluster_names(run)
+    names = cluster_names(run.notes, len(run.y_tilde))
     rows = [_loss_row(page, run, "total", run.loss)]
     parts = run.loss_cluster.shape[1] if run.loss_cluster.shape[1] > 1 else 0
     for k in range(min(parts, MOST_ROWS)):

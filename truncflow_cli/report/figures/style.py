@@ -19,7 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 
-from truncflow_cli.report.content import cluster_names
+from truncflow_cli.cluster_names import cluster_names
 from truncflow_cli.report.numbers import short
 from truncflow_cli.run_data import RunLike
 
@@ -133,7 +133,7 @@ def typeset(value: float) -> str:
 def names_of(run: RunLike, longest: int = LONGEST_NAME) -> list[str]:
     """Return what the figures call each cluster: its name if it can be drawn, abridged, else its index."""
     names = []
-    for k, name in enumerate(cluster_names(run)):
+    for k, name in enumerate(cluster_names(run.notes, len(run.y_tilde))):
         if not all(map(_drawable, name)) or not name.strip() or name == str(k):
             names.append(f"cluster {k}")
             continue

@@ -12,10 +12,10 @@ from string import Template
 from typing import Any
 
 from truncflow_cli.certificate import Certificate
+from truncflow_cli.cluster_names import called, cluster_names
 from truncflow_cli.report.content import (
     THEOREM,
     certificates_of,
-    cluster_names,
     facts_of,
     section_of,
     sizes_of,
@@ -50,7 +50,7 @@ def page(run: RunLike) -> str:
     checksums, and nothing else.
     """
     certificates = certificates_of(run)
-    names = _called(run)
+    names = called([name(each) for each in cluster_names(run.notes, len(run.y_tilde))])
     frames = frames_of(run)
     charts = charts_of(run, frames, certificates, names)
     panels = panels_of(run, frames)
@@ -77,19 +77,6 @@ def page(run: RunLike) -> str:
         script=script,
         data=script_json(_data(run, frames, charts, panels, names)),
     )
-
-
-def _called(run: RunLike) -> list[str]:
-    """Return what each cluster is called: its name, with its index where the name could be taken for one."""
-    names = [name(each) for each in cluster_names(run)]
-    return [
-        f"cluster {k}"
-        if each == str(k)
-        else f"cluster {k} “{each}”"
-        if each.isdecimal() or not each
-        else each
-        for k, each in enumerate(names)
-    ]
 
 
 def _resource(file: str) -> str:
