@@ -35,7 +35,7 @@ def check(
     built = _build(experiment)
     findings = hypotheses.check(built.problem, built.notes)
     if as_json:
-        from truncflow_cli.cli.output import print_json
+        from truncflow_cli.report.json_output import print_json
 
         print_json(check_json(experiment, built, findings))
     else:

@@ -97,9 +97,9 @@ def _opened(paths: Sequence[Path], violated: list[str]) -> Iterator[RunFile]:
 
 
 def _print_json(runs: Iterator[RunFile], first_path: Path) -> None:
-    from truncflow_cli.cli.output import print_json
     from truncflow_cli.report.compare import compare
     from truncflow_cli.report.compare.tables import comparison_json
+    from truncflow_cli.report.json_output import print_json
     from truncflow_cli.report.tables import run_json
     from truncflow_cli.runfile import open_run
 

@@ -103,7 +103,7 @@ def _print_result(run: RunFile | Record, as_json: bool) -> None:
     if not as_json:
         typer.echo(os.fsencode(run.path))  # the bytes of its name, whatever their encoding
         return
-    from truncflow_cli.cli.output import print_json
+    from truncflow_cli.report.json_output import print_json
 
     print_json(outcome_json(run))
 
@@ -156,8 +156,8 @@ def _finding(run: RunFile | Record, certificate: Certificate) -> str:
 
 
 def _print_plan(plan: Plan, force: bool, resume: bool, as_json: bool) -> None:
-    from truncflow_cli.cli.output import print_json
     from truncflow_cli.cli.plan import plan_json, plan_lines
+    from truncflow_cli.report.json_output import print_json
 
     if as_json:
         print_json(plan_json(plan, force, resume))

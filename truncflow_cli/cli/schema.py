@@ -12,7 +12,7 @@ def schema(debug: Debug = False) -> None:
     "# yaml-language-server: $schema=truncflow.schema.json" is then known to editors that speak to the YAML
     language server. `truncflow docs editors` says more.
     """
-    from truncflow_cli.cli.output import print_json
     from truncflow_cli.config.schema import json_schema
+    from truncflow_cli.report.json_output import print_json
 
     print_json(json_schema())

@@ -203,7 +203,7 @@ def _print_result(plan: Sweep, table: Table, drawn: list[Path], as_json: bool, s
     if not as_json:
         typer.echo(os.fsencode(plan.table_path))  # the bytes of its name, whatever their encoding
         return
-    from truncflow_cli.cli.output import print_json
+    from truncflow_cli.report.json_output import print_json
 
     print_json(
         {
@@ -247,7 +247,7 @@ def _print_plan(plan: Sweep, where: str, as_json: bool) -> None:
         "where": where,
     }
     if as_json:
-        from truncflow_cli.cli.output import print_json
+        from truncflow_cli.report.json_output import print_json
 
         print_json({**facts, "files": [plan.folder / member.file_name for member in plan.members]})
         return

@@ -19,6 +19,7 @@ from truncflow_cli.report.content import (
     sizes_of,
 )
 from truncflow_cli.report.history import by_kind, rests, separation_spans, truncations
+from truncflow_cli.report.json_output import clean
 from truncflow_cli.report.sentences import story
 from truncflow_cli.run_data import RunLike
 
@@ -170,9 +171,8 @@ def run_json(run: RunLike) -> dict[str, Any]:
         },
         "config": run.settings,
     }
-    made = plain(result)
-    assert isinstance(made, dict)
-    return made
+    cleaned: dict[str, Any] = clean(result)
+    return cleaned
 
 
 CERTIFICATE_FIELDS = ("statement", "source", "hypothesis", "verdict", "value", "bound", "margin")
@@ -186,16 +186,3 @@ def _balance(run: RunLike, certificates: Mapping[str, Certificate]) -> dict[str,
         "tolerance": None if balance is None else balance.bound,
         "within_tolerance": None if balance is None else balance.verdict == "holds",
     }
-
-
-def plain(value: Any) -> Any:
-    """Return a value that every JSON writer takes."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(entry) for entry in value]
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -9,7 +9,7 @@ import numpy as np
 from truncflow_cli.events import EventLog, Kind
 from truncflow_cli.report.compare.compare import Comparison
 from truncflow_cli.report.compare.events import Matching
-from truncflow_cli.report.tables import plain
+from truncflow_cli.report.json_output import clean
 
 #: Pairs of events, and events without a partner, that are listed; all are counted.
 MOST_LISTED = 10_000
@@ -18,7 +18,7 @@ MOST_LISTED = 10_000
 def comparison_json(comparison: Comparison) -> dict[str, Any]:
     """Return everything that was found as plain Python values; what is not a finite number is None."""
     times = comparison.times
-    made = plain(
+    made = clean(
         {
             "with": comparison.paths[0],
             "remarks": comparison.remarks,

@@ -6,9 +6,10 @@ import html
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from truncflow_cli.report import json_output
 from truncflow_cli.report.numbers import short
 
 #: Characters that HTML does not allow, or that turn the direction of what follows them.
@@ -69,26 +70,22 @@ def number(value: float) -> str:
 
 def script_json(value: Any) -> str:
     """Return JSON that cannot end the script element it stands in; numbers that are not finite are null."""
-    text = json.dumps(plain(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(
+        json_output.clean(value, _in_short), ensure_ascii=False, separators=(",", ":"), allow_nan=False
+    )
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
 
 
-def plain(value: Any) -> Any:
-    """Return a value as JSON has it: arrays as lists, numbers with ``DIGITS`` digits, texts cleaned."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, (list, tuple)):
-        return [plain(entry) for entry in value]
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            return None
-        rounded = float(f"{value:.{DIGITS}g}")
-        return int(rounded) if rounded == int(rounded) and abs(rounded) < 1e6 else rounded
-    return clean(value) if isinstance(value, str) else value
+def _in_short(value: str | float) -> str | float:
+    """Return a text cleaned, a number with ``DIGITS`` digits."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, int):
+        return value
+    rounded = float(f"{value:.{DIGITS}g}")
+    return int(rounded) if rounded == int(rounded) and abs(rounded) < 1e6 else rounded
 
 
 def table(
