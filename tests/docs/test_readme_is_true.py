@@ -111,7 +111,7 @@ def test_what_it_points_to_is_there() -> None:
     assert {path.name for path in (ROOT / "configs").glob("*.yaml")} == set(
         re.findall(r"`([\w-]+\.yaml)`", table)
     )
-    assert (ROOT / "truncflow_cli/docs/two-clusters.svg").stat().st_size < 150_000
+    assert (ROOT / "truncflow_cli/docs/two-clusters.svg").stat().st_size < 60_000
 
 
 def test_the_version_has_one_source() -> None:
