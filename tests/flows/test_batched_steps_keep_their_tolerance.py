@@ -9,7 +9,7 @@ import pytest
 from random_problems import random_problem
 from reference.compare import Solved, run_solver
 
-from truncflow_cli.flows import separated_batched
+from truncflow_cli.kernels import compiled_layer
 from truncflow_cli.problem import Problem
 
 
@@ -22,7 +22,7 @@ def test_room_for_crossings_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     problem = stepped(random_problem(2, dim=2, points=3000, clusters=2, s_end=1.0, saves=5), 1e-5)
     runs: list[Solved] = []
     for room in (4096, 8):
-        monkeypatch.setattr(separated_batched, "ROOM", room)
+        monkeypatch.setattr(compiled_layer, "CROSSINGS", room)
         runs.append(run_solver(problem))
     plenty, little = runs
     assert plenty.counters["roots"] > 20 * plenty.counters["steps"], "steps over many crossings"

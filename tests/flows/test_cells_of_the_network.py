@@ -25,7 +25,7 @@ def field_of_points(flow):
 
 
 def assert_same_field(flow):
-    for got, wanted in zip(flow.cells.field(), field_of_points(flow), strict=True):
+    for got, wanted in zip(flow.kernel.field(), field_of_points(flow), strict=True):
         assert np.abs(got - wanted).max() < 1e-12 * (1.0 + np.abs(wanted).max())
 
 
@@ -38,7 +38,8 @@ def test_the_field_from_cells_is_that_of_the_points(shape):
 
 def test_both_ways_of_taking_points_are_among_them():
     frames = {
-        int(flow_of(network_problem(0, dim, layers, clusters, points)).cells.cells.tally[compiled.FRAME]) > 1
+        int(flow_of(network_problem(0, dim, layers, clusters, points)).kernel._cells.tally[compiled.FRAME])
+        > 1
         for dim, layers, clusters, points in SHAPES
     }
     assert frames == {False, True}
@@ -46,7 +47,7 @@ def test_both_ways_of_taking_points_are_among_them():
 
 def summed(flow):
     """Return the cells' codes and sums."""
-    cells = flow.cells.cells
+    cells = flow.kernel._cells
     leaves = int(cells.tally[compiled.LEAVES])
     return (
         cells.code[:leaves].copy(),
@@ -58,9 +59,8 @@ def summed(flow):
 
 
 def assert_sums_are_fresh(flow):
-    cells = flow.cells
     moved = summed(flow)
-    cells.gather(flow.pins, together=cells.cells.tally[compiled.FRAME] > 1)
+    flow.kernel.gather(together=flow.kernel._cells.tally[compiled.FRAME] > 1)
     fresh = summed(flow)
     for k in (0, 1, 4):
         assert np.array_equal(moved[k], fresh[k])
@@ -81,7 +81,7 @@ def test_sums_after_many_crossings_are_fresh_sums(seed, shape, crossings):
         point, (layer, r) = i % points, divmod(surface % (layers * dim), dim)
         side = flow.pattern[point, layer, r]
         flow.pattern[point, layer, r] = TRUNCATED if side == UNTRUNCATED else UNTRUNCATED
-        flow.cells.move(np.array([point]), [])
+        flow.kernel.move(np.array([point]))
     assert_same_field(flow)
     assert_sums_are_fresh(flow)
 
@@ -103,4 +103,4 @@ def test_sums_and_field_stay_right_along_a_run(seed, apart):
 
 def test_there_are_far_fewer_cells_than_points():
     flow = flow_of(network_problem(1, points=3000))
-    assert flow.cells.cells.tally[compiled.LEAVES] <= 64
+    assert flow.kernel._cells.tally[compiled.LEAVES] <= 64

@@ -12,8 +12,8 @@ from stopped_runs import stopped_again_and_again, undisturbed
 
 from truncflow_cli.events import EVENT_DTYPE, Kind
 from truncflow_cli.flows.general import GeneralFlow
-from truncflow_cli.flows.general_cells import CellSums
 from truncflow_cli.kernels import network as compiled
+from truncflow_cli.kernels.compiled_network import CompiledNetwork
 
 PROBLEMS = {
     "cells": lambda: network_problem(4, points=240),
@@ -80,11 +80,11 @@ def test_sums_are_made_anew_now_and_then_and_that_changes_little(monkeypatch):
     problem = PROBLEMS["cells"]()
     samples, events, _ = outcome(problem)
     gathered = []
-    gather = CellSums.gather
+    gather = CompiledNetwork.gather
     monkeypatch.setattr(
-        CellSums,
+        CompiledNetwork,
         "gather",
-        lambda cells, pins, **how: gathered.append(pins) or gather(cells, pins, **how),
+        lambda kernel, **how: gathered.append(how) or gather(kernel, **how),
     )
     monkeypatch.setattr(GeneralFlow, "step_many", lambda *_: None)
     monkeypatch.setattr(compiled, "REFRESH", 20)

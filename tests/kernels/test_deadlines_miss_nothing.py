@@ -27,8 +27,8 @@ class Checked(GeneralFlow):
     def observe(self, t):
         series = self.dense_output()
         for part in np.linspace(0.0, 1.0, 7):
-            powers = (part * t) ** np.arange(series.energy.size)
-            R, b = (np.tensordot(powers, array, 1) for array in (series.R, series.b))
+            powers = (part * t) ** np.arange(series.path.energy.size)
+            R, b = (np.tensordot(powers, array, 1) for array in (series.path.R, series.path.b))
             self.worst = max(self.worst, furthest_on_the_wrong_side(self, R, b))
         self.steps += 1
         return super().observe(t)

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from truncflow_cli.flows import separated
 from truncflow_cli.flows.layer_data import layer_data
 from truncflow_cli.flows.separated import LayerFlow
-from truncflow_cli.kernels import layer as compiled
+from truncflow_cli.kernels import compiled_layer
 from truncflow_cli.patterns import PINNED, UNTRUNCATED
 from truncflow_cli.problem import Problem, Settings
 from truncflow_cli.solver.loop import Solver
@@ -40,8 +39,8 @@ def furthest_on_the_wrong_side(flow, series, until):
     sign[flow.pattern == PINNED] = 0.0
     size = flow.data.length.max() + np.abs(flow.b).max()
     for t in until * np.linspace(0.0, 1.0, 7):
-        powers = t ** np.arange(series.energy.size)
-        z = flow.data.x @ np.tensordot(powers, series.R, 1).T + powers @ series.b
+        powers = t ** np.arange(series.path.energy.size)
+        z = flow.data.x @ np.tensordot(powers, series.path.R[:, 0], 1).T + powers @ series.path.b[:, 0]
         worst = max(worst, float((-sign * z).max()))
     return worst / size
 
@@ -55,19 +54,11 @@ class Checked(LayerFlow):
     def step_many(self, *_):
         return None
 
-    watched = 0
-
-    def _act(self, task):
-        result = super()._act(task)
-        if task == compiled.WATCH:
-            self.watched = result
-        return result
-
     def observe(self, t):
-        self.watched = 0
+        watched = self.kernel.foreign_crossings(t)
         rows = super().observe(t)
         after, self.pattern = self.pattern, self.pattern.copy()
-        for i, r in self._near.pool[self._log.point[: self.watched]]:  # some of them cross and come back
+        for _, i, r in watched:  # some of them cross and come back
             self.pattern[i, r] = PINNED
         self.worst = max(self.worst, furthest_on_the_wrong_side(self, self.dense_output(), t))
         self.pattern = after
@@ -123,15 +114,15 @@ def test_few_coordinates_are_looked_at_however_many_there_are():
 def test_the_first_step_does_not_list_all_of_very_many(monkeypatch: pytest.MonkeyPatch):
     """It is as long as its series reaches; where only its beginning is looked at, the same is found with less."""
     found, listed = [], []
-    for many in (1 << 60, separated.MANY):
-        monkeypatch.setattr(separated, "MANY", many)
+    for many in (1 << 60, compiled_layer.MANY):
+        monkeypatch.setattr(compiled_layer, "MANY", many)
         flow = flow_of(1, 10, 30_000, 0.0)
         solver = Solver(flow, 2.0)
         solver.start()
         piece = solver.advance()
         rows = piece.events[["kind", "point", "coordinate", "side"]].tolist()
         found.append((rows, np.concatenate([[solver.s], flow.R.ravel(), flow.b])))
-        listed.append(flow._near.z.size / flow.pattern.size)
+        listed.append(flow.kernel.caches()["room"] / flow.pattern.size)
     assert found[0][0] == found[1][0]
     assert np.abs(found[0][1] - found[1][1]).max() < ROUNDING
     assert listed[0] > 0.9

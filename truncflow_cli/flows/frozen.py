@@ -18,7 +18,8 @@ import numpy as np
 from truncflow_cli.events import EventLog, event_log
 from truncflow_cli.flows.layer_data import LayerData
 from truncflow_cli.flows.layer_events import LayerLog
-from truncflow_cli.flows.layer_series import losses
+from truncflow_cli.kernels import cluster_losses
+from truncflow_cli.kernels.interface import Crossings
 from truncflow_cli.patterns import TRUNCATED, UNTRUNCATED
 from truncflow_cli.problem import Array, IntArray
 from truncflow_cli.saved_state import State
@@ -161,7 +162,7 @@ class FrozenLayer:
         side = np.where(self.pattern[i, r] == TRUNCATED, UNTRUNCATED, TRUNCATED).astype(np.int8)
         rest = max(motion.rest for motion in self.coordinates)
         end = event_log([(rest, *row) for row in log.rest()] if rest <= s_end else [])
-        events = np.concatenate([start, log.passed(times, i, r, side), end])
+        events = np.concatenate([start, log.passed(Crossings(times, i, np.zeros_like(i), r, side)), end])
         return events[np.argsort(events["s"], kind="stable")]
 
     def state(self) -> State:
@@ -174,10 +175,13 @@ class FrozenLayer:
         moved = [motion.position(s) for motion in self.coordinates]
         b = -np.stack([part[0] for part in moved], axis=1)
         R = np.broadcast_to(self.R, (size, *self.R.shape)).copy()
+        losses = cluster_losses(
+            data.x, data.multiplicity, data.total, data.y_tilde, R, np.ascontiguousarray(b)
+        )
         return {
             "beta": (b @ self.R - data.center)[:, None, :],
             "R": R[:, None],
-            "loss_cluster": losses(data, R, np.ascontiguousarray(b))[:, None],
+            "loss_cluster": losses[:, None],
             "energy": np.sum([part[1] for part in moved], axis=0),
             "truncated_fraction": np.stack([part[2] for part in moved], axis=1)[:, None, :],
         }

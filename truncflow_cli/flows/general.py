@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from truncflow_cli.flows.general_cells import CellSums
 from truncflow_cli.flows.general_data import GeneralData
 from truncflow_cli.flows.general_events import NetworkLog
 from truncflow_cli.flows.general_field import FieldOnSurfaces, split_tangent, standing_still
-from truncflow_cli.flows.general_groups import Group, Key, common_side, grouped, several_layers
-from truncflow_cli.flows.general_series import GeneralSeries, restored_output, sampled
-from truncflow_cli.flows.general_state import (
-    cells_state,
-    deadlines_state,
-    pins_state,
-    restore_cells,
-    restore_deadlines,
-    restored_pins,
-)
-from truncflow_cli.flows.interface import Change, Counters, EventRow, ManySteps, Surfaces
-from truncflow_cli.flows.layer_state import pattern_state, restore_pattern
-from truncflow_cli.kernels import network as compiled
-from truncflow_cli.kernels.network import Accuracy
-from truncflow_cli.kernels.series import first_exit
+from truncflow_cli.flows.general_groups import common_side, grouped, several_layers
+from truncflow_cli.flows.interface import Change, EventRow, ManySteps, Surfaces
+from truncflow_cli.flows.pattern_state import pattern_state, restore_pattern
+from truncflow_cli.flows.taylor import TaylorFlow
+from truncflow_cli.kernels.compiled_network import CompiledNetwork
+from truncflow_cli.kernels.interface import Group, Key, NetworkKernel
 from truncflow_cli.network_field import Pass, forward_pass, tangent, velocity
 from truncflow_cli.patterns import PINNED, TRUNCATED, UNTRUNCATED
 from truncflow_cli.problem import Array, IntArray, Pattern
@@ -36,7 +26,6 @@ STEP_SHARE = 0.1
 #: here; that they do is only seen when their times agree to rounding.
 SERIES = 1e-14
 NOISE = 128 * np.finfo(np.float64).eps
-LAMBDA_NOISE = 1e-12
 #: Damping of the way back onto the pinned surfaces.
 DAMPING = 1e-2
 #: How far from their surfaces, in units of the data, pinned coordinates may go in a step.
@@ -45,45 +34,41 @@ DRIFT = 1e-12
 MOVES = 1e-11
 
 
-class GeneralFlow:
+class GeneralFlow(TaylorFlow):
     """All β^(ℓ) and R_ℓ together, in coordinates centred on the data.
 
     The state is R (L, Q, Q), b_ℓ = R_ℓ(β^(ℓ) + x̄) (L, Q) and the dissipated energy.
     """
 
+    kernel: NetworkKernel
+
     def __init__(
         self, data: GeneralData, R: Array, beta: Array, *, rtol: float, atol: float, order: int = MAX_ORDER
     ) -> None:
         self.data = data
-        self.counters = Counters()
         floor = max(float(np.abs(data.y_tilde).max()), atol / rtol)
-        accuracy = Accuracy(min(STEP_SHARE * rtol, SERIES), floor, data.spread)
-        self.cells = CellSums(data, R, beta.shape[0], order, accuracy)
-        self.R, self.b, self.pattern = self.cells.R, self.cells.b, self.cells.pattern
-        self.cells.act(compiled.POLISH)
+        self.kernel = CompiledNetwork(
+            data, R, tolerance=min(STEP_SHARE * rtol, SERIES), floor=floor, order=order
+        )
+        super().__init__(self.kernel, data.center)
+        self.kernel.orthonormalise()
         self.b[:] = np.einsum("lab,lb->la", self.R, beta + data.center)
 
         layers = self.b.shape[0]
         extent = float(np.abs(self.b).max())
-        self.noise = self.cells.cloud.noise
+        self.noise = self.kernel.noise
         self.noise[:] = NOISE * layers * (data.length + extent)
         way = max(data.spread, 1e-3 * extent) or 1.0
-        self.cells.watch.scale[:] = way, compiled.SLACK * NOISE * layers * max(1.0, extent / way)
+        self.kernel.set_scale(way, NOISE * layers * max(1.0, extent / way))
         z = forward_pass(data.x, self.R, self.b, lambda layer, z: self._settle_start(layer, z)).z
         self._on_start = np.nonzero(np.abs(z) <= self.noise[:, None, None])
         self.log = NetworkLog(data, self.pattern)
 
         self.pins: list[Group] = []
-        self.pin_weight = np.empty(0)
         self._parts = False
         self._chosen: list[Group] = []
         self._whole_field: tuple[Array, Array] | None = None
-        self.cells.gather(self.pins)
-
-    @property
-    def energy(self) -> float:
-        """The integral of the squared gradient norm so far."""
-        return float(self.cells.clock[compiled.ENERGY])
+        self.kernel.gather()
 
     def _settle_start(self, layer: int, z: Array) -> Array:
         self.pattern[:, layer] = np.where(z > self.noise[:, None], UNTRUNCATED, TRUNCATED)
@@ -106,30 +91,21 @@ class GeneralFlow:
     def _whole(self) -> tuple[Array, Array]:
         """Return c and Ω of all points, by cells, with pinned ones as truncated."""
         if self._whole_field is None:
-            self._whole_field = self.cells.field()
+            self._whole_field = self.kernel.field()
         return self._whole_field
 
     # -- the series --------------------------------------------------------------------------------------------
 
     def expand(self, reach: float) -> float:
         """See ``PiecewiseFlow.expand``."""
-        cells = self.cells
-        if cells.cells.tally[compiled.UPDATES] > compiled.REFRESH:
-            cells.gather(self.pins)
+        inverse: Array = np.empty((0, 0))
         if self.pins:
             self._stay_on_surfaces()
             field = self._field_on(self.pins)
             local, self.pin_weight = standing_still(field, self.pin_weight)
-            cells.held.lam[0] = self.pin_weight
-            cells.held.inverse[:] = np.linalg.pinv(field.held_normals() @ local.directions.T, rcond=1e-11)
-            self.counters.slides += 1
-        cells.clock[compiled.REACH] = reach
-        cells.act(compiled.EXPAND)
-        cells.clock[compiled.NEARBY] = compiled.SOON * reach
+            inverse = np.asarray(np.linalg.pinv(field.held_normals() @ local.directions.T, rcond=1e-11))
+        h = self._expand(reach, inverse)
         self._whole_field = None
-        self.counters.steps += 1
-        self.counters.orders += cells.order
-        h = float(cells.clock[compiled.LENGTH])
         held_for = self._held_for(h)
         self._parts = held_for < h
         return held_for
@@ -142,10 +118,8 @@ class GeneralFlow:
         """
         if not self.pins or not h > 0.0:
             return h
-        pin, n = np.arange(len(self.pins)), self.cells.order
-        _, layer, r = self.cells.held.surface.T
-        off = np.abs(self.cells.held.z[1 : n + 1, pin, layer, r])
-        orders = np.arange(1, n + 1)[:, None]
+        off = np.abs(self.kernel.drift()[1:])
+        orders = np.arange(1, len(off) + 1)[:, None]
         allowed = DRIFT * self._size
         if (off * h**orders).max() <= allowed:
             return h
@@ -166,7 +140,7 @@ class GeneralFlow:
         c, Om = split_tangent(back[None], *self.b.shape)
         self.b += c[0] + np.einsum("lij,lj->li", Om[0], self.b)
         self.R += np.einsum("lij,lja->lia", Om[0], self.R)
-        self.cells.act(compiled.POLISH)
+        self.kernel.orthonormalise()
         self._whole_field = None
 
     def _pinned_keys(self) -> list[Key]:
@@ -177,130 +151,74 @@ class GeneralFlow:
         return np.repeat(self.pin_weight, [len(members) for members in self.pins]).tolist()
 
     def next_change(self, h: float) -> Change | None:
-        """See ``PiecewiseFlow.next_change``; ``what`` is ("surface", i, ℓ, r) or ("weight", k)."""
-        cells = self.cells
-        cells.counts[:] = 0
-        cells.clock[compiled.LENGTH] = h
-        entry = cells.act(compiled.CROSS)
-        t = float(cells.clock[compiled.LENGTH])
-        self.counters.candidates += int(cells.counts[compiled.CANDIDATES])
-        self.counters.roots += int(cells.counts[compiled.ROOTS])
-        what: tuple[str, int, int, int] | None = None
-        if entry >= 0:
-            hit, r = divmod(entry, self.b.shape[1])
-            layer, i = cells.watch.hit[hit].tolist()
-            what = ("surface", i, layer, r)
-        for pin in range(len(self.pins)):
-            c = cells.held.lam[: cells.order, pin].copy()
-            upper = -c
-            upper[0] += 1.0
-            for bound in (c, upper):
-                exit_ = first_exit(bound, t, LAMBDA_NOISE)
-                if exit_ >= 0.0 and (exit_ < t or what is None):
-                    t, what = exit_, ("weight", pin, 0, 0)
-        if what is None and self._parts:
-            what = ("parting", 0, 0, 0)
-        return None if what is None else Change(float(t), what)
+        """See ``PiecewiseFlow.next_change``; ``what`` may also be ("parting", None)."""
+        change = super().next_change(h)
+        return Change(h, ("parting", None)) if change is None and self._parts else change
 
     def observe(self, t: float) -> list[tuple[float, EventRow]]:
         """See ``PiecewiseFlow.observe``: here every surface acts on the field."""
         return []
 
-    def dense_output(self) -> GeneralSeries:
-        """See ``PiecewiseFlow.dense_output``."""
-        return self._series(self.cells.truncated_fraction)
-
-    def _series(self, fraction: Array) -> GeneralSeries:
-        """Return the present series, with so much truncated along it."""
-        course, n = self.cells.course, self.cells.order + 1
-        return GeneralSeries(
-            self.data, course.R[:n].copy(), course.b[:n].copy(), course.energy[:n].copy(), fraction
-        )
-
-    def constant_output(self) -> GeneralSeries:
-        """See ``PiecewiseFlow.constant_output``."""
-        fraction = self.cells.truncated_fraction
-        return GeneralSeries(
-            self.data, self.R[None].copy(), self.b[None].copy(), np.array([self.energy]), fraction
-        )
-
     def advance(self, t: float) -> None:
         """See ``PiecewiseFlow.advance``."""
-        cells = self.cells
-        cells.clock[compiled.LENGTH] = t
-        cells.act(compiled.ADVANCE)
+        super().advance(t)
         self._whole_field = None
-        for pin in range(len(self.pins)):
-            self.pin_weight[pin] = np.polynomial.polynomial.polyval(t, cells.held.lam[: cells.order, pin])
 
     def step_many(self, control: StepControl, s_end: float, until: float, saved: Array) -> ManySteps | None:
         """See ``StepsMany.step_many``."""
-        if self.pins:
-            return None
-        cells = self.cells
-        clock, counts = cells.clock, cells.counts
-        clock[[compiled.S, compiled.LOST, compiled.REACH, compiled.BEFORE]] = (
-            control.s,
-            control.lost,
-            control.reach,
-            control.s,
-        )
         octave = next_octave(control.s)
-        clock[[compiled.S_END, compiled.UNTIL]] = s_end, min(until, octave)
-        cells.sample_at(saved, self.data.n_clusters)
-        counts[:] = 0
+        many = self._step_many(control, s_end, min(until, octave), saved)
         self._whole_field = None
-        if cells.act(compiled.AHEAD) == 0:
+        if many is None:
             return None
-        self.counters.add(*counts[: compiled.ROOTS + 1].tolist())
-        reached = StepControl(
-            float(clock[compiled.S]), float(clock[compiled.LOST]), float(clock[compiled.REACH])
-        )
-        if counts[compiled.UNUSUAL] == 0:
-            start = float(clock[compiled.BEFORE])
-            series = self._series(cells.state.truncated / self.data.total)
-        else:
-            start, series = reached.s, self.constant_output()
-        events = self.log.passed(cells.log, int(counts[compiled.EVENTS]))
-        samples = sampled(self.data, cells.samples, int(counts[compiled.SAMPLED]))
-        return ManySteps(reached, start, series, events, samples, may_rest=reached.s >= octave)
+        return self._passed(many, self.log.passed(many.crossings), may_rest=many.control.s >= octave)
 
     # -- going on later ----------------------------------------------------------------------------------------
 
     def state(self) -> State:
-        """See ``PiecewiseFlow.state``."""
+        """See ``PiecewiseFlow.state``; the cells' sums as they have been summed up, in their order."""
+        members = np.array(self._pinned_keys(), dtype=np.int64).reshape(-1, 3)
+        sizes = np.array([len(group) for group in self.pins], dtype=np.int64)
         return {
             "R": self.R,
             "b": self.b,
-            "energy": number(self.energy),
+            "energy": number(self.kernel.energy),
             **pattern_state(self.pattern),
-            **under("pins", pins_state(self.pins, self.pin_weight)),
-            **under("cells", cells_state(self.cells)),
+            **under("pins", {"member": members, "members": sizes, "weight": self.pin_weight}),
+            **under("cells", self.kernel.sums()),
         }
 
     def caches(self) -> State:
         """See ``PiecewiseFlow.caches``."""
-        return deadlines_state(self.cells.watch)
+        return self.kernel.caches()
 
     def restore(self, saved: Saved, caches: Saved | None) -> None:
         """See ``PiecewiseFlow.restore``."""
         self.R[:] = saved.array("R", "f8", self.R.shape)
         self.b[:] = saved.array("b", "f8", self.b.shape)
-        self.cells.clock[compiled.ENERGY] = saved.number("energy")
+        self.kernel.energy = saved.number("energy")
         restore_pattern(self.pattern, saved)
-        self.pins, self.pin_weight = restored_pins(self.pattern.shape, saved.part("pins"))
-        for key in self._pinned_keys():
-            self.pattern[key] = PINNED
-        self.cells.hold(self.pins)
-        restore_cells(self.cells, self.pins, saved.part("cells"))
+        self._restore_pins(saved.part("pins"))
+        self.kernel.restore_sums(saved.part("cells"))
         self._whole_field = None
         self.log = NetworkLog(self.data, self.pattern)
         if caches is not None:
-            restore_deadlines(self.cells.watch, caches)
+            self.kernel.restore_caches(caches)
 
-    def restored_output(self, saved: Saved) -> GeneralSeries:
-        """See ``PiecewiseFlow.restored_output``."""
-        return restored_output(self.data, self.b.shape[0], saved)
+    def _restore_pins(self, saved: Saved) -> None:
+        """Take back the pinned surfaces: all members, a row each, how many each pin has, and the pins' weights."""
+        shape = self.pattern.shape
+        members = saved.array("member", "i8", (None, 3), (0, max(shape)))
+        size = saved.array("members", "i8", (None,), (1, len(members) + 1))
+        if size.sum() != len(members) or (members >= np.array(shape)).any():
+            raise saved.misfit("member")
+        keys = [(int(i), int(layer), int(r)) for i, layer, r in members]
+        ends = np.cumsum(size).tolist()
+        self.pins = [tuple(keys[end - n : end]) for end, n in zip(ends, size.tolist(), strict=True)]
+        self.pin_weight = saved.array("weight", "f8", size.shape)
+        for key in keys:
+            self.pattern[key] = PINNED
+        self.kernel.hold(self.pins)
 
     # -- events ------------------------------------------------------------------------------------------------
 
@@ -314,9 +232,9 @@ class GeneralFlow:
         if change is None:
             zero = self._on_start
         else:
-            kind, *where = change.what
+            kind, which = change.what
             if kind != "parting":
-                leaving.update([tuple(where)] if kind == "surface" else self.pins[where[0]])
+                leaving.update([which] if kind == "surface" else self.pins[which])
             zero = self._at_zero()
         near = zip(*(index.tolist() for index in zero), strict=True)
         pinned = dict(zip(self._pinned_keys(), self._pinned_weights(), strict=True))
@@ -325,9 +243,7 @@ class GeneralFlow:
 
     def _at_zero(self) -> tuple[IntArray, ...]:
         """Return the points, layers and coordinates of all surfaces on which the state lies, to rounding."""
-        watch = self.cells.watch
-        close = watch.due - watch.way[:, compiled.GONE, None] <= watch.scale[1]
-        points = np.flatnonzero(close.any(axis=0))
+        points = self.kernel.close()
         plain = self.pattern[points] == UNTRUNCATED
         z = forward_pass(self.data.x[points], self.R, self.b, lambda layer, _: plain[:, layer]).z
         index, layer, r = np.nonzero(np.abs(z) <= 2 * self.noise[points, None, None])
@@ -388,9 +304,9 @@ class GeneralFlow:
             off, normals = self._field_on(groups).off(weight)
             onto[:] = -np.linalg.lstsq(normals, off, rcond=APART)[0]
             self._move(onto)
-        self.cells.clock[compiled.ENERGY] += end.energy(onto)
-        self.cells.act(compiled.POLISH)
-        self.cells.forget_deadlines()
+        self.kernel.energy += end.energy(onto)
+        self.kernel.orthonormalise()
+        self.kernel.moved()
         self._whole_field = None
         return end.elapsed, rows, self._describe(grouped(still, self.pattern), {}, self.pattern, set())
 
@@ -425,11 +341,11 @@ class GeneralFlow:
         earlier = self.pins
         self.pins = grouped(pinned, self.pattern)
         self.pin_weight = np.array([np.mean([pinned[key] for key in members]) for members in self.pins])
-        self.cells.hold(self.pins)
+        self.kernel.hold(self.pins)
         touched = {
             key[0] for groups in (earlier, self._chosen, self.pins) for members in groups for key in members
         }
-        self.cells.move(np.array(sorted(touched), dtype=np.int64), self.pins)
+        self.kernel.move(np.array(sorted(touched), dtype=np.int64))
         self._whole_field = None
         return events
 

@@ -8,7 +8,7 @@ from truncflow_cli.events import EventLog, Kind, event_log
 from truncflow_cli.flows.general_data import GeneralData
 from truncflow_cli.flows.interface import EventRow
 from truncflow_cli.flows.layer_events import surface_kind
-from truncflow_cli.kernels.network import Passed
+from truncflow_cli.kernels.interface import Crossings
 from truncflow_cli.patterns import TRUNCATED, UNTRUNCATED
 from truncflow_cli.problem import Pattern
 
@@ -57,11 +57,11 @@ class NetworkLog:
         self._collapsed = collapsed
         return rows
 
-    def passed(self, log: Passed, count: int) -> EventLog:
-        """Return the events of the first ``count`` crossings in ``log``, no two of which are at the same time."""
+    def passed(self, crossings: Crossings) -> EventLog:
+        """Return the events of coordinates that have gone through, no two of them at the same time."""
         rows: list[tuple[float, *EventRow]] = []
-        arrays = (log.s, log.point, log.layer, log.row, log.side)
-        for s, i, layer, r, side in zip(*(array[:count].tolist() for array in arrays), strict=True):
+        arrays = vars(crossings).values()
+        for s, i, layer, r, side in zip(*(array.tolist() for array in arrays), strict=True):
             before = TRUNCATED if side == UNTRUNCATED else UNTRUNCATED
             rows += [(s, *row) for row in self.passage((i, layer, r), before, side)]
             cluster = self.data.label[i]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from truncflow_cli.flows.general_data import GeneralData
-from truncflow_cli.flows.general_groups import Group
 from truncflow_cli.flows.interface import LocalField
+from truncflow_cli.kernels.interface import Group
 from truncflow_cli.network_field import adjoint, forward_pass, tangent, velocity
 from truncflow_cli.patterns import UNTRUNCATED
 from truncflow_cli.problem import Array, Pattern

@@ -6,12 +6,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from truncflow_cli.kernels.interface import Group, Key
 from truncflow_cli.patterns import PINNED, TRUNCATED
 from truncflow_cli.problem import Pattern
-
-#: Surface (row of the data, layer, coordinate), and the surfaces of points that coincide there.
-Key = tuple[int, int, int]
-Group = tuple[Key, ...]
 
 
 def grouped(keys: Iterable[Key], pattern: Pattern) -> list[Group]:

@@ -7,6 +7,7 @@ import numpy as np
 from truncflow_cli.events import EVENT_DTYPE, EventLog, Kind
 from truncflow_cli.flows.interface import EventRow
 from truncflow_cli.flows.layer_data import Indices, LayerData
+from truncflow_cli.kernels.interface import Crossings
 from truncflow_cli.patterns import PINNED, UNTRUNCATED
 from truncflow_cli.problem import Array, BoolArray, IntArray, Pattern
 
@@ -92,15 +93,9 @@ class LayerLog:
         kind = Kind.SEPARATION_REGAINED if released else Kind.SEPARATION_LOST
         return [(kind, self.data.layer, int(self.data.members_of(i)[0]), r, cluster, -1)]
 
-    def passed(self, s: Array, i: IntArray, r: IntArray, side: Pattern) -> EventLog:
-        """Return the events of many coordinates that have crossed, one after the other, with no pin among them.
-
-        Args:
-            s: (E,) when, in order.
-            i: (E,) rows of ``data.x``, own and foreign ones.
-            r: (E,) coordinates.
-            side: (E,) TRUNCATED or UNTRUNCATED: where each went.
-        """
+    def passed(self, crossings: Crossings) -> EventLog:
+        """Return the events of own and foreign coordinates that have gone through, one after the other."""
+        s, i, r, side = crossings.s, crossings.point, crossings.row, crossings.side
         own = i < self.data.n_own
         if s.size and self.data.distinct and not self._collapsed and own.all():
             positive = self._positive + np.cumsum(np.where(side == UNTRUNCATED, 1, -1))

@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from truncflow_cli.kernels.interface import Coefficients, States
 from truncflow_cli.kernels.library import library
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class States:
-    """The state of a layer at T times.
-
-    Attributes:
-        R: (T, Q, Q) orthonormal.
-        b: (T, Q).
-        beta: (T, Q) Rᵀ b.
-        energy: (T,) dissipated energy.
-    """
-
-    R: Array
-    b: Array
-    beta: Array
-    energy: Array
+def evaluate_layers(series: Coefficients, t: Array) -> States:
+    """Return the states of all layers at times t (T,)."""
+    layers = [
+        _evaluate(series.R[:, layer], series.b[:, layer], series.energy, t)
+        for layer in range(series.b.shape[1])
+    ]
+    R, b, beta = (np.stack([layer[k] for layer in layers], axis=1) for k in range(3))
+    return States(R, b, beta, layers[0][3])
 
 
 def evaluate_states(R: Array, b: Array, energy: Array, t: Array) -> States:
-    """Return the states of a layer at times t (T,).
+    """Return the states of one layer, without an axis for it, at times t (T,).
 
     Args:
         R: (P+1, Q, Q) coefficients of the powers of t.
@@ -40,14 +33,18 @@ def evaluate_states(R: Array, b: Array, energy: Array, t: Array) -> States:
         energy: (P+1,) the same.
         t: (T,) times.
     """
+    return States(*_evaluate(R, b, energy, t))
+
+
+def _evaluate(R: Array, b: Array, energy: Array, t: Array) -> tuple[Array, Array, Array, Array]:
     R, b, energy, t = (np.ascontiguousarray(array, dtype=np.float64) for array in (R, b, energy, t))
     size, dim = t.size, b.shape[1]
-    states = States(np.empty((size, dim, dim)), np.empty((size, dim)), np.empty((size, dim)), np.empty(size))
+    states = np.empty((size, dim, dim)), np.empty((size, dim)), np.empty((size, dim)), np.empty(size)
     scratch = np.empty((2, dim, dim))
     library().truncflow_evaluate(
         *map(_address, (R, b, energy)),
         *map(ctypes.c_int64, (energy.size - 1, dim, size)),
-        *map(_address, (t, states.R, states.b, states.beta, states.energy, scratch)),
+        *map(_address, (t, *states, scratch)),
     )
     return states
 
