@@ -7,7 +7,6 @@ import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import get_args
 
 import h5py
 import numpy as np
@@ -18,10 +17,10 @@ from typer.testing import CliRunner, Result
 
 from truncflow_cli import config, runfile
 from truncflow_cli.cli.app import app
-from truncflow_cli.config.schema import FlowName
 from truncflow_cli.docs import pages
 from truncflow_cli.errors import UserError
 from truncflow_cli.events import Kind
+from truncflow_cli.flows.registry import FLOWS
 from truncflow_cli.runfile import RunFile
 
 CONFIGS = {path.stem: path for path in sorted((ROOT / "configs").glob("*.yaml"))}
@@ -89,7 +88,7 @@ def test_it_runs_within_tolerance_and_violates_nothing(run_of: Callable[..., Run
         assert file["trajectory/loss"].shape == run.s.shape
 
 
-@pytest.mark.parametrize("flow", get_args(FlowName))
+@pytest.mark.parametrize("flow", FLOWS)
 def test_each_flow_is_shipped_on_made_up_and_on_real_data(flow: str) -> None:
     shipped = [config.load(path).config for path in CONFIGS.values()]
     tables = [hasattr(each.clusters, "label_column") for each in shipped if each.flow == flow]

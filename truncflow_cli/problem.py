@@ -64,7 +64,7 @@ class Problem:
         point_weights: "1/N" or "1/N_j", how the loss of `clustered` weighs points ((9.3) or (2.22)).
     """
 
-    flow: FlowName
+    flow: str
     equations: Equations
     x: Array
     cluster: IntArray

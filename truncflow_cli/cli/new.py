@@ -18,7 +18,7 @@ _LONGEST = 200
 def _flows() -> list[str]:
     from truncflow_cli import templates
 
-    return list(templates.FLOWS)
+    return templates.flows()
 
 
 def new(

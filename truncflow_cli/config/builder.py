@@ -54,7 +54,7 @@ def build(experiment: Experiment) -> Built:
     clusters = make_clusters(experiment)
     n_clusters, dim = _counts(experiment, clusters)
     y, y_tilde, warnings = _labels(experiment, n_clusters, dim)
-    n_layers = (config.layers or n_clusters) if config.flow == "general" else n_clusters
+    n_layers = config.layers or n_clusters
     R0, beta0, notes = _rotations_and_biases(experiment, clusters, n_layers, dim)
     with experiment.at("initial", "output_weight"):
         W0 = make_output_weight(config.initial.output_weight, dim, config.seed, experiment.base_dir)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, Tag, model_validator
@@ -28,12 +29,12 @@ from truncflow_cli.config.types import (
     one_of,
     whole,
 )
+from truncflow_cli.flows.registry import FLOWS, flow_named, keys_of_some_flows
 
 #: More saved times or layers than this are a slip of the pen.
 MOST_TIMES = 10_000_000
 MOST_LAYERS = 10_000
 
-FlowName = Literal["separated", "general", "collapsed", "clustered"]
 Method = Literal["separated", "collapsed", "clustered"]
 
 
@@ -108,13 +109,14 @@ class Construction(Model):
 def _method_alone(value: object) -> object:
     if not isinstance(value, str):
         return value
-    if value not in get_args(Method):
-        allowed = listed(get_args(Method))
-        hint = suggestion(value, get_args(Method))
-        raise mistake(
-            f"{shown(value)} is not allowed{hint}; allowed: {allowed}, {{method: ..., margin: ...}}"
-        )
+    methods = get_args(Method)
+    if value not in methods:
+        raise mistake(_not_allowed(value, methods) + ", {method: ..., margin: ...}")
     return {"method": value}
+
+
+def _not_allowed(value: str, allowed: Iterable[str]) -> str:
+    return f"{shown(value)} is not allowed{suggestion(value, allowed)}; allowed: {listed(allowed)}"
 
 
 class Initial(Model):
@@ -141,7 +143,7 @@ class Initial(Model):
     )
     output_weight: OutputWeight | None = Field(
         None,
-        description="W_{Q+1}(0) of (8.7) and (9.7), for the flows collapsed and clustered; default: identity. A large "
+        description="W_{Q+1}(0) of (8.7) and (9.7); default: identity. A large "
         "one makes -I(0) > 0 in (8.21), and Theorem 8.4 gives a rate.",
     )
 
@@ -185,6 +187,12 @@ class Integrator(Model):
         description="A run that meets more events than this fails, and keeps what it has. The default becomes ten for "
         "each coordinate of a point and layer where that is more.",
     )
+
+    @model_validator(mode="after")
+    def _batched_moves(self) -> Integrator:
+        if self.events == "batched" and self.freeze_rotation:
+            raise mistake("batched belongs to moving rotations; allowed here: exact, auto", "events")
+        return self
 
 
 class Save(Model):
@@ -239,22 +247,29 @@ def _file_stem(text: str) -> str:
     return text
 
 
+def _flow(name: str) -> str:
+    if name not in FLOWS:
+        raise mistake(_not_allowed(name, FLOWS))
+    return name
+
+
+def _tell_flows(key: dict[str, Any]) -> None:
+    """Complete the schema of the key `flow` from the registry."""
+    about = [f"{flow.name}: {flow.theorem}, {flow.equation}, {flow.meaning}" for flow in FLOWS.values()]
+    key.update(enum=list(FLOWS), description="; ".join(about) + ".")
+
+
 class Config(Model):
     """A truncflow run."""
 
     name: Annotated[Text, Field(max_length=200), AfterValidator(_file_stem)] | None = Field(
         None, description="Name of the run; default: the stem of the configuration's file name."
     )
-    flow: FlowName = Field(
-        "separated",
-        description="separated: Theorem 3.2, (3.22) and (3.25), cluster l is seen by layer l only; general: Theorem "
-        "5.1, (5.4) and (5.6), every layer sees every cluster; collapsed: section 8, (8.6) and (8.7), every cluster "
-        "is a point; clustered: section 9, (9.7), nothing is truncated.",
-    )
+    flow: Annotated[str, AfterValidator(_flow)] = Field("separated", json_schema_extra=_tell_flows)
     equations: Literal["exact", "printed"] = Field(
         "exact",
         description="exact: the gradient flow of the loss (2.26). printed: (3.25) as it stands in print, without the "
-        "term -1/2 z z^T, which is not a gradient flow (separated only).",
+        "term -1/2 z z^T, which is not a gradient flow.",
     )
     seed: Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(whole)] = Field(
         0, description="Every random choice derives from it, each from its own named stream."
@@ -272,11 +287,10 @@ class Config(Model):
     )
     point_weights: Literal["1/N", "1/N_j"] | None = Field(
         None,
-        description="clustered only. 1/N (default): the loss weighs all points alike (9.3); 1/N_j: all clusters "
-        "(2.22).",
+        description="1/N (default): the loss weighs all points alike (9.3); 1/N_j: all clusters (2.22).",
     )
     layers: Annotated[int, Field(ge=1, le=MOST_LAYERS), BeforeValidator(whole)] | None = Field(
-        None, description="general only: number of layers L; default: the number of clusters."
+        None, description="Number of layers L; default: the number of clusters."
     )
     initial: Initial = Field(default_factory=lambda: Initial(), description="The state at s = 0.")
     integrator: Integrator = Field(
@@ -289,72 +303,55 @@ class Config(Model):
     )
 
     @model_validator(mode="after")
-    def _settings_fit_the_flow(self) -> Config:
-        _check_flow(self)
+    def _fits_the_flow(self) -> Config:
+        """Refuse settings that the chosen flow would silently ignore."""
+        flow = flow_named(self.flow)
+        for setting, flows in keys_of_some_flows().items():
+            if self.flow not in flows and _gives(self, setting):
+                path, _, value = setting.partition("=")
+                what = f"{value} belongs to flow {' or '.join(flows)}; this is flow {self.flow}".lstrip()
+                raise mistake(what, *path.split("."))
+        construct = self.initial.construction
+        if construct is not None and construct.method not in flow.constructions:
+            allowed = listed(flow.constructions) or "none"
+            raise mistake(
+                f"{construct.method} does not fit flow {self.flow}; allowed: {allowed}",
+                "initial",
+                "construct",
+            )
+        if self.clusters is None and (flow.needs_clusters or construct is not None):
+            needs = f"flow {self.flow}" if flow.needs_clusters else "initial.construct"
+            raise mistake(f"clusters is missing; {needs} needs it: a list of clusters or one labelled table")
         return self
 
 
-#: Settings that mean something for some flows only: path, the value that means nothing, flows that know it.
-_FLOW_SETTINGS: tuple[tuple[tuple[str, ...], object, tuple[str, ...]], ...] = (
-    (("equations",), "exact", ("separated",)),
-    (("point_weights",), None, ("clustered",)),
-    (("layers",), None, ("general",)),
-    (("integrator", "freeze_rotation"), False, ("separated",)),
-    (("initial", "output_weight"), None, ("collapsed", "clustered")),
-)
-_CONSTRUCTIONS = {
-    "separated": ("separated", "collapsed", "clustered"),
-    "general": ("separated", "collapsed", "clustered"),
-    "collapsed": ("collapsed",),
-    "clustered": ("clustered",),
-}
-
-
-def _check_flow(config: Config) -> None:
-    """Refuse settings that the chosen flow would silently ignore."""
-    for path, unset, flows in _FLOW_SETTINGS:
-        value: Any = config
-        for key in path:
-            value = getattr(value, key)
-        if value != unset and config.flow not in flows:
-            raise mistake(f"belongs to flow {' or '.join(flows)}; this is flow {config.flow}", *path)
-    if config.integrator.on_separation_lost == "switch" and config.flow != "separated":
-        raise mistake("switch belongs to flow separated", "integrator", "on_separation_lost")
-    if config.integrator.events == "batched" and (
-        config.flow != "separated" or config.integrator.freeze_rotation
-    ):
-        raise mistake(
-            "batched belongs to flow separated with moving rotations; allowed here: exact, auto",
-            "integrator",
-            "events",
-        )
-    construct = config.initial.construction
-    if construct is not None and construct.method not in _CONSTRUCTIONS[config.flow]:
-        allowed = ", ".join(_CONSTRUCTIONS[config.flow])
-        raise mistake(
-            f"{construct.method} does not fit flow {config.flow}; allowed: {allowed}", "initial", "construct"
-        )
-    if config.clusters is None and (config.flow != "collapsed" or construct is not None):
-        needs = "initial.construct" if config.flow == "collapsed" else f"flow {config.flow}"
-        raise mistake(f"clusters is missing; {needs} needs it: a list of clusters or one labelled table")
+def _gives(config: Config, setting: str) -> bool:
+    """Whether a key ("key.path") is not at its default, or has a certain value ("key.path=value")."""
+    path, _, wanted = setting.partition("=")
+    *sections, name = path.split(".")
+    section: Any = config
+    for each in sections:
+        section = getattr(section, each)
+    value = getattr(section, name)
+    return value == wanted if wanted else bool(value != type(section).model_fields[name].default)
 
 
 def completed(config: Config) -> Config:
     """Return ``config`` with every default that depends on other settings written out."""
-    initial, save = config.initial, config.save
+    flow, initial, save = flow_named(config.flow), config.initial, config.save
     construct = initial.construction
-    if construct is None and initial.bias is None and config.flow == "clustered":
-        construct = Construction(method="clustered")
+    if construct is None and initial.bias is None and flow.constructs is not None:
+        construct = Construction.model_validate({"method": flow.constructs})
     if construct is not None and construct.method == "separated" and construct.start is None:
         construct = construct.model_copy(update={"start": "mixed"})
     constructs_rotation = construct is not None and construct.method != "clustered"
-    has_weight = config.flow in ("collapsed", "clustered")
     initial = initial.model_copy(
         update={
             "construction": construct,
             "rotation": initial.rotation or (None if constructs_rotation else "identity"),
             "bias": initial.bias or ("zero" if construct is None else None),
-            "output_weight": initial.output_weight or ("identity" if has_weight else None),
+            "output_weight": initial.output_weight
+            or ("identity" if "initial.output_weight" in flow.accepts else None),
         }
     )
     if save.at is None and save.every is None:
@@ -362,8 +359,8 @@ def completed(config: Config) -> Config:
     n_listed = len(config.clusters) if isinstance(config.clusters, list) else None
     return config.model_copy(
         update={
-            "point_weights": config.point_weights or ("1/N" if config.flow == "clustered" else None),
-            "layers": config.layers or (n_listed if config.flow == "general" else None),
+            "point_weights": config.point_weights or ("1/N" if "point_weights" in flow.accepts else None),
+            "layers": config.layers or (n_listed if "layers" in flow.accepts else None),
             "initial": initial,
             "save": save,
         }
@@ -377,6 +374,7 @@ def json_schema() -> dict[str, Any]:
     written: null, which unsets a key, is taken but not offered.
     """
     schema = Config.model_json_schema()
+    _tell_who_knows(schema)
     for part in (schema, *schema["$defs"].values()):
         for name, key in part.get("properties", {}).items():
             key.pop("title", None)
@@ -389,6 +387,18 @@ def json_schema() -> dict[str, Any]:
         **schema,
         "title": "truncflow configuration",
     }
+
+
+def _tell_who_knows(schema: dict[str, Any]) -> None:
+    """Say with each key that only some flows have, which ones."""
+    for setting, flows in keys_of_some_flows().items():
+        path, _, value = setting.partition("=")
+        only = f"flow {' or '.join(flows)} only."
+        part = schema
+        for name in path.split("."):
+            key = part["properties"][name]
+            part = schema["$defs"].get(key.get("$ref", "").rpartition("/")[2], {})
+        key["description"] += f" {value}: {only}" if value else f" {only.capitalize()}"
 
 
 def _or_null(key: dict[str, Any], models: dict[str, Any]) -> dict[str, Any]:

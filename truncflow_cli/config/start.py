@@ -7,6 +7,7 @@ import numpy as np
 from truncflow_cli.config.clusters import Clusters
 from truncflow_cli.config.construct.sectors import composed, foreign_points, outside
 from truncflow_cli.config.experiment import Experiment
+from truncflow_cli.flows.registry import flow_named
 from truncflow_cli.problem import Problem
 
 #: As many violations are spelt out in a warning.
@@ -15,8 +16,6 @@ _SPELT_OUT = 3
 _THERE = 1e-9
 #: About how far a step goes, times the rate of the fastest motion, as measured.
 _STEP = 15.0
-#: As many steps take minutes.
-_MANY_STEPS = {"separated": 3e6, "general": 1e5}
 #: A longer run takes years.
 _LONGEST = 1e12
 #: Points that are looked at together.
@@ -29,26 +28,33 @@ def start_warnings(experiment: Experiment, problem: Problem, clusters: Clusters)
     """Return a sentence on each hypothesis of the flow that the start does not meet, on what will take very
     long, and on a tolerance that is too large for the data.
 
+    The flow's own function is asked (``start_warnings`` of its entry), one of those below for instance.
+
     Raises:
         UserError: `separated` that is not cluster separated, with ``on_separation_lost: stop``; an ``s_end`` beyond all
             reach.
     """
-    if problem.flow == "separated":
-        return _separated(experiment, problem, clusters) + _fast(experiment, problem) + _small(problem)
-    if problem.flow == "general":
-        return _fast(experiment, problem) + _small(problem)
-    if problem.flow == "collapsed":
-        return _collapsed(problem, clusters)
-    if problem.flow == "clustered":
-        return _clustered(problem)
-    return ()
+    warnings = flow_named(problem.flow).part("start_warnings")
+    return () if warnings is None else warnings(experiment, problem, clusters)
 
 
-def _fast(experiment: Experiment, problem: Problem) -> tuple[str, ...]:
+def separated(experiment: Experiment, problem: Problem, clusters: Clusters) -> tuple[str, ...]:
+    """Theorem 3.2 assumes (3.3)."""
+    return _foreign(experiment, problem, clusters) + _fast(experiment, problem, 3e6) + _small(problem)
+
+
+def general(experiment: Experiment, problem: Problem, clusters: Clusters) -> tuple[str, ...]:
+    """Theorem 5.1 assumes nothing of the start."""
+    return _fast(experiment, problem, 1e5) + _small(problem)
+
+
+def _fast(experiment: Experiment, problem: Problem, many_steps: float) -> tuple[str, ...]:
     """Warn of a run of very many steps, because the data are large or ``s_end`` is.
 
     Biases follow at a rate of 1 whatever the size of the data, rotations at a rate of its square: with v = x + β and
     u = β + ỹ it is at most the mean of |v|² + |v||u|, and the steps go by it.
+
+    ``many_steps`` take minutes.
 
     Raises:
         UserError: ``s_end`` is so large that it would take years.
@@ -63,7 +69,7 @@ def _fast(experiment: Experiment, problem: Problem) -> tuple[str, ...]:
         )
     rate = max([1.0, *(_turning_rate(problem, layer) for layer in range(problem.n_layers))])
     steps = rate * s_end / _STEP
-    if steps <= _MANY_STEPS[problem.flow]:
+    if steps <= many_steps:
         return ()
     return (
         f"data of this size turn the rotations at a rate of up to {rate:.1g}, and up to s_end the run may take about "
@@ -100,7 +106,7 @@ def _small(problem: Problem) -> tuple[str, ...]:
     )
 
 
-def _separated(experiment: Experiment, problem: Problem, clusters: Clusters) -> tuple[str, ...]:
+def _foreign(experiment: Experiment, problem: Problem, clusters: Clusters) -> tuple[str, ...]:
     lost = foreign_points(problem.R0, problem.beta0, clusters.points)
     if not lost:
         return ()
@@ -120,7 +126,8 @@ def _separated(experiment: Experiment, problem: Problem, clusters: Clusters) -> 
     return (f"{sentence}; initial.construct: separated may mend it",)
 
 
-def _collapsed(problem: Problem, clusters: Clusters) -> tuple[str, ...]:
+def collapsed(experiment: Experiment, problem: Problem, clusters: Clusters) -> tuple[str, ...]:
+    """Section 8 assumes (8.1): the composed map takes every cluster to its −β^(ℓ)."""
     size = (
         1.0
         + float(np.abs(problem.beta0).max())
@@ -140,7 +147,8 @@ def _collapsed(problem: Problem, clusters: Clusters) -> tuple[str, ...]:
     )
 
 
-def _clustered(problem: Problem) -> tuple[str, ...]:
+def clustered(experiment: Experiment, problem: Problem, clusters: Clusters) -> tuple[str, ...]:
+    """Section 9 assumes (9.2): nothing is truncated."""
     counts = [
         int(outside(R, beta, problem.x).sum()) for R, beta in zip(problem.R0, problem.beta0, strict=True)
     ]

@@ -43,8 +43,10 @@ class Flow:
         arrays: its datasets along the trajectory.
         solve: function (problem, saved, due, take_points) -> chunks, see ``solver.solve``.
         acts_on: "own" if layer ℓ acts on cluster ℓ alone, "all" if on every cluster, "" if no layer moves.
-        accepts: config keys, by dotted path, that only some flows have and this one does.
+        equation: its equations of motion in the paper.
+        accepts: config keys, by dotted path, that only some flows have and this one does; "key=value" is a value.
         constructions: the constructions of a start that meet its hypotheses.
+        constructs: the construction of a start that gives no biases; without it they are zero.
         needs_clusters: whether it is nothing without training points.
         template: file of ``templates`` that ``new`` writes.
         parts: other functions that the flow brings, by what they are for; see the modules that call ``part``.
@@ -56,8 +58,10 @@ class Flow:
     arrays: tuple[StateArray, ...]
     solve: str
     acts_on: str
+    equation: str = ""
     accepts: frozenset[str] = frozenset()
     constructions: tuple[str, ...] = ()
+    constructs: str | None = None
     needs_clusters: bool = True
     template: str = ""
     parts: Mapping[str, str] = field(default_factory=dict)
@@ -104,16 +108,18 @@ FLOWS: dict[str, Flow] = {
             arrays=(BETA, R, TRUNCATED_FRACTION),
             solve="truncflow_cli.flows.separated_run:solve_separated",
             acts_on="own",
+            equation="(3.22) and (3.25)",
             accepts=frozenset(
                 {
                     "equations",
                     "integrator.freeze_rotation",
-                    "integrator.events",
-                    "integrator.on_separation_lost",
+                    "integrator.events=batched",
+                    "integrator.on_separation_lost=switch",
                 }
             ),
             constructions=("separated", "collapsed", "clustered"),
             template="separated.yaml",
+            parts={"start_warnings": "truncflow_cli.config.start:separated"},
         ),
         Flow(
             name="general",
@@ -122,9 +128,11 @@ FLOWS: dict[str, Flow] = {
             arrays=(BETA, R, TRUNCATED_FRACTION),
             solve="truncflow_cli.flows.general_run:solve_general",
             acts_on="all",
+            equation="(5.4) and (5.6)",
             accepts=frozenset({"layers"}),
             constructions=("separated", "collapsed", "clustered"),
             template="general.yaml",
+            parts={"start_warnings": "truncflow_cli.config.start:general"},
         ),
         Flow(
             name="collapsed",
@@ -133,10 +141,12 @@ FLOWS: dict[str, Flow] = {
             arrays=(B, W),
             solve="truncflow_cli.flows.collapsed:solve_collapsed",
             acts_on="",
+            equation="(8.6) and (8.7)",
             accepts=frozenset({"initial.output_weight"}),
             constructions=("collapsed",),
             needs_clusters=False,
             template="collapsed.yaml",
+            parts={"start_warnings": "truncflow_cli.config.start:collapsed"},
         ),
         Flow(
             name="clustered",
@@ -145,9 +155,12 @@ FLOWS: dict[str, Flow] = {
             arrays=(W,),
             solve="truncflow_cli.flows.clustered:solve_clustered",
             acts_on="",
+            equation="(9.7)",
             accepts=frozenset({"initial.output_weight", "point_weights"}),
             constructions=("clustered",),
+            constructs="clustered",
             template="clustered.yaml",
+            parts={"start_warnings": "truncflow_cli.config.start:clustered"},
         ),
     )
 }
@@ -162,3 +175,11 @@ def flow_named(name: str) -> Flow:
     if name not in FLOWS:
         raise UserError(f"there is no flow {name!r}; there are {', '.join(FLOWS)}")
     return FLOWS[name]
+
+
+def keys_of_some_flows() -> dict[str, list[str]]:
+    """Return the config keys, and values of keys, that not every flow has, each with the names of those that do."""
+    settings = sorted({setting for flow in FLOWS.values() for setting in flow.accepts})
+    return {
+        setting: [name for name, flow in FLOWS.items() if setting in flow.accepts] for setting in settings
+    }
