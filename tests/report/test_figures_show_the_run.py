@@ -15,13 +15,13 @@ from scipy.linalg import logm
 
 from truncflow_cli.events import EVENT_DTYPE, Kind
 from truncflow_cli.report.figures import balance, catalog, fraction, geometry, loss, modes, motion, truncation
+from truncflow_cli.report.figures.geometry import chosen_times, scene_for
 from truncflow_cli.report.figures.patterns import changes
-from truncflow_cli.report.figures.projection import projection_for
-from truncflow_cli.report.figures.scene import Stage, chosen_times
 from truncflow_cli.report.figures.style import PALETTE, names_of
 from truncflow_cli.report.figures.subject import Subject
 from truncflow_cli.report.figures.timeline import Timeline
 from truncflow_cli.report.history import CROSSINGS
+from truncflow_cli.report.projection import projection_for
 from truncflow_cli.runfile import RunFile
 
 LAYERED = {"loss", "truncation", "truncated-fraction", "motion", "energy-balance", "geometry"}
@@ -154,32 +154,32 @@ def test_orthants_contain_the_points_that_are_not_truncated(name: str) -> None:
     run = run_of(name)
     subject = Subject(run)
     times = chosen_times(subject)
-    figure, stage = geometry.figure(subject), Stage(subject, times)
+    figure, scene = geometry.figure(subject), scene_for(subject)
     panels = iter(figure.axes)
-    views = [stage.views(int(t)) for t in times]
+    views = [scene.panels(int(t)) for t in times]
     for row in range(run.n_layers):
         for view in (each[row] for each in views):
             sector = next(panels).patches[0].get_path()
-            clear = np.abs((view.arriving + view.orthant.beta) @ view.orthant.R.T).min(axis=1) > 1e-9
-            inside = sector.contains_points(view.arriving)
-            np.testing.assert_array_equal(inside[clear], ~view.cut[clear])
-            np.testing.assert_allclose(view.image[~view.cut], view.arriving[~view.cut], atol=1e-12)
+            (shown,) = view.sectors
+            clear = np.abs((view.before + shown.beta) @ shown.R.T).min(axis=1) > 1e-9
+            inside = sector.contains_points(view.before)
+            np.testing.assert_array_equal(inside[clear], ~view.moved[clear])
+            np.testing.assert_allclose(view.after[~view.moved], view.before[~view.moved], atol=1e-12)
 
 
 def test_images_in_the_last_layer_give_the_loss() -> None:
     run = run_of("general")
-    stage = Stage(Subject(run), np.array([20]))
-    view = stage.views(20)[-1]
+    view = scene_for(Subject(run)).panels(20)[-1]
     for k in range(run.n_clusters):
-        off = view.image[view.cluster == k] - run.y_tilde[k]
+        off = view.after[view.cluster == k] - run.y_tilde[k]
         assert 0.5 * np.mean((off**2).sum(axis=1)) == pytest.approx(run.loss_cluster[20, k], rel=1e-9)
 
 
 def test_collapsed_and_clustered_images_give_the_loss() -> None:
     for name in ("collapsed", "clustered"):
         run = run_of(name)
-        view = Stage(Subject(run), np.array([7])).views(7)[0]
-        off = ((view.image - run.y[view.cluster]) ** 2).sum(axis=1)
+        view = scene_for(Subject(run)).panels(7)[0]
+        off = ((view.after - run.y[view.cluster]) ** 2).sum(axis=1)
         total = 0.5 * (off.sum() if name == "collapsed" else off.mean())
         assert total == pytest.approx(run.loss[7], rel=1e-9)
 
@@ -189,7 +189,9 @@ def test_projections_keep_lengths_and_say_what_they_are(dim: int) -> None:
     points = np.random.default_rng(0).normal(size=(20, dim)) * np.arange(1, dim + 1)
     for labels in (None, np.eye(dim)[:2], np.ones((1, dim))):
         found = projection_for(points, labels)
-        np.testing.assert_allclose(found.matrix @ found.matrix.T, np.eye(2), atol=1e-12)
+        np.testing.assert_allclose(found.plane @ found.plane.T, np.eye(2), atol=1e-12)
+        np.testing.assert_allclose(found.matrix @ found.matrix.T, np.eye(found.dims), atol=1e-12)
+        np.testing.assert_allclose(found.basis @ found.basis.T, np.eye(found.dims), atol=1e-12)
         assert bool(found.text) == (dim > 2)
 
 

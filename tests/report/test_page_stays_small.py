@@ -10,7 +10,8 @@ import pytest
 from page_reading import Page
 
 from truncflow_cli.report.page.document import MOST_CONFIG, MOST_WARNINGS, page
-from truncflow_cli.report.page.frames import MOST_POINTS, MOST_TIMES, spread
+from truncflow_cli.report.page.frames import MOST_POINTS, MOST_TIMES
+from truncflow_cli.report.scene import spread
 
 #: Bytes that no page exceeds.
 MOST_BYTES = 3_000_000

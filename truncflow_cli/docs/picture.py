@@ -19,12 +19,12 @@ from matplotlib.ticker import NullLocator
 
 import truncflow_cli as truncflow
 from truncflow_cli.problem import Array
-from truncflow_cli.report.figures.geometry import Window, draw_view
+from truncflow_cli.report.figures.geometry import Window, draw_panel, scene_for, time_text
 from truncflow_cli.report.figures.loss import draw_curves, draw_ticks
-from truncflow_cli.report.figures.scene import Stage, View, time_text
 from truncflow_cli.report.figures.style import applied, color, new_figure
 from truncflow_cli.report.figures.subject import Subject
 from truncflow_cli.report.figures.timeline import Timeline
+from truncflow_cli.report.scene import Panel, Scene
 from truncflow_cli.runfile import RunFile
 
 #: Times shown: the start, while points are being truncated, and the end.
@@ -89,7 +89,7 @@ def small(svg: str) -> str:
 
 
 def _rounded(number: re.Match[str], digits: int) -> str:
-    return f"{round(float(number[0]), digits):g}"
+    return f"{round(float(number[0]), digits) + 0.0:g}"
 
 
 def _simplify(element: ElementTree.Element, shapes: dict[str, str]) -> None:
@@ -128,13 +128,14 @@ def _figure(run: RunFile) -> Figure:
     subject = Subject(run)
     subject.timeline = Timeline(TIMES[-1], FIRST)
     shown = np.array([int(np.argmin(np.abs(run.s - s))) for s in TIMES])
-    stage = Stage(subject, shown)
+    scene = scene_for(subject)
+    assert scene is not None
     figure = new_figure(4.9, 9.0)
     axes = figure.subplot_mosaic("012;333;444", height_ratios=(2.8, 0.85, 0.14))
-    for panel, t in enumerate(shown):
-        axes[str(panel)].set_title(time_text(subject, int(t)))
-        for layer, view in enumerate(stage.views(int(t))):
-            _draw_layer(axes[str(panel)], view, stage, layer)
+    for column, t in enumerate(shown):
+        axes[str(column)].set_title(time_text(subject, int(t)))
+        for layer, panel in enumerate(scene.panels(int(t))):
+            _draw_layer(axes[str(column)], panel, scene, layer)
     draw_curves(axes["3"], subject)
     draw_ticks(axes["4"], subject, {"events": run.events})
     subject.timeline.apply(axes["3"], label=False)
@@ -146,15 +147,14 @@ def _figure(run: RunFile) -> Figure:
     return figure
 
 
-def _draw_layer(axes: Axes, view: View, stage: Stage, layer: int) -> None:
+def _draw_layer(axes: Axes, panel: Panel, scene: Scene, layer: int) -> None:
     """Draw one layer, its cluster and its label over the other, and name its apex and the label."""
-    none = dataclasses.replace(view, others=view.others[:0], others_cluster=view.others_cluster[:0])
-    draw_view(axes, none, stage, WINDOW)
+    none = dataclasses.replace(panel, others=panel.others[:0], others_cluster=panel.others_cluster[:0])
+    draw_panel(axes, none, scene, WINDOW)
     axes.set(xticks=range(-4, 4), yticks=range(-3, 4))
     axes.tick_params(labelleft=axes.get_subplotspec().is_first_col())
-    assert view.orthant is not None, "a separated run has layers"
-    _note(axes, rf"$\tilde y_{layer + 1}$", view.labels[0], (-13.0, -12.0), color(layer))
-    _note(axes, rf"$-\beta^{{({layer + 1})}}$", -view.orthant.beta, APEX_NOTES[layer], color(layer))
+    _note(axes, rf"$\tilde y_{layer + 1}$", panel.labels[0], (-13.0, -12.0), color(layer))
+    _note(axes, rf"$-\beta^{{({layer + 1})}}$", -panel.sectors[0].beta, APEX_NOTES[layer], color(layer))
 
 
 def _note(axes: Axes, text: str, point: Array, offset: tuple[float, float], tint: str) -> None:

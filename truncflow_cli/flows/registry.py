@@ -119,7 +119,10 @@ FLOWS: dict[str, Flow] = {
             ),
             constructions=("separated", "collapsed", "clustered"),
             template="separated.yaml",
-            parts={"start_warnings": "truncflow_cli.config.start:separated"},
+            parts={
+                "start_warnings": "truncflow_cli.config.start:separated",
+                "scene": "truncflow_cli.report.scene:LayeredScene",
+            },
         ),
         Flow(
             name="general",
@@ -132,7 +135,10 @@ FLOWS: dict[str, Flow] = {
             accepts=frozenset({"layers"}),
             constructions=("separated", "collapsed", "clustered"),
             template="general.yaml",
-            parts={"start_warnings": "truncflow_cli.config.start:general"},
+            parts={
+                "start_warnings": "truncflow_cli.config.start:general",
+                "scene": "truncflow_cli.report.scene:LayeredScene",
+            },
         ),
         Flow(
             name="collapsed",
@@ -146,7 +152,10 @@ FLOWS: dict[str, Flow] = {
             constructions=("collapsed",),
             needs_clusters=False,
             template="collapsed.yaml",
-            parts={"start_warnings": "truncflow_cli.config.start:collapsed"},
+            parts={
+                "start_warnings": "truncflow_cli.config.start:collapsed",
+                "scene": "truncflow_cli.report.scene:CollapsedScene",
+            },
         ),
         Flow(
             name="clustered",
@@ -160,7 +169,10 @@ FLOWS: dict[str, Flow] = {
             constructions=("clustered",),
             constructs="clustered",
             template="clustered.yaml",
-            parts={"start_warnings": "truncflow_cli.config.start:clustered"},
+            parts={
+                "start_warnings": "truncflow_cli.config.start:clustered",
+                "scene": "truncflow_cli.report.scene:ClusteredScene",
+            },
         ),
     )
 }

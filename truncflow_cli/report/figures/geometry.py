@@ -6,21 +6,25 @@ cluster. `collapsed` has −β^(ℓ) and where W maps them, `clustered` the imag
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from truncflow_cli.problem import Array, IntArray
 from truncflow_cli.report.figures.panels import legend_below, remark
-from truncflow_cli.report.figures.scene import Stage, View, chosen_times, time_text
-from truncflow_cli.report.figures.sectors import draw_orthant
-from truncflow_cli.report.figures.style import GREY, PALE, WIDTH, color, new_figure
+from truncflow_cli.report.figures.sectors import draw_sector
+from truncflow_cli.report.figures.style import GREY, PALE, WIDTH, color, names_of, new_figure, typeset
 from truncflow_cli.report.figures.subject import Subject
+from truncflow_cli.report.scene import PINNED, Panel, Scene, scene_of, shown_points
 
+#: Points of one picture, and layers, at most.
+MOST_POINTS = 900
+MOST_LAYERS = 4
 #: More points than this become a picture inside a vector file.
 DENSE = 500
 #: The more lines from points to their images, the fainter, from so many on.
@@ -33,7 +37,8 @@ LEGEND = 0.75
 AROUND = (0.42, 0.28)
 #: Room for the name of the axis below the last row.
 AXIS_NAME = 0.16
-#: Letters of a title that leave room for the time in the same line, and the height of a line more, in inches.
+#: Letters of a cluster's name, and of a title that leave room for the time in the same line; height of a line more.
+LONGEST_NAME = 16
 LONGEST_TITLE = 22
 TITLE_LINE = 0.15
 #: Width of a panel at most.
@@ -67,118 +72,153 @@ class Window:
         axes.set_box_aspect(self.shape)
 
 
+def scene_for(subject: Subject, most_layers: int = MOST_LAYERS) -> Scene | None:
+    """Return the geometry of a run as far as a picture has room for it."""
+    layers = subject.busiest_layers(most_layers) if subject.layered else np.empty(0, np.int64)
+    return scene_of(subject.run, shown_points(subject.run, MOST_POINTS), layers)
+
+
 def figure(subject: Subject) -> Figure | None:
     """Draw a row for each layer and a column for each time; nothing if there is nothing to place."""
-    times = chosen_times(subject)
-    if not subject.layered and subject.run.W is None:
+    scene = scene_for(subject)
+    if scene is None:
         return None
-    stage = Stage(subject, times)
-    views = [stage.views(int(t)) for t in times]
+    times = chosen_times(subject)
+    views = [scene.panels(int(t)) for t in times]
     rows = len(views[0])
-    frames = windows(stage, views)
-    side = frames[0].shape * min(WIDTH / times.size - 0.15, WIDEST)
-    solid = stage.projection.dim > 2
-    titles = [_title(view, time_text(subject, int(times[0]))) for view in views[0]]
+    shown = windows(scene, views)
+    solid = scene.projection.dim > 2
+    side = shown[0].shape * min(WIDTH / times.size - 0.15, WIDEST)
+    titles = [_title(subject, panel, time_text(subject, int(times[0]))) for panel in views[0]]
     around = rows * AROUND[solid] + TITLE_LINE * sum("\n" in title for title in titles)
     result = new_figure(rows * side + around + LEGEND + (0.0 if solid else AXIS_NAME))
-    panels = result.subplots(rows, times.size, squeeze=False)
+    axes = result.subplots(rows, times.size, squeeze=False)
     for column, t in enumerate(times):
-        for row, view in enumerate(views[column]):
-            panel = panels[row, column]
-            draw_view(panel, view, stage, frames[row])
-            panel.set_title(time_text(subject, int(t)) if column else titles[row])
-            outer(panel, stage, first=column == 0, last=row == rows - 1)
-    if stage.projection.dim == 3:
-        draw_axes(panels[-1, 0], views[0][-1], stage, frames[-1])
-    legend_below(result, marks(views[0][0], stage))
-    remark(result, subject.remarks(*stage.said()))
+        for row, panel in enumerate(views[column]):
+            draw_panel(axes[row, column], panel, scene, shown[row])
+            axes[row, column].set_title(time_text(subject, int(t)) if column else titles[row])
+            outer(axes[row, column], scene, first=column == 0, last=row == rows - 1)
+    if scene.projection.dim == 3:
+        draw_axes(axes[-1, 0], views[0][-1], scene, shown[-1])
+    legend_below(result, marks(subject, views, scene))
+    remark(result, subject.remarks(*said(subject, scene)))
     return result
 
 
-def _title(view: View, when: str) -> str:
-    """Return what stands above the first panel of a row, in two lines if it is long."""
-    if not view.title:
-        return when
-    between = ": " if len(view.title) <= LONGEST_TITLE else "\n"
-    return f"{view.title}{between}{when}"
+def chosen_times(subject: Subject) -> IntArray:
+    """Return the saved times shown: the start, when the loss has fallen half of its way, and the end.
+
+    If that is no time in between: when half of the events have happened.
+    """
+    run = subject.run
+    last = run.s.size - 1
+    middle = int(np.argmax(run.loss <= 0.5 * (run.loss[0] + run.loss[-1])))
+    if not 0 < middle < last and run.events.size:
+        middle = int(np.searchsorted(run.s, np.median(run.events["s"])))
+    return np.unique(np.clip([0, middle, last], 0, last))
 
 
-def windows(stage: Stage, views: list[list[View]]) -> list[Window]:
-    """Return what each row of panels has to show over all its times, all of one shape."""
-    boxes = []
-    for row in range(len(views[0])):
-        placed = np.concatenate([_placed(each[row], stage) for each in views])
-        low, high = placed.min(axis=0), placed.max(axis=0)
-        reach = NEAR * max(float((high - low).max()), 1e-300)
-        for each in views:
-            orthant = each[row].orthant
-            apex = None if orthant is None else stage.projection(-orthant.beta[None])[0]
-            if (
-                apex is not None
-                and stage.projection.dim > 1
-                and (apex > low - reach).all()
-                and (apex < high + reach).all()
-            ):
-                low, high = np.minimum(low, apex), np.maximum(high, apex)
-        boxes.append((0.5 * (low + high), 0.56 * (high - low)))
-    shape = np.max([half / max(half.max(), 1e-300) for _, half in boxes], axis=0)
-    if stage.projection.dim == 1:
-        return [
-            Window(center, np.array([half[0] or 1.0, half[1] + 3.0 * LEVEL]), FLAT) for center, half in boxes
-        ]
+def time_text(subject: Subject, t: int) -> str:
+    """Return "s = 0.12"."""
+    return f"$s$ = {typeset(float(subject.run.s[t]))}"
+
+
+def said(subject: Subject, scene: Scene) -> list[str]:
+    """Return what the reader has to know: the projection, and what is left out."""
+    run, points = subject.run, scene.points.size
     return [
-        _window(center, half, float(np.clip(shape[1] / max(shape[0], 1e-9), 0.65, 1.15)))
-        for center, half in boxes
+        scene.projection.text,
+        "above: points, below: their images" if subject.layered and run.dim == 1 else "",
+        f"{points:,} of {run.n_points:,} points" if points < run.n_points else "",
+        subject.of_layers(scene.layers) if subject.layered else "",
     ]
 
 
-def _window(center: Array, half: Array, ratio: float) -> Window:
-    width = max(float(half[0]), float(half[1]) / ratio) or 1.0
-    return Window(center, np.array([width, width * ratio]), ratio)
+def title_of(subject: Subject, panel: Panel) -> str:
+    """Return which layer a panel shows, and whom it acts on."""
+    if not panel.sectors:
+        return ""
+    (sector,) = panel.sectors
+    on = f" on {names_of(subject.run, LONGEST_NAME)[sector.cluster]}" if sector.cluster >= 0 else ""
+    return f"layer {sector.layer}{on}"
 
 
-def _placed(view: View, stage: Stage) -> Array:
-    parts = ((view.arriving, view.cluster), (view.image, view.cluster), (view.labels, view.labels_cluster))
-    return np.concatenate([stage.projection(a, c) for a, c in (*parts, (view.others, view.others_cluster))])
+def _title(subject: Subject, panel: Panel, when: str) -> str:
+    """Return what stands above the first panel of a row, in two lines if it is long."""
+    title = title_of(subject, panel)
+    return f"{title}{': ' if len(title) <= LONGEST_TITLE else chr(10)}{when}" if title else when
 
 
-def draw_view(axes: Axes, view: View, stage: Stage, window: Window) -> None:
-    """Draw one panel: orthant, other points, points that are moved and the images of all, labels."""
-    place = stage.projection
+def windows(scene: Scene, views: Sequence[Sequence[Panel]]) -> list[Window]:
+    """Return what each row of panels has to show over all its times, all of one shape."""
+    boxes = []
+    for row in zip(*views, strict=True):
+        placed = np.concatenate([_placed(panel, scene) for panel in row])
+        low, high = placed.min(axis=0), placed.max(axis=0)
+        reach = NEAR * max(float((high - low).max()), 1e-300)
+        for sector in (each for panel in row for each in panel.sectors if scene.projection.dim > 1):
+            apex = scene.projection.on_page(-sector.beta[None])[0]
+            if (apex > low - reach).all() and (apex < high + reach).all():
+                low, high = np.minimum(low, apex), np.maximum(high, apex)
+        boxes.append((0.5 * (low + high), 0.56 * (high - low)))
+    if scene.projection.dim == 1:
+        return [Window(at, np.array([half[0] or 1.0, half[1] + 3.0 * LEVEL]), FLAT) for at, half in boxes]
+    shape = np.max([half / max(half.max(), 1e-300) for _, half in boxes], axis=0)
+    ratio = float(np.clip(shape[1] / max(shape[0], 1e-9), 0.65, 1.15))
+    wide = [max(float(half[0]), float(half[1]) / ratio) or 1.0 for _, half in boxes]
+    return [
+        Window(at, np.array([width, width * ratio]), ratio)
+        for (at, _), width in zip(boxes, wide, strict=True)
+    ]
+
+
+def _placed(panel: Panel, scene: Scene) -> Array:
+    parts = (
+        (panel.before, panel.cluster), (panel.after, panel.cluster), (panel.labels, panel.labels_cluster),
+        (panel.others, panel.others_cluster),
+    )  # fmt: skip
+    return np.concatenate([scene.projection.on_page(*part) for part in parts])
+
+
+def draw_panel(axes: Axes, panel: Panel, scene: Scene, window: Window) -> None:
+    """Draw one panel: sectors, other points, points that are moved and the images of all, labels."""
+    place = scene.projection
     window.apply(axes)
-    if view.orthant is not None:
-        reach = np.concatenate([view.arriving, view.image, view.labels])
-        draw_orthant(axes, view.orthant, place, reach, 2.0 * float(np.linalg.norm(window.half)))
-    others = place(view.others, view.others_cluster, LEVEL)
-    dense = len(view.arriving) + len(others) > DENSE
-    tints = np.array([color(int(k)) for k in view.others_cluster])
+    for sector in panel.sectors:
+        reach = np.concatenate([panel.before, panel.after, panel.labels])
+        draw_sector(axes, sector, place, reach, 2.0 * float(np.linalg.norm(window.half)))
+    others = place.on_page(panel.others, panel.others_cluster, LEVEL)
+    dense = len(panel.before) + len(others) > DENSE
+    tints = np.array([color(int(k)) for k in panel.others_cluster])
     if len(others):
         axes.scatter(*others.T, s=2.5, c=tints, alpha=FAINT, linewidths=0.0, rasterized=dense)
-    before = place(view.arriving, view.cluster, LEVEL)
-    after = place(view.image, view.cluster, -LEVEL)
-    for k in np.unique(view.cluster):
-        mine = view.cluster == k
-        _moves(axes, before[mine & view.cut], after[mine & view.cut], color(int(k)), dense)
+    before = place.on_page(panel.before, panel.cluster, LEVEL)
+    after = place.on_page(panel.after, panel.cluster, -LEVEL)
+    for k in np.unique(panel.cluster):
+        mine = panel.cluster == k
+        pinned = panel.kind == PINNED
+        for moved, width in ((mine & panel.moved & ~pinned, 0.6), (mine & pinned, 1.5)):
+            _moves(axes, before[moved], after[moved], width, color(int(k)), dense)
         axes.scatter(*after[mine].T, s=7.0, color=color(int(k)), linewidths=0.0, rasterized=dense, zorder=2.5)
-    for label, k in zip(place(view.labels, view.labels_cluster), view.labels_cluster, strict=True):
+    for label, k in zip(place.on_page(panel.labels, panel.labels_cluster), panel.labels_cluster, strict=True):
         axes.scatter(
             *label, s=75.0, marker="*", color=color(int(k)), edgecolors="black", linewidths=0.5, zorder=3.0
         )
 
 
-def _moves(axes: Axes, before: Array, after: Array, tint: str, dense: bool) -> None:
+def _moves(axes: Axes, before: Array, after: Array, width: float, tint: str, dense: bool) -> None:
     """Draw truncated points hollow, each with a thin line to its image: (m, 2) both."""
     if not len(before):
         return
     lines = np.stack([before, after, np.full_like(before, np.nan)], axis=1).reshape(-1, 2)
     alpha = float(np.clip(MANY / len(before), FAINTEST, 0.5))
     axes.plot(*lines.T, color=tint, linewidth=0.4, alpha=alpha, rasterized=dense)
-    axes.scatter(*before.T, s=10.0, facecolors="white", edgecolors=tint, linewidths=0.6, rasterized=dense)
+    axes.scatter(*before.T, s=10.0, facecolors="white", edgecolors=tint, linewidths=width, rasterized=dense)
 
 
-def outer(axes: Axes, stage: Stage, *, first: bool, last: bool) -> None:
+def outer(axes: Axes, scene: Scene, *, first: bool, last: bool) -> None:
     """Leave numbers on the first panel's y axis only, and none where they would mean nothing; name the axes."""
-    dim = stage.projection.dim
+    dim, name = scene.projection.dim, scene.axis
     axes.spines[["top", "right"]].set_visible(True)
     axes.spines[:].set(color=PALE)
     if dim > 2:
@@ -186,7 +226,6 @@ def outer(axes: Axes, stage: Stage, *, first: bool, last: bool) -> None:
         return
     axes.locator_params(nbins=5)
     axes.tick_params(color=PALE, labelleft=first)
-    name = "(Wx)" if stage.subject.run.flow == "clustered" else "x"
     if last:
         axes.set_xlabel(f"${name}$" if dim == 1 else f"${name}_1$", labelpad=1.0)
     if dim == 1:
@@ -195,62 +234,50 @@ def outer(axes: Axes, stage: Stage, *, first: bool, last: bool) -> None:
         axes.set_ylabel(f"${name}_2$", labelpad=1.0)
 
 
-def draw_axes(axes: Axes, view: View, stage: Stage, window: Window) -> None:
+def draw_axes(axes: Axes, panel: Panel, scene: Scene, window: Window) -> None:
     """Draw the three directions of the space in the corner that has the fewest points."""
-    where = (_placed(view, stage) - window.center) / window.half
+    where = (_placed(panel, scene) - window.center) / window.half
     corners = [np.array(corner) for corner in ((-1.0, -1.0), (1.0, -1.0), (-1.0, 1.0), (1.0, 1.0))]
     corner = min(corners, key=lambda each: np.count_nonzero((where * each > 0.35).all(axis=1)))
     shape = np.array([1.0, 1.0 / window.shape])
-    name = "e" if stage.subject.run.flow == "clustered" else "x"
     origin = 0.5 + corner * (0.5 - 0.17 * shape)
-    for r, direction in enumerate(stage.projection.matrix.T):
+    for r, direction in enumerate(scene.projection.plane.T):
         tip, beyond = origin + 0.08 * direction * shape, origin + 0.12 * direction * shape
         axes.plot(*np.array([origin, tip]).T, transform=axes.transAxes, color=GREY, linewidth=0.8)
         axes.text(
-            *beyond, f"${name}_{r + 1}$", transform=axes.transAxes, ha="center", va="center", size=7.0,
+            *beyond, f"${scene.direction}_{r + 1}$", transform=axes.transAxes, ha="center", va="center", size=7.0,
             color=GREY, in_layout=False,
         )  # fmt: skip
 
 
-def marks(view: View, stage: Stage) -> list[Line2D | Patch]:
+def marks(subject: Subject, views: Sequence[Sequence[Panel]], scene: Scene) -> list[Line2D]:
     """Return the legend of what is drawn."""
-    dot = {"linestyle": "none", "color": GREY}
-    hollow, mapped = "truncated point", "image of a point"
-    flow = stage.subject.run.flow
-    if flow == "collapsed":
-        hollow, mapped = r"$-\beta^{(\ell)}$", r"$-W\beta^{(\ell)}$"
-    if flow == "clustered":
-        mapped = "$Wx$"
-    found: list[Line2D | Patch] = [Line2D([], [], marker="o", markersize=3.0, label=mapped, **dot)]
-    if flow != "clustered":
-        found.insert(
-            0, Line2D([], [], marker="o", markersize=4.0, markerfacecolor="white", label=hollow, **dot)
-        )
-    label = "label $y_j$" if view.orthant is None else r"label $\tilde y_j$"
-    found.append(Line2D([], [], marker="*", markersize=9.0, markeredgecolor="black", label=label, **dot))
-    if len(view.others):
-        others = "data $x$" if flow == "collapsed" else "points of other clusters"
-        found.append(Line2D([], [], marker="o", markersize=2.0, alpha=0.6, label=others, **dot))
-    if view.orthant is not None:
-        found.append(
-            Line2D([], [], color=GREY, marker="o", markersize=4.0, label=r"$-\beta^{(\ell)}$ and $S_\ell^+$")
-        )
-        if 2 <= stage.projection.dim <= 3:
-            found.append(
-                Line2D([], [], color=GREY, linestyle=(0, (3, 2)), linewidth=0.9, label=r"$S_\ell^-$")
-            )
-    clusters: IntArray = np.unique(np.concatenate([view.cluster, view.others_cluster]))
-    if 1 < clusters.size <= 6:
-        found += [
-            Line2D(
-                [],
-                [],
-                linestyle="none",
-                marker="s",
-                markersize=5.0,
-                color=color(int(k)),
-                label=stage.subject.names[k],
-            )
+    first, every = views[0][0], [panel for column in views for panel in column]
+    dot: dict[str, Any] = {"linestyle": "none", "color": GREY, "marker": "o"}
+    hollow = {**dot, "markersize": 4.0, "markerfacecolor": "white"}
+    pinned = any((panel.kind == PINNED).any() for panel in every)
+    clusters = np.unique(np.concatenate([first.cluster, first.others_cluster]))
+    if not 1 < clusters.size <= 6:
+        clusters = clusters[:0]
+    entries: list[tuple[bool, str, dict[str, Any]]] = [
+        (bool(scene.moved), scene.moved, hollow),
+        (pinned, "pinned point", {**hollow, "markeredgewidth": 2.0}),
+        (True, scene.mapped, {**dot, "markersize": 3.0}),
+        (True, scene.label, {**dot, "marker": "*", "markersize": 9.0, "markeredgecolor": "black"}),
+        (len(first.others) > 0, scene.foreign, {**dot, "markersize": 2.0, "alpha": 0.6}),
+        (
+            bool(first.sectors),
+            r"$-\beta^{(\ell)}$ and $S_\ell^+$",
+            {"color": GREY, "marker": "o", "markersize": 4.0},
+        ),
+        (
+            bool(first.sectors) and 2 <= scene.projection.dim <= 3,
+            r"$S_\ell^-$",
+            {"color": GREY, "linestyle": (0, (3, 2)), "linewidth": 0.9},
+        ),
+        *(
+            (True, subject.names[k], {**dot, "marker": "s", "markersize": 5.0, "color": color(int(k))})
             for k in clusters
-        ]
-    return found
+        ),
+    ]
+    return [Line2D([], [], label=label, **how) for shown, label, how in entries if shown]

@@ -8,9 +8,11 @@ import numpy as np
 
 from truncflow_cli.diagnostics.passes import blocks
 from truncflow_cli.events import Kind
+from truncflow_cli.flows.registry import flow_named
 from truncflow_cli.problem import Array, BoolArray, IntArray
 from truncflow_cli.report.history import CROSSINGS
 from truncflow_cli.runfile import RunFile
+from truncflow_cli.truncation import composed, coordinates
 
 
 @dataclass(frozen=True)
@@ -116,28 +118,13 @@ def changes(run: RunFile, layer: int, members: IntArray, foreign_from: float = n
 def _at_start(run: RunFile, layer: int, members: IntArray, foreign_from: float) -> BoolArray:
     """Return which coordinates of each point a pass truncates when the layer first sees it, (n, Q)."""
     assert run.beta is not None and run.R is not None
-    alone = run.flow == "separated"
+    alone = flow_named(run.flow).acts_on == "own"
     truncated = np.empty((members.size, run.dim), dtype=bool)
     for _, part in blocks(1, members.size, run.dim):
-        points = members[part]
-        own = layered_pass(run, points, 0, [layer] if alone else range(layer + 1))[0]
-        truncated[part] = own <= 0.0
-        foreign = (run.cluster[points] != layer) & alone
-        if foreign.any() and np.isfinite(foreign_from):
-            later = layered_pass(run, points[foreign], -1, range(layer + 1))[0]
-            truncated[part][foreign] = later <= 0.0
+        for t, before, mine in (
+            (0, 0 if alone else layer, slice(None)),
+            (-1, layer, (run.cluster[members[part]] != layer) & alone & np.isfinite(foreign_from)),
+        ):
+            x = composed(run.x[members[part]][mine], run.R[t, :before], run.beta[t, :before])
+            truncated[part][mine] = coordinates(x, run.R[t, layer], run.beta[t, layer]) <= 0.0
     return truncated
-
-
-def layered_pass(
-    run: RunFile, points: IntArray, t: int, layers: range | list[int]
-) -> tuple[Array, Array, Array]:
-    """Send points (n,) through layers at saved time t; return z (n, Q) in the last, what reaches it, its output."""
-    assert run.beta is not None and run.R is not None
-    image = arriving = run.x[points]
-    z = image
-    for layer in layers:
-        arriving, R, beta = image, run.R[t, layer], run.beta[t, layer]
-        z = (arriving + beta) @ R.T
-        image = np.maximum(z, 0.0) @ R - beta
-    return z, arriving, image

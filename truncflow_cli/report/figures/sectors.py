@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
 from truncflow_cli.problem import Array
-from truncflow_cli.report.figures.projection import Projection
-from truncflow_cli.report.figures.scene import Orthant
 from truncflow_cli.report.figures.style import color
+from truncflow_cli.report.projection import Projection
+from truncflow_cli.report.scene import Sector
 
 #: Edges of S_ℓ⁺ are drawn up to so many dimensions; of more, the apex alone.
 MOST_EDGES = 12
@@ -25,28 +25,24 @@ _DASHES = (0, (3, 2))
 _FILL = 0.09
 
 
-def draw_orthant(axes: Axes, orthant: Orthant, place: Projection, points: Array, extent: float) -> None:
+def draw_sector(axes: Axes, sector: Sector, place: Projection, points: Array, extent: float) -> None:
     """Draw the orthant with apex −β and edges along the rows of R, and dashed the opposite one.
 
     points (n, Q) are those that it should be seen to contain or to cut; ``extent`` is the diagonal of the page.
     """
-    tint, apex = color(orthant.cluster) if orthant.cluster >= 0 else ALL, -orthant.beta
+    tint, apex = color(sector.cluster) if sector.cluster >= 0 else ALL, -sector.beta
     if place.dim == 1:
-        _half_line(axes, float(apex[0]), float(orthant.R[0, 0]), tint)
+        _half_line(axes, float(apex[0]), float(sector.R[0, 0]), tint)
         return
-    at = place(apex[None])[0]
+    at, edges = place.on_page(apex[None])[0], sector.R @ place.plane.T
     if place.dim == 2:
-        _sector(
-            axes,
-            at,
-            orthant.R,
-            extent + float(np.linalg.norm(at - np.mean([axes.get_xlim(), axes.get_ylim()], 1))),
-            tint,
-        )
+        middle = np.mean([axes.get_xlim(), axes.get_ylim()], axis=1)
+        _sector(axes, at, edges, extent + float(np.linalg.norm(at - middle)), tint)
     elif place.dim == 3:
-        _corner(axes, at, orthant, place, points, extent, tint)
+        longest = ((points + sector.beta) @ sector.R.T).max(axis=0, initial=0.0)
+        _corner(axes, at, edges, np.maximum(longest, SHORTEST * extent), extent, tint)
     elif place.dim <= MOST_EDGES:
-        for edge in place(orthant.R):
+        for edge in edges:
             axes.annotate(
                 "", at + 0.18 * extent * edge, at, annotation_clip=False,
                 arrowprops={
@@ -71,28 +67,22 @@ def _half_line(axes: Axes, apex: float, direction: float, tint: str) -> None:
         axes.axvspan(low, max(apex, low), color=tint, alpha=_FILL, linewidth=0.0)
 
 
-def _sector(axes: Axes, apex: Array, R: Array, length: float, tint: str) -> None:
-    first, second = apex + length * R
-    axes.fill(
-        *np.array([first, apex, second, second + length * R[0]]).T, color=tint, alpha=_FILL, linewidth=0.0
-    )
-    axes.plot(*np.array([first, apex, second]).T, color=tint, linewidth=1.2)
-    first, second = apex - length * R
-    axes.plot(*np.array([first, apex, second]).T, color=tint, linewidth=0.9, linestyle=_DASHES)
+def _sector(axes: Axes, apex: Array, edges: Array, length: float, tint: str) -> None:
+    first, second = apex + length * edges
+    corners = np.array([first, apex, second, second + length * edges[0]])
+    axes.fill(*corners.T, color=tint, alpha=_FILL, linewidth=0.0)
+    axes.plot(*corners[:3].T, color=tint, linewidth=1.2)
+    axes.plot(*(2.0 * apex - corners[:3]).T, color=tint, linewidth=0.9, linestyle=_DASHES)
 
 
-def _corner(
-    axes: Axes, apex: Array, orthant: Orthant, place: Projection, points: Array, extent: float, tint: str
-) -> None:
-    """Draw the three faces up to the outermost point: S_ℓ⁺ as the corner of a box."""
-    z = (points + orthant.beta) @ orthant.R.T
-    length = np.maximum(z.max(axis=0, initial=0.0), SHORTEST * extent)
-    edges = place(orthant.R) * length[:, None]
+def _corner(axes: Axes, apex: Array, edges: Array, length: Array, extent: float, tint: str) -> None:
+    """Draw the three faces, edges (3, 2) of some length (3,): S_ℓ⁺ as the corner of a box."""
+    full = edges * length[:, None]
     for a, b in ((0, 1), (1, 2), (2, 0)):
-        corners = apex + np.array([np.zeros(2), edges[a], edges[a] + edges[b], edges[b]])
+        corners = apex + np.array([np.zeros(2), full[a], full[a] + full[b], full[b]])
         axes.fill(*corners.T, color=tint, alpha=_FILL, linewidth=0.0)
         axes.plot(*corners[1:].T, color=tint, linewidth=0.4, alpha=0.6)
-    for edge, full in zip(edges, length, strict=True):
-        axes.plot(*np.array([apex, apex + edge]).T, color=tint, linewidth=1.2)
-        back = apex - edge / full * OPPOSITE * SHORTEST * extent
+    for edge, end in zip(edges, full, strict=True):
+        axes.plot(*np.array([apex, apex + end]).T, color=tint, linewidth=1.2)
+        back = apex - edge * OPPOSITE * SHORTEST * extent
         axes.plot(*np.array([apex, back]).T, color=tint, linewidth=0.9, linestyle=_DASHES)

@@ -10,7 +10,7 @@ from truncflow_cli.certificate import Certificate
 from truncflow_cli.report.numbers import count, listing
 from truncflow_cli.report.page.markup import escape, formula, number, paragraphs
 from truncflow_cli.report.page.meanings import MEANINGS, VERDICTS
-from truncflow_cli.run_data import RunLike
+from truncflow_cli.runfile import RunFile
 
 #: The sign that stands before each verdict, and the class of its colour.
 SIGNS = {
@@ -27,7 +27,7 @@ UNFOLDED = ("violated", "holds", "hypothesis not met")
 WORD = re.compile(r"[a-z]+[ ,]")
 
 
-def certificates_html(run: RunLike, certificates: Mapping[str, Certificate]) -> str:
+def certificates_html(run: RunFile, certificates: Mapping[str, Certificate]) -> str:
     """Return the certificates, those of one verdict together, the worst first."""
     if not certificates:
         return paragraphs(["There are none: the run has no saved time that could be certified."])

@@ -15,7 +15,7 @@ from truncflow_cli.report.page.eventdata import MOST_EVENTS
 from truncflow_cli.report.page.frames import MOST_CURVES, MOST_LAYERS, Frames
 from truncflow_cli.report.page.markup import number
 from truncflow_cli.report.sparkline import scale_of
-from truncflow_cli.run_data import RunLike
+from truncflow_cli.runfile import RunFile
 
 #: Eigenvalues below this share of the largest count as zero, and their modes as at rest.
 RANK_SHARE = 1e-12
@@ -62,7 +62,7 @@ class Chart:
 
 
 def charts_of(
-    run: RunLike, frames: Frames, certificates: Mapping[str, Certificate], names: list[str]
+    run: RunFile, frames: Frames, certificates: Mapping[str, Certificate], names: list[str]
 ) -> list[Chart]:
     """Return the pictures of a run; names (C,) are what its clusters are called."""
     charts = [_loss(run, frames, names), _balance(run, frames, certificates)]
@@ -75,7 +75,7 @@ def charts_of(
     return charts
 
 
-def _loss(run: RunLike, frames: Frames, names: list[str]) -> Chart:
+def _loss(run: RunFile, frames: Frames, names: list[str]) -> Chart:
     at = frames.times
     curves = [Curve("total", run.loss[at])]
     all_listed = run.events.size <= MOST_EVENTS
@@ -110,7 +110,7 @@ def spans_much(values: Array) -> bool:
     return bool(seen.any()) and scale_of(seen).logarithmic
 
 
-def _balance(run: RunLike, frames: Frames, certificates: Mapping[str, Certificate]) -> Chart:
+def _balance(run: RunFile, frames: Frames, certificates: Mapping[str, Certificate]) -> Chart:
     curves = [Curve("D", run.energy_balance[frames.times])]
     largest = float(np.abs(run.energy_balance).max())
     caption = (
@@ -124,7 +124,7 @@ def _balance(run: RunLike, frames: Frames, certificates: Mapping[str, Certificat
     return Chart("balance", "Energy balance", caption, tuple(curves), logarithmic=True, magnitude=True)
 
 
-def _layers(run: RunLike, frames: Frames, beta: Array, R: Array) -> Iterator[Chart]:
+def _layers(run: RunFile, frames: Frames, beta: Array, R: Array) -> Iterator[Chart]:
     at = frames.times
     layers = beta.shape[1]
     shown = range(min(layers, MOST_CURVES))
@@ -148,7 +148,7 @@ def _layers(run: RunLike, frames: Frames, beta: Array, R: Array) -> Iterator[Cha
     yield from _per_layer(run, frames, beta)
 
 
-def _per_layer(run: RunLike, frames: Frames, beta: Array) -> Iterator[Chart]:
+def _per_layer(run: RunFile, frames: Frames, beta: Array) -> Iterator[Chart]:
     """Yield the truncated fraction and the bias of each layer, by coordinate."""
     at, layers, dim = frames.times, beta.shape[1], beta.shape[2]
     shown = range(min(dim, MOST_CURVES))
@@ -230,7 +230,7 @@ def _ends(count: int) -> list[int]:
     return [*range(half), *range(count - half, count)]
 
 
-def _clustered(run: RunLike, frames: Frames, W: Array, x: Array) -> Iterator[Chart]:
+def _clustered(run: RunFile, frames: Frames, W: Array, x: Array) -> Iterator[Chart]:
     """Yield the modes of (9.10): with A v = λ v, (W(s) − W(∞)) v = e^{−λs} (W(0) − W(∞)) v."""
     assert run.cluster is not None, "points have clusters"
     asked = run.settings.get("point_weights")

@@ -13,8 +13,8 @@ from typing import Any
 
 from truncflow_cli.certificate import Certificate
 from truncflow_cli.cluster_names import called, cluster_names
+from truncflow_cli.flows.registry import flow_named
 from truncflow_cli.report.content import (
-    THEOREM,
     certificates_of,
     facts_of,
     section_of,
@@ -24,13 +24,13 @@ from truncflow_cli.report.numbers import count
 from truncflow_cli.report.page.certificates import certificates_html, verdict_counts
 from truncflow_cli.report.page.curves import Chart, charts_of
 from truncflow_cli.report.page.eventdata import event_data, event_summary, left_out
-from truncflow_cli.report.page.figures import chart_html, panel_html
+from truncflow_cli.report.page.figures import chart_html, picture_html
 from truncflow_cli.report.page.frames import Frames, frames_of
-from truncflow_cli.report.page.geometry import Panel, panels_of
+from truncflow_cli.report.page.geometry import Picture, pictures_of
 from truncflow_cli.report.page.markup import clean, escape, facts, name, number, paragraphs, script_json
 from truncflow_cli.report.sentences import is_loud, status_of, story, work_done
 from truncflow_cli.report.sparkline import logarithmic_axis
-from truncflow_cli.run_data import RunLike
+from truncflow_cli.runfile import RunFile
 
 #: The parts of the page's script, in the order in which they need one another.
 SCRIPTS = ("base.js", "charts.js", "glyphs.js", "geometry.js", "events.js", "player.js", "page.js")
@@ -43,7 +43,7 @@ NOT_DRAWN = "The geometry is not drawn: some of its numbers are not finite, or t
 PRINT_CONFIG = "import sys, truncflow_cli as t; sys.stdout.write(t.open_run(sys.argv[1]).config)"
 
 
-def page(run: RunLike) -> str:
+def page(run: RunFile) -> str:
     """Return the page of a run as HTML.
 
     Nothing in it is fetched: style, script and data are inline, and a content security policy allows these, by their
@@ -52,8 +52,9 @@ def page(run: RunLike) -> str:
     certificates = certificates_of(run)
     names = called([name(each) for each in cluster_names(run.notes, len(run.y_tilde))])
     frames = frames_of(run)
+    flow = flow_named(str(run.attrs["flow"]))
     charts = charts_of(run, frames, certificates, names)
-    panels = panels_of(run, frames)
+    pictures = pictures_of(run, frames)
     style = _resource("page.css")
     script = "(() => {\n'use strict';\n" + "\n".join(_resource(part) for part in SCRIPTS) + "\n})();\n"
     title = name(run.path.stem)
@@ -66,8 +67,8 @@ def page(run: RunLike) -> str:
         warnings=paragraphs(_warnings(run), "warning"),
         verdicts=verdict_counts(certificates),
         left_out=paragraphs(frames.sentences(), "note"),
-        panels="\n".join(panel_html(panel, names) for panel in panels),
-        not_drawn=paragraphs([] if panels or not run.y.size else [NOT_DRAWN], "note"),
+        panels="\n".join(picture_html(picture, names) for picture in pictures),
+        not_drawn=paragraphs([NOT_DRAWN] if not pictures and flow.part("scene") else [], "note"),
         charts="\n".join(chart_html(chart) for chart in charts),
         certificates=certificates_html(run, certificates),
         events=event_summary(run, names) + paragraphs(left_out(run), "note"),
@@ -75,7 +76,7 @@ def page(run: RunLike) -> str:
         reproduce=_reproduce(run),
         style=style,
         script=script,
-        data=script_json(_data(run, frames, charts, panels, names)),
+        data=script_json(_data(run, frames, charts, pictures, names)),
     )
 
 
@@ -94,7 +95,7 @@ def _policy(style: str, script: str) -> str:
 
 
 def _data(
-    run: RunLike, frames: Frames, charts: list[Chart], panels: list[Panel], names: list[str]
+    run: RunFile, frames: Frames, charts: list[Chart], pictures: list[Picture], names: list[str]
 ) -> dict[str, Any]:
     return {
         "s": frames.s,
@@ -114,12 +115,12 @@ def _data(
             }
             for chart in charts
         ],
-        "panels": [panel.data() for panel in panels],
+        "panels": [picture.data for picture in pictures],
         "events": event_data(run, frames),
     }
 
 
-def _warnings(run: RunLike) -> list[str]:
+def _warnings(run: RunFile) -> list[str]:
     told = [f"Warning: {each}" for each in run.warnings[:MOST_WARNINGS]]
     more = len(run.warnings) - MOST_WARNINGS
     return (
@@ -129,24 +130,24 @@ def _warnings(run: RunLike) -> list[str]:
     )
 
 
-def _story(run: RunLike, certificates: Mapping[str, Certificate]) -> str:
+def _story(run: RunFile, certificates: Mapping[str, Certificate]) -> str:
     told = [paragraphs([each], "loud" if is_loud(each) else "") for each in story(run, certificates)]
     return "\n".join([*told, paragraphs([clean(each) for each in facts_of(run)])])
 
 
-def _status(run: RunLike) -> str:
+def _status(run: RunFile) -> str:
     status = status_of(run)
     kind = {"complete": "good", "failed": "bad"}.get(status, "open")
     return f'<span class="badge {kind}">{escape(status)}</span>'
 
 
-def _facts(run: RunLike) -> list[tuple[str, str]]:
+def _facts(run: RunFile) -> list[tuple[str, str]]:
     attrs, sizes = run.attrs, sizes_of(run)
     flow = str(attrs["flow"])
     equations = "as printed" if attrs.get("equations") == "printed" else "exact"
     frozen = ", rotation frozen" if attrs.get("rotation_frozen") else ""
     integrator = section_of(run, "integrator")
-    result = [("flow", f"{flow} ({THEOREM[flow]}), equations {equations}{frozen}")]
+    result = [("flow", f"{flow} ({flow_named(flow).theorem}), equations {equations}{frozen}")]
     if attrs.get("switched_at") is not None:
         result.append(("from", f"s = {number(float(attrs['switched_at']))} on flow general (Theorem 5.1)"))
     points = f"{count(sizes['N'], 'point')} in " if sizes["N"] else "no points, "
@@ -174,7 +175,7 @@ def _number(value: object) -> float:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
 
 
-def _config(run: RunLike) -> str:
+def _config(run: RunFile) -> str:
     text = clean(run.config)
     cut = text[:MOST_CONFIG]
     note = (
@@ -185,7 +186,7 @@ def _config(run: RunLike) -> str:
     return f"{note}<pre><code>{escape(cut)}</code></pre>"
 
 
-def _reproduce(run: RunLike) -> str:
+def _reproduce(run: RunFile) -> str:
     attrs = run.attrs
     file = clean(run.path.name)
     quoted = shlex.quote(file if not file.startswith("-") else f"./{file}")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from truncflow_cli.report.page.curves import Chart, Curve
-from truncflow_cli.report.page.geometry import Panel
+from truncflow_cli.report.page.geometry import Picture
 from truncflow_cli.report.page.markup import escape, formula, number
 
 #: How far the picture of three dimensions can be turned, in degrees.
-TURNS = (("turn", "turn", 180), ("tilt", "tilt", 90))
+TURNS = (("turn", 180), ("tilt", 90))
 #: Clusters that a legend names.
 MOST_CLUSTERS = 24
 
@@ -40,24 +40,25 @@ def _legend_row(curve: Curve, place: int) -> str:
     )
 
 
-def panel_html(panel: Panel, names: list[str]) -> str:
+def picture_html(picture: Picture, names: list[str]) -> str:
     """Return the figure of a geometry, with the controls that it has; names (C,) are those of the clusters."""
-    key, drawn = panel.key, panel.numbers
-    what = panel.what
+    space, numbers = picture.space, picture.first.number
     controls = [
-        f'<label>{what} <input type="number" class="pick" min="{int(drawn.min())}" max="{int(drawn.max())}" '
+        f'<label>{space.what} <input type="number" class="pick" min="{numbers.min()}" max="{numbers.max()}" '
         f'step="1" value="" placeholder="number"></label>'
     ]
-    if panel.apexes.shape[1]:
-        controls.append(_box("orthants", "orthants"))
-    if panel.points is not None:
-        controls.append(_box("lines", "lines to images"))
-    if panel.view.dims == 3:
+    boxes = ((picture.first.sectors, "orthants", "orthants"), (space.stays, "lines", "lines to images"))
+    controls += [
+        f'<label><input type="checkbox" class="{kind}" checked> {label}</label>'
+        for there, kind, label in boxes
+        if there
+    ]
+    if space.projection.dims == 3:
         controls += [
-            f'<label>{label} <input type="range" class="{name}" min="-{most}" max="{most}" step="1" value="0"></label>'
-            for name, label, most in TURNS
+            f'<label>{kind} <input type="range" class="{kind}" min="-{most}" max="{most}" step="1" value="0"></label>'
+            for kind, most in TURNS
         ]
-    used = [k for k in np.unique(panel.cluster).tolist() if k < len(names)]
+    used = [k for k in np.unique(picture.first.cluster).tolist() if k < len(names)]
     legend = "".join(
         f'<li><svg class="swatch" data-cluster="{k}" aria-hidden="true"></svg>{escape(names[k])}</li>'
         for k in used[:MOST_CLUSTERS]
@@ -65,14 +66,10 @@ def panel_html(panel: Panel, names: list[str]) -> str:
     if len(used) > MOST_CLUSTERS:
         legend += f"<li>and {len(used) - MOST_CLUSTERS} more</li>"
     return (
-        f'<figure class="geometry" id="geometry-{key}" data-what="{what}">'
-        f"<figcaption><h3>{escape(panel.title)}</h3><p>{formula(panel.caption)}</p></figcaption>"
+        f'<figure class="geometry" id="geometry-{space.key}" data-what="{space.what}">'
+        f"<figcaption><h3>{escape(space.title)}</h3><p>{formula(picture.caption)}</p></figcaption>"
         '<div class="plot"></div>'
         f'<ul class="legend" aria-label="clusters">{legend}</ul>'
         f'<div class="controls">{"".join(controls)}</div>'
         '<p class="told"></p></figure>'
     )
-
-
-def _box(name: str, label: str) -> str:
-    return f'<label><input type="checkbox" class="{name}" checked> {label}</label>'

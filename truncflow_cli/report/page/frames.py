@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from truncflow_cli.problem import Array, IntArray
-from truncflow_cli.run_data import RunLike
+from truncflow_cli.report.scene import shown_points, spread
+from truncflow_cli.runfile import RunFile
 
 #: Saved times that are shown at most, and at least where there are that many.
 MOST_TIMES, FEWEST_TIMES = 601, 101
@@ -52,19 +51,11 @@ class Frames:
         return result
 
 
-def frames_of(run: RunLike) -> Frames:
+def frames_of(run: RunFile) -> Frames:
     """Choose the saved times and points of a run's page."""
-    n = 0 if run.x is None else run.x.shape[0]
-    points = spread(n, MOST_POINTS)
-    if n and run.cluster is not None:
-        points = np.sort(np.argsort(run.cluster, kind="stable")[points])
+    points = shown_points(run, MOST_POINTS)
     dims = min(3, run.y_tilde.shape[1])
     layers = 0 if run.beta is None else min(MOST_LAYERS, run.beta.shape[1])
     each = max(1, points.size * dims + layers * dims * (1 + min(run.y_tilde.shape[1], MOST_LAYERS)))
     times = spread(run.s.size, min(MOST_TIMES, max(FEWEST_TIMES, MOST_NUMBERS // each)))
-    return Frames(times, points, run.s[times], run.s.size, n)
-
-
-def spread(count: int, most: int) -> IntArray:
-    """Return at most ``most`` of the indices below ``count``, evenly spread, both ends among them."""
-    return np.unique(np.linspace(0, max(0, count - 1), min(count, most)).round()).astype(np.int64)
+    return Frames(times, points, run.s[times], run.s.size, run.n_points)
