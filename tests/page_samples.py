@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +91,7 @@ def hostile(run: Recorded) -> Recorded:
     claims = Certificate("loss_monotone", HOSTILE, HOSTILE, HOSTILE, "violated", 1.0, 0.5, -0.5)
     others = Certificate(HOSTILE, HOSTILE, HOSTILE, HOSTILE, "holds", 1.0, 2.0, 1.0)
     texts = {"command": HOSTILE, "created": HOSTILE, "message": HOSTILE, "numpy_version": HOSTILE}
-    return dataclasses.replace(
+    return damaged(
         run,
         path=Path(f"{HOSTILE.replace('/', '')}.h5"),
         attrs={**run.attrs, **texts, "status": "failed"},
@@ -125,8 +124,7 @@ def made_up(n: int, n_times: int, n_events: int, dim: int = 2, clusters: int = 2
     events["side"] = -1
     base = solve(POINT, "made-up")
     falls = Certificate("loss_monotone", "it falls", "(3.27)", "so it does", "holds", 0.0, 1.0, 1.0)
-    return dataclasses.replace(
-        base,
+    return damaged(base,
         x=x, cluster=cluster, y=rng.normal(size=(clusters, dim)), y_tilde=rng.normal(size=(clusters, dim)),
         s=s, beta=beta, R=np.broadcast_to(np.eye(dim), (n_times, clusters, dim, dim)),
         loss=loss_cluster.sum(axis=1), loss_cluster=loss_cluster, energy_balance=1e-10 * np.sin(s),

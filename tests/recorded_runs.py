@@ -2,65 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+import copy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from truncflow_cli import config, solver
-from truncflow_cli.certificate import Certificate
-from truncflow_cli.config.recorded import recorded_settings
 from truncflow_cli.errors import RunFailed
 from truncflow_cli.problem import Problem
+from truncflow_cli.run_data import Memory, Run
 
-
-@dataclasses.dataclass(frozen=True)
-class Recorded:
-    """What ``store.open_run`` would give, without a file."""
-
-    path: Path
-    attrs: dict[str, Any]
-    config: str
-    x: np.ndarray
-    cluster: np.ndarray
-    y: np.ndarray
-    y_tilde: np.ndarray
-    s: np.ndarray
-    loss: np.ndarray
-    loss_cluster: np.ndarray
-    energy_balance: np.ndarray
-    events: np.ndarray
-    beta: np.ndarray | None = None
-    R: np.ndarray | None = None
-    B: np.ndarray | None = None
-    W: np.ndarray | None = None
-    truncated_fraction: np.ndarray | None = None
-    certificates: dict[str, Certificate] = dataclasses.field(default_factory=dict)
-    counters: dict[str, int] = dataclasses.field(default_factory=dict)
-    notes: dict[str, Any] = dataclasses.field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        return recorded_settings(self.config, f"{self.path}: config")
-
-    @property
-    def n_clusters(self) -> int:
-        return len(self.y)
-
-    @property
-    def n_points(self) -> int:
-        return len(self.x)
-
-    @property
-    def dim(self) -> int:
-        return self.y.shape[1]
-
-    @property
-    def n_layers(self) -> int:
-        return self.n_clusters if self.beta is None else self.beta.shape[1]
+#: What ``runfile.open_run`` would give, without a file.
+Recorded = Run
 
 
 def solve(text: str, name: str = "run") -> Recorded:
@@ -100,21 +54,25 @@ def record(problem: Problem, config_text: str, name: str = "run", **more: Any) -
     }
     if chunks[-1].switched_at is not None:
         attrs["switched_at"] = chunks[-1].switched_at
-    return Recorded(
-        path=Path(f"{name}.h5"),
-        attrs=attrs,
-        config=config_text,
-        x=problem.x,
-        cluster=problem.cluster,
-        y=problem.y,
-        y_tilde=problem.y_tilde,
-        events=np.concatenate([chunk.events for chunk in chunks]),
-        counters=dict(chunks[-1].counters),
-        **samples,
-        **more,
-    )
+    events = np.concatenate([chunk.events for chunk in chunks])
+    lengths = {"N": len(problem.x), "C": problem.n_clusters, "L": problem.n_layers, "Q": problem.dim}
+    lengths |= {"T": len(samples["s"]), "E": len(events)}
+    arrays = {f"data/{key}": getattr(problem, key) for key in ("x", "cluster", "y", "y_tilde")}
+    arrays |= {f"initial/{key}": getattr(problem, f"{key}0") for key in ("R", "beta", "W")}
+    arrays |= {f"trajectory/{key}": values for key, values in samples.items()}
+    arrays |= {f"events/{key}": events[key] for key in events.dtype.names}
+    counters = dict(chunks[-1].counters)
+    return Run(Path(f"{name}.h5"), attrs, config_text, lengths, Memory(arrays.get), counters=counters, **more)
 
 
 def damaged(run: Recorded, **changes: Any) -> Recorded:
-    """Return the run with some of its arrays replaced."""
-    return dataclasses.replace(run, **changes)
+    """Return the run with some of what it has replaced, by the names of ``Run``."""
+    other = copy.copy(run)
+    other.__dict__.pop("settings", None)  # read from the config
+    for name, value in changes.items():
+        setattr(other, name, value)
+    other.n_points, other.n_saved, other.n_events = len(other.x), len(other.s), len(other.events)
+    other.n_clusters, other.dim = other.y.shape
+    if other.beta is not None:
+        other.n_layers = other.beta.shape[1]
+    return other

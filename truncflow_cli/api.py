@@ -14,7 +14,8 @@ from truncflow_cli.errors import RunFailed, UserError
 from truncflow_cli.kernels import library as native
 from truncflow_cli.problem import Problem
 from truncflow_cli.resources import check_needs
-from truncflow_cli.runfile import Record, RunFile, RunWriter
+from truncflow_cli.run_data import Run
+from truncflow_cli.runfile import RunWriter
 from truncflow_cli.runfile.resume import Resumption, finished_run, resumption
 from truncflow_cli.saved_state import StateError
 from truncflow_cli.signals import StopRequests
@@ -65,10 +66,10 @@ class Outcome:
     """
 
     path: Path | None
-    record: Record | None = None
+    record: Run | None = None
     error: RunFailed | KeyboardInterrupt | None = None
 
-    def open(self) -> RunFile | None:
+    def open(self) -> Run | None:
         """Open the run file; None if there is none."""
         return None if self.path is None else runfile.open_run(self.path)
 
@@ -92,7 +93,7 @@ def run(
     force: bool = False,
     overrides: Sequence[str] = (),
     resume: bool = False,
-) -> RunFile:
+) -> Run:
     """Solve an experiment and return its run file; a finished file of the same run is returned as it is.
 
     Args:
@@ -115,7 +116,7 @@ def run(
         raise UserError("force starts again and resume goes on; give one of them")
     plan = prepare(experiment, Path(out) if out is not None else None)
     there = resumption(plan) if resume else None if force else finished_run(plan)
-    if isinstance(there, RunFile):
+    if isinstance(there, Run):
         return there
     outcome = execute(plan, force=force, command="truncflow_cli.run", resume=there)
     if outcome.error is not None:

@@ -1,132 +1,303 @@
-"""What a certificate or a report reads of a run: the reader of a run file has all of this."""
+"""A run as plain data, whether it lies in a file or has just been computed: what certificates and reports read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from truncflow_cli.certificate import Certificate
-from truncflow_cli.events import EventLog
-from truncflow_cli.problem import Array, IntArray
+from truncflow_cli.config.recorded import fit_to_show, recorded_settings
+from truncflow_cli.errors import UserError
+from truncflow_cli.events import EVENT_DTYPE, EventLog
+from truncflow_cli.flows.registry import flow_named
+from truncflow_cli.problem import Array, IntArray, Problem
+
+#: About how much of a run is held at a time while it is read piece by piece.
+BLOCK_BYTES = 1 << 20
+
+_ALL = slice(None)
 
 
-class RunLike(Protocol):
-    """A run, whatever its flow; arrays that the flow does not have are None.
+class Source(Protocol):
+    """Where the arrays of a run are: an open file, or memory."""
 
-    N points, C clusters, L layers, Q dimensions, T saved times, E events.
+    def read(self, path: str, rows: slice = _ALL) -> NDArray[Any] | None:
+        """Return some rows of a dataset of the run file; None if the run has none at that path.
+
+        Raises:
+            UserError: it is damaged.
+        """
+        ...
+
+    def certificates(self) -> Mapping[str, Certificate]:
+        """Return the certificates by name."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file, if there is one."""
+        ...
+
+
+def _stored(path: str) -> cached_property[Any]:
+    """Return what reads a dataset that every run has when it is first asked for."""
+    return cached_property(lambda run: run.array(path))
+
+
+def _optional(path: str) -> cached_property[Any]:
+    """Return what reads a dataset when it is first asked for; None if the run's flow does not have it."""
+    return cached_property(lambda run: run.source.read(path))
+
+
+class Run:
+    """A run of any flow, finished or not; a context manager, which closes its file.
+
+    Arrays are read when they are first asked for; those that the flow does not have are None. N points, C clusters, L
+    layers, Q dimensions, T saved times, E events. A run that is still going on shows the state of its last checkpoint.
+
+    Attributes:
+        path: the run file.
+        attrs: its root attributes (flow, equations, rotation_frozen, status, seed, ...).
+        config: the resolved config as YAML.
+        source: where the arrays come from.
+        counters: statistics of the work done, by name.
+        notes: what was found while the problem was built, by name.
+        warnings: what the user was warned of when the run started.
+        n_points, n_clusters, n_layers, dim, n_saved, n_events: N, C, L, Q, T, E.
     """
 
-    @property
-    def path(self) -> Path:
-        """The file it comes from."""
-        ...
+    def __init__(
+        self,
+        path: Path,
+        attrs: dict[str, Any],
+        config: str,
+        sizes: Mapping[str, int],
+        source: Source,
+        *,
+        counters: Mapping[str, int] | None = None,
+        notes: Mapping[str, str | float] | None = None,
+        warnings: tuple[str, ...] = (),
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Put a run together.
+
+        Args:
+            sizes: the lengths N, C, L, Q, T and E.
+            settings: the resolved config as a mapping, where it is at hand.
+        """
+        self.path, self.attrs, self.config, self.source = path, attrs, config, source
+        self.counters = dict(counters or {})
+        self.notes = dict(notes or {})
+        self.warnings = warnings
+        self.n_points, self.n_clusters, self.n_layers = sizes["N"], sizes["C"], sizes["L"]
+        self.dim, self.n_saved, self.n_events = sizes["Q"], sizes["T"], sizes["E"]
+        self._given_settings = settings
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        length = f"{self.n_saved} saved times, {self.n_events} events"
+        return f"<Run {self.path}: {self.flow}, {self.status}, {length}>"
+
+    def close(self) -> None:
+        """Close the file; arrays that have been read stay."""
+        self.source.close()
 
     @property
-    def attrs(self) -> Mapping[str, Any]:
-        """The run file's root attributes (flow, equations, rotation_frozen, status, seed, ...)."""
-        ...
+    def flow(self) -> str:
+        """The name of the flow."""
+        return str(self.attrs["flow"])
 
     @property
-    def config(self) -> str:
-        """The resolved config, YAML."""
-        ...
+    def status(self) -> str:
+        """How the run ended: complete, interrupted or failed; or "running"."""
+        return str(self.attrs["status"])
 
-    @property
+    @cached_property
     def settings(self) -> Mapping[str, Any]:
         """The resolved config as a mapping, fit to be shown; empty if there is none.
 
         Raises:
             UserError: it is not a configuration.
         """
-        ...
+        if self._given_settings is None:
+            return recorded_settings(self.config, f"{self.path}: config")
+        settings: Mapping[str, Any] = fit_to_show(self._given_settings)
+        return settings
 
-    @property
-    def x(self) -> Array | None:
-        """Training inputs, (N, Q)."""
-        ...
+    #: (N, Q) training inputs.
+    x: cached_property[Array] = _stored("data/x")
+    #: (N,) index of the cluster of each training input.
+    cluster: cached_property[IntArray] = _stored("data/cluster")
+    #: (C, Q) labels.
+    y: cached_property[Array] = _stored("data/y")
+    #: (C, Q) pulled-back labels (1.15).
+    y_tilde: cached_property[Array] = _stored("data/y_tilde")
+    #: (T,) saved times, ascending.
+    s: cached_property[Array] = _stored("trajectory/s")
+    #: (T,) the flow's own loss.
+    loss: cached_property[Array] = _stored("trajectory/loss")
+    #: (T, C) its parts by cluster.
+    loss_cluster: cached_property[Array] = _stored("trajectory/loss_cluster")
+    #: (T,) D(s) = C(0) - C(s) - integral of |∇C|².
+    energy_balance: cached_property[Array] = _stored("trajectory/energy_balance")
+    #: (T, L, Q) cumulative biases.
+    beta: cached_property[Array | None] = _optional("trajectory/beta")
+    #: (T, L, Q, Q) cumulative weights.
+    R: cached_property[Array | None] = _optional("trajectory/R")
+    #: (T, Q, C) cumulative biases as columns.
+    B: cached_property[Array | None] = _optional("trajectory/B")
+    #: (T, Q, Q) output weight.
+    W: cached_property[Array | None] = _optional("trajectory/W")
+    #: (T, L, Q) mean of 1 - h by layer and coordinate.
+    truncated_fraction: cached_property[Array | None] = _optional("trajectory/truncated_fraction")
 
-    @property
-    def cluster(self) -> IntArray | None:
-        """Cluster of each input, (N,)."""
-        ...
+    @cached_property
+    def R0(self) -> Array:
+        """(L, Q, Q) initial cumulative weights.
 
-    @property
-    def y(self) -> Array:
-        """Labels, (C, Q)."""
-        ...
+        Raises:
+            UserError: an older file, which does not have them, and they cannot be built once more.
+        """
+        return self._initial("R", "R0")
 
-    @property
-    def y_tilde(self) -> Array:
-        """Pulled-back labels (1.15), (C, Q)."""
-        ...
+    @cached_property
+    def beta0(self) -> Array:
+        """(L, Q) initial cumulative biases; raises as ``R0`` does."""
+        return self._initial("beta", "beta0")
 
-    @property
-    def s(self) -> Array:
-        """Saved times, (T,)."""
-        ...
+    @cached_property
+    def W0(self) -> Array:
+        """(Q, Q) initial output weight; raises as ``R0`` does."""
+        return self._initial("W", "W0")
 
-    @property
-    def beta(self) -> Array | None:
-        """Cumulative biases, (T, L, Q): `separated` and `general`."""
-        ...
-
-    @property
-    def R(self) -> Array | None:
-        """Cumulative weights, (T, L, Q, Q): `separated` and `general`."""
-        ...
-
-    @property
-    def B(self) -> Array | None:
-        """The matrix of the biases, (T, Q, C): `collapsed`."""
-        ...
-
-    @property
-    def W(self) -> Array | None:
-        """The output weight, (T, Q, Q): `collapsed` and `clustered`."""
-        ...
-
-    @property
-    def loss(self) -> Array:
-        """The flow's own loss, (T,)."""
-        ...
-
-    @property
-    def loss_cluster(self) -> Array:
-        """Its parts by cluster, (T, C)."""
-        ...
-
-    @property
-    def energy_balance(self) -> Array:
-        """D(s) = C(0) − C(s) − ∫|∇C|², (T,)."""
-        ...
-
-    @property
-    def truncated_fraction(self) -> Array | None:
-        """Mean of 1 − h by layer and coordinate, (T, L, Q)."""
-        ...
-
-    @property
+    @cached_property
     def events(self) -> EventLog:
-        """The event log, ``EVENT_DTYPE``, (E,)."""
-        ...
+        """(E,) the event log, of ``EVENT_DTYPE``, in order of s."""
+        return self._events(_ALL)
 
-    @property
+    @cached_property
     def certificates(self) -> Mapping[str, Certificate]:
-        """The certificates in the file, by name."""
-        ...
+        """The certificates by name; empty where none have been made (a run that goes on, say)."""
+        return self.source.certificates()
 
-    @property
-    def counters(self) -> Mapping[str, int]:
-        """Statistics of the work done."""
-        ...
+    def array(self, path: str, rows: slice = _ALL) -> NDArray[Any]:
+        """Return some rows of a dataset that the run has.
 
-    @property
-    def notes(self) -> Mapping[str, str | float]:
-        """What was found while the problem was built."""
-        ...
+        Raises:
+            UserError: it is damaged.
+            KeyError: there is no such dataset.
+        """
+        values = self.source.read(path, rows)
+        if values is None:
+            raise KeyError(path)
+        return values
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What the user was warned of when the run started."""
-        ...
+    def event_blocks(self) -> Iterator[EventLog]:
+        """Yield the event log piece by piece, so that a log of any length takes little memory.
+
+        Raises:
+            UserError: a piece is damaged; those before it have been yielded.
+        """
+        for rows in _blocks(self.n_events, EVENT_DTYPE.itemsize):
+            yield self._events(rows)
+
+    def sample_blocks(self) -> Iterator[dict[str, Array]]:
+        """Yield what is saved along s piece by piece: every dataset of the trajectory by name, (m, ...).
+
+        Raises:
+            UserError: a piece is damaged; those before it have been yielded.
+        """
+        state = (array.name for array in flow_named(self.flow).arrays)
+        names = ("s", "loss", "loss_cluster", "energy_balance", *state)
+        first = {name: self.array(f"trajectory/{name}", slice(0, 1)) for name in names}
+        for rows in _blocks(self.n_saved, sum(row.nbytes for row in first.values())):
+            yield {name: self.array(f"trajectory/{name}", rows) for name in names}
+
+    def verify(self) -> None:
+        """Read everything once and keep little of it: for what must not stop half way.
+
+        Raises:
+            UserError: something in the file is damaged.
+        """
+        for _ in self.event_blocks():
+            pass
+        for _ in self.sample_blocks():
+            pass
+        for name in ("R", "beta", "W"):
+            self.source.read(f"initial/{name}")
+        _ = self.x, self.cluster, self.y, self.y_tilde, self.certificates, self.settings
+
+    def _events(self, rows: slice) -> EventLog:
+        s = self.array("events/s", rows)
+        events = np.empty(s.shape, dtype=EVENT_DTYPE)
+        events["s"] = s
+        for name in (EVENT_DTYPE.names or ())[1:]:  # one at a time: there may be very many
+            events[name] = self.array(f"events/{name}", rows)
+        return events
+
+    def _initial(self, name: str, field: str) -> Array:
+        values = self.source.read(f"initial/{name}")
+        found: Array = getattr(self._problem, field) if values is None else values
+        return found
+
+    @cached_property
+    def _problem(self) -> Problem:
+        """The problem, built once more from the config and the files that it names.
+
+        Raises:
+            UserError: it cannot be built, or is of other data now.
+        """
+        from truncflow_cli import config  # reads a schema that nothing else here needs
+
+        problem = config.build(config.load_text(self.config, Path.cwd(), "the run's config")).problem
+        if not np.array_equal(problem.x, self.x):
+            raise UserError("the run's config now gives other data")
+        return problem
+
+
+def _blocks(length: int, row_bytes: int) -> Iterator[slice]:
+    """Yield slices of rows that together are all of ``length``, each of about ``BLOCK_BYTES``."""
+    step = max(1, BLOCK_BYTES // max(1, row_bytes))
+    for number in range(math.ceil(length / step)):
+        yield slice(number * step, min(length, (number + 1) * step))
+
+
+class Memory:
+    """The arrays of a run that has just been computed."""
+
+    def __init__(self, read: Callable[[str], NDArray[Any] | None]) -> None:
+        """Have them.
+
+        Args:
+            read: returns a dataset by its path in the run file; None if there is none.
+        """
+        self._read = read
+
+    def read(self, path: str, rows: slice = _ALL) -> NDArray[Any] | None:
+        """Return some rows of a dataset; None if there is none at that path."""
+        values = self._read(path)
+        return None if values is None else values[rows]
+
+    def certificates(self) -> Mapping[str, Certificate]:
+        """Return nothing: they are told to the run once they are made."""
+        return {}
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+#: The former name.
+RunLike = Run

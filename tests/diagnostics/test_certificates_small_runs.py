@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 
 import numpy as np
@@ -150,7 +149,7 @@ def test_order_of_points_and_clusters_in_the_file_changes_nothing():
     order = np.random.default_rng(0).permutation(15)
     events = run.events.copy()
     events["point"] = np.where(events["point"] >= 0, np.argsort(order)[events["point"]], -1)
-    other = dataclasses.replace(run, x=run.x[order], cluster=run.cluster[order], events=events)
+    other = damaged(run, x=run.x[order], cluster=run.cluster[order], events=events)
     for one, two in zip(certify(run), certify(other), strict=True):
         assert one.verdict == two.verdict, one.name
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import subprocess
 import sys
 
@@ -10,7 +9,7 @@ import numpy as np
 import page_samples as samples
 import pytest
 from page_reading import Page, images, states
-from recorded_runs import solve
+from recorded_runs import damaged, solve
 from reference import passes
 
 import truncflow_cli as truncflow
@@ -124,7 +123,7 @@ def test_points_are_pinned_while_the_log_says_so():
     run = solve(text)
     pinned = np.zeros(2, dtype=run.events.dtype)
     pinned["s"], pinned["kind"], pinned["point"] = (1.0, 2.0), (Kind.PIN, Kind.UNPIN), 1
-    (panel,) = Page(page(dataclasses.replace(run, events=pinned))).data["panels"]
+    (panel,) = Page(page(damaged(run, events=pinned))).data["panels"]
     held = states(panel, run.s.size) == 3
     assert not held[:, [0, 2]].any()
     np.testing.assert_array_equal(held[:, 1], (run.s >= 1.0) & (run.s < 2.0))
@@ -197,10 +196,8 @@ def test_a_run_that_has_not_ended_well_has_a_page(runs, count, attrs):
 
 def test_a_balance_out_of_tolerance_stands_out(runs):
     whole = runs["separated"]
-    broken = dataclasses.replace(
-        whole, energy_balance=whole.energy_balance + np.linspace(0, 1e-3, whole.s.size)
-    )
-    broken = dataclasses.replace(broken, certificates={c.name: c for c in certify(broken)})
+    broken = damaged(whole, energy_balance=whole.energy_balance + np.linspace(0, 1e-3, whole.s.size))
+    broken = damaged(broken, certificates={c.name: c for c in certify(broken)})
     assert '<p class="loud">THE ENERGY BALANCE IS OUT OF TOLERANCE' in page(broken)
     assert 'class="loud"' not in page(whole)
 
@@ -216,6 +213,6 @@ def test_numbers_that_cannot_be_drawn_are_left_out_and_that_is_said(runs):
     beta, loss = run.beta.copy(), run.loss.copy()
     beta[30:35], loss[20:] = np.inf, np.nan
     certificates = samples.made_up(2, 2, 0).certificates
-    read = Page(page(dataclasses.replace(run, beta=beta, loss=loss, certificates=certificates)))
+    read = Page(page(damaged(run, beta=beta, loss=loss, certificates=certificates)))
     assert not read.data["panels"] and "The geometry is not drawn" in read.words
     assert np.isnan(read.curve("loss", "total")[20:]).all()

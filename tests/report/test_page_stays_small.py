@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import page_samples as samples
 import pytest
 from page_reading import Page
+from recorded_runs import damaged
 
 from truncflow_cli.report.page.document import MOST_CONFIG, MOST_WARNINGS, page
 from truncflow_cli.report.page.frames import MOST_POINTS, MOST_TIMES
@@ -69,9 +68,7 @@ def test_many_clusters_layers_and_coordinates_are_cut_and_that_is_said():
 
 def test_a_legend_and_the_warnings_say_how_many_they_leave_out():
     run = samples.made_up(100, 20, 10, clusters=30)
-    read = Page(
-        page(dataclasses.replace(run, warnings=tuple(f"number {k}" for k in range(MOST_WARNINGS + 3))))
-    )
+    read = Page(page(damaged(run, warnings=tuple(f"number {k}" for k in range(MOST_WARNINGS + 3)))))
     assert "cluster 23and 6 more" in read.words
     assert f"Warning: number {MOST_WARNINGS - 1} 3 more warnings:" in read.words
 
@@ -79,7 +76,7 @@ def test_a_legend_and_the_warnings_say_how_many_they_leave_out():
 def test_a_long_config_is_cut():
     run = samples.solved("clustered")
     config = run.config + "# " + "x" * 2 * MOST_CONFIG + "\n"
-    read = Page(page(dataclasses.replace(run, config=config)))
+    read = Page(page(damaged(run, config=config)))
     assert next(e for e in read.all("code") if "pre" in e.parents).text == config[:MOST_CONFIG]
     assert f"The first {MOST_CONFIG:,} of its {len(config):,} characters" in read.words
 

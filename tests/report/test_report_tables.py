@@ -47,7 +47,7 @@ def test_rows_of_different_flows_have_the_same_columns():
 
 @pytest.mark.parametrize("name", RUNS)
 def test_object_is_json_with_everything_the_terminal_shows(name):
-    run = dataclasses.replace(RUNS[name](), certificates=certificates(RUNS[name]()))
+    run = damaged(RUNS[name](), certificates=certificates(RUNS[name]()))
     found = json.loads(json.dumps(run_json(run), allow_nan=False))
     assert found["attributes"]["flow"] == name
     assert found["loss"]["last"] == run.loss[-1]
@@ -69,7 +69,7 @@ def test_stored_certificates_are_believed_and_put_in_order():
     made = certificates(separated())
     stored = {name: made[name] for name in sorted(made)}
     stored["orthogonality"] = dataclasses.replace(made["orthogonality"], verdict="violated")
-    found = run_json(dataclasses.replace(separated(), certificates=stored))["certificates"]
+    found = run_json(damaged(separated(), certificates=stored))["certificates"]
     assert list(found) == list(NAMES)
     assert found["orthogonality"]["verdict"] == "violated"
 

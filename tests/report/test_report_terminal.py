@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import os
 import re
@@ -36,7 +35,7 @@ from truncflow_cli.runfile.lock import OutputLock, lock_path
 
 def report(run: Recorded, width: int = 80, encoding: str = "utf-8", colour: bool = False) -> str:
     """Return the report of a run with its certificates, as a pipe or a terminal would get it."""
-    run = dataclasses.replace(run, certificates=certificates(run))
+    run = damaged(run, certificates=certificates(run))
     stream = io.BytesIO()
     file = io.TextIOWrapper(stream, encoding=encoding, errors="strict", newline="\n")
     system = "standard" if colour else None
@@ -195,7 +194,7 @@ def test_unfinished_runs_say_how_far_they_came(status, shown):
 
 
 def test_running_is_said_of_a_run_that_somebody_writes(tmp_path):
-    run = dataclasses.replace(cut_short(separated(), "running"), path=tmp_path / "run.h5")
+    run = damaged(cut_short(separated(), "running"), path=tmp_path / "run.h5")
     lock = OutputLock(lock_path(tmp_path.resolve() / "run.h5"), run.path)
     written = flat(report(run))
     lock.release()

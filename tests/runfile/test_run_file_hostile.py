@@ -151,7 +151,7 @@ def test_what_is_missing_is_named(file: Path, place: str) -> None:
         ("events/point", {"data": np.full(20, 7)}, "events/point is not between -1 and 6"),
         ("events/layer", {"data": np.full(20, -2, "i4")}, "events/layer is not between -1 and 2"),
         ("config", {"data": [b"a", b"b"]}, "config is not one string"),
-        ("layer", {"data": np.arange(4)}, "trajectory/beta has shape (11, 3, 2), not (11, 4, 2)"),
+        ("layer", {"data": np.arange(4)}, "initial/R has shape (3, 2, 2), not (4, 2, 2)"),
     ],
 )
 def test_wrong_shapes_types_and_values(

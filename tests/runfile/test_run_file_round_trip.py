@@ -15,17 +15,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from run_file_samples import made_up_chunks, made_up_events, made_up_problem, made_up_samples
 
-from truncflow_cli import runfile
+import truncflow_cli as truncflow
+from truncflow_cli import config, runfile
 from truncflow_cli.certificate import Certificate
 from truncflow_cli.chunk import Chunk
+from truncflow_cli.errors import UserError
 from truncflow_cli.events import EVENT_DTYPE, Kind
 from truncflow_cli.problem import Problem
+from truncflow_cli.run_data import Run
 from truncflow_cli.runfile import schema
 
 FLOWS = ("separated", "general", "collapsed", "clustered")
 
 
-def certificates(run: runfile.RunFile) -> list[Certificate]:
+def certificates(run: Run) -> list[Certificate]:
     return [
         Certificate(
             "energy", "D(s) is zero", "(3.29)", "none", "holds", 1e-9, 1e-6, 1e-6, {"D": run.energy_balance}
@@ -52,7 +55,7 @@ def test_arrays_come_back(tmp_path: Path, flow: str) -> None:
             np.testing.assert_array_equal(getattr(run, name), values)
         for name in {"beta", "R", "B", "W", "truncated_fraction"} - expected.keys():
             assert getattr(run, name) is None
-        for name in ("x", "cluster", "y", "y_tilde"):
+        for name in ("x", "cluster", "y", "y_tilde", "R0", "beta0", "W0"):
             np.testing.assert_array_equal(getattr(run, name), getattr(problem, name))
         np.testing.assert_array_equal(run.events, np.concatenate([chunk.events for chunk in chunks]))
         assert (run.n_layers, run.n_clusters, run.dim, run.n_points) == (3, 3, 2, 7)
@@ -61,6 +64,28 @@ def test_arrays_come_back(tmp_path: Path, flow: str) -> None:
         assert (run.status, run.flow, run.attrs["seed"]) == ("complete", flow, 3)
         assert run.attrs["rotation_frozen"] is False
         assert isinstance(run.attrs["elapsed_seconds"], float)
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+def test_a_file_of_an_older_version_has_its_start_from_its_config(tmp_path: Path, flow: str) -> None:
+    text = f"flow: {flow}\nclusters: [{{points: [[1.0, 0.5]]}}, {{points: [[0.2, 1.0]]}}]\nintegrator: {{s_end: 0.1}}"
+    run = truncflow.run(config.load_text(text, tmp_path, "run"), out=tmp_path / "run.h5")
+    start = run.R0, run.beta0, run.W0
+    run.close()
+    with h5py.File(tmp_path / "run.h5", "r+") as file:
+        del file["initial"]
+    with runfile.open_run(tmp_path / "run.h5") as run:
+        run.verify()
+        for now, then in zip((run.R0, run.beta0, run.W0), start, strict=True):
+            np.testing.assert_array_equal(now, then)
+
+
+def test_a_start_that_is_not_known_is_said(tmp_path: Path) -> None:
+    write(tmp_path / "run.h5", made_up_problem())
+    with h5py.File(tmp_path / "run.h5", "r+") as file:
+        del file["initial/R"]
+    with runfile.open_run(tmp_path / "run.h5") as run, pytest.raises(UserError, match="the run's config"):
+        _ = run.R0
 
 
 def test_certificates_come_back(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from truncflow_cli.runfile.schema import (
     DATA,
     EVENTS,
     FLOWS,
+    INITIAL,
     TRAJECTORY,
     Item,
 )
@@ -81,6 +82,7 @@ def run_file_page() -> str:
             "- `solving_seconds`: the part of it in which the flow was solved, up to the last sample\n"
             "- `switched_at`: where the flow `general` took over from `separated`, if it did\n",
             f"## data\n\n{_items(DATA)}",
+            f"## initial\n\nWhat the run started from; files of older versions lack it.\n\n{_items(INITIAL)}",
             f"## trajectory\n\n{_items(TRAJECTORY)}",
             f"## events\n\nOne entry an event. The numbers of `kind`: {kinds}.\n\n{_items(EVENTS)}",
             "## certificates\n\nA group `certificates/<name>` for each statement that was looked at, with the "
@@ -118,5 +120,4 @@ def _type(item: Item) -> str:
 def _flows(item: Item) -> str:
     if item.flows == FLOWS:
         return ""
-    optional = "" if item.required else ", where recorded"
-    return f" [{', '.join(item.flows)}{optional}]"
+    return f" [{', '.join(item.flows)}]"

@@ -22,7 +22,7 @@ from truncflow_cli.runfile import schema
 from truncflow_cli.runfile.handles import Sheet
 from truncflow_cli.runfile.origin import installed
 from truncflow_cli.runfile.schema import Item
-from truncflow_cli.runfile.structure import chunks_of, make_dataset, sizes_of
+from truncflow_cli.runfile.structure import chunks_of, sizes_of
 
 #: Room for HDF5's own structures: once for the file, and once for each dataset.
 _FILE_OVERHEAD = 1 << 18
@@ -106,24 +106,19 @@ def write_fixed(
     for axis in schema.INDEX_AXES:
         sheet.write(axis, np.arange(sizes[schema.AXES[axis][0]]))
     for item in schema.items(problem.flow):
-        if not item.streamed:
-            sheet.write(item.path, getattr(problem, item.name))
+        if item.field:
+            sheet.write(item.path, getattr(problem, item.field))
     sheet.put("notes", "warnings", "\n".join(provenance.warnings))
     sheet.put_all("notes", provenance.notes.items())
 
 
 def write_samples(sheet: Sheet, flow: str, samples: Mapping[str, NDArray[np.float64]], start: int) -> None:
     """Have the trajectory go on from its row ``start``: an array for each of its datasets, saved times first."""
-    items = [item for item in schema.items(flow) if item.axes[0] == "s"]
-    known = {item.name for item in items}
-    missing = {item.name for item in items if item.required} - samples.keys()
-    if missing or not samples.keys() <= known:
-        raise ValueError(f"samples of {flow!r}: got {sorted(samples)}, the layout has {sorted(known)}")
-    for item in items:
-        if item.name in samples:
-            if not item.required and item.path not in sheet:
-                make_dataset(sheet.file, item, _sizes_in(sheet.file), {})
-            sheet.write_rows(item.path, start, samples[item.name])
+    items = {item.name: item for item in schema.items(flow) if item.axes[0] == "s"}
+    if samples.keys() != items.keys():
+        raise ValueError(f"samples of {flow!r}: got {sorted(samples)}, the layout has {sorted(items)}")
+    for name, item in items.items():
+        sheet.write_rows(item.path, start, samples[name])
 
 
 def write_events(sheet: Sheet, events: NDArray[np.void], start: int) -> None:
@@ -215,8 +210,3 @@ def _padded_bytes(item: Item, sizes: Mapping[str, int], rows: int) -> int:
     """Return the room that so many rows of a dataset take on disk: whole chunks, and one that is begun."""
     chunks = chunks_of(item, sizes)
     return (-(-rows // chunks[0]) + 1) * int(np.prod(chunks, dtype=np.int64)) * schema.element_bytes(item)
-
-
-def _sizes_in(file: h5py.File) -> dict[str, int]:
-    sizes = {schema.AXES[axis][0]: int(file[axis].shape[0]) for axis in schema.INDEX_AXES}
-    return {**sizes, "T": int(file[schema.SCALE_PATHS["s"]].chunks[0]), "E": 0}

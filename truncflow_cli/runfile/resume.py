@@ -11,7 +11,8 @@ import numpy as np
 from truncflow_cli import config, runfile
 from truncflow_cli.errors import UserError
 from truncflow_cli.problem import Problem
-from truncflow_cli.runfile import Earlier, RunFile
+from truncflow_cli.run_data import Run
+from truncflow_cli.runfile import Earlier
 
 if TYPE_CHECKING:
     from truncflow_cli.api import Plan
@@ -43,7 +44,7 @@ class Resumption:
     replaces: bool = False
 
 
-def finished_run(plan: Plan) -> RunFile | None:
+def finished_run(plan: Plan) -> Run | None:
     """Return the finished run file of the same config and data that lies at the target, None if nothing does.
 
     Raises:
@@ -66,7 +67,7 @@ def finished_run(plan: Plan) -> RunFile | None:
     raise UserError(f"{plan.target} exists {difference}; {advice}")
 
 
-def resumption(plan: Plan) -> Resumption | RunFile:
+def resumption(plan: Plan) -> Resumption | Run:
     """Return how to go on with the run file at the target, or that file itself if there is nothing left to do.
 
     Raises:
@@ -106,7 +107,7 @@ def resumption(plan: Plan) -> Resumption | RunFile:
         return Resumption(problem, note, Earlier(found.config, found.status, extended_at))
 
 
-def _extended_at(plan: Plan, found: RunFile, difference: str) -> float:
+def _extended_at(plan: Plan, found: Run, difference: str) -> float:
     """Return where the finished run ended that is to be extended.
 
     Raises:
@@ -137,9 +138,7 @@ def _extended_at(plan: Plan, found: RunFile, difference: str) -> float:
     return before
 
 
-def _times_after(
-    found: RunFile, problem: Problem, end: float
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _times_after(found: Run, problem: Problem, end: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Return the times that a run has saved up to where it once ended, and then those that it would save now."""
     later = problem.s_save[problem.s_save > end * (1 + _SAME_TIME)]
     return np.concatenate([found.s[found.s <= end], later])
@@ -154,7 +153,7 @@ def _what_differs(there: runfile.Origin, here: runfile.Origin) -> str:
     return f"; with {', and '.join(changes)}, so that the rest agrees within tolerance and not to the bit"
 
 
-def _difference(plan: Plan, found: RunFile) -> str:
+def _difference(plan: Plan, found: Run) -> str:
     """Say in what a run file is not of the plan; nothing if it is."""
     if found.config != plan.config:
         return f"and was made with another config{_named_difference(plan, found)}"
@@ -165,7 +164,7 @@ def _difference(plan: Plan, found: RunFile) -> str:
     return ""
 
 
-def _named_difference(plan: Plan, found: RunFile) -> str:
+def _named_difference(plan: Plan, found: Run) -> str:
     there = _settings(found.config, found)
     if there is None:
         return ""
@@ -173,7 +172,7 @@ def _named_difference(plan: Plan, found: RunFile) -> str:
     return f" ({', '.join(keys[:_NAMED_KEYS])}{', ...' if len(keys) > _NAMED_KEYS else ''})" if keys else ""
 
 
-def _settings(text: str, found: RunFile) -> dict[str, Any] | None:
+def _settings(text: str, found: Run) -> dict[str, Any] | None:
     """Return the settings of a resolved config; None if it is of another version of the program."""
     try:
         return config.load_text(text, found.path.parent, found.path.name).config.model_dump()

@@ -21,10 +21,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Literal, get_args
 
 from truncflow_cli.events import EVENT_DTYPE, Kind
-from truncflow_cli.problem import Equations, FlowName
+from truncflow_cli.flows import registry
+from truncflow_cli.problem import Equations
 
 FORMAT: Final = "truncflow-run"
 FORMAT_VERSION: Final = 1
@@ -34,7 +36,7 @@ CHUNK_BYTES: Final = 1 << 17
 
 Status = Literal["running", "complete", "interrupted", "failed"]
 
-FLOWS: Final[tuple[str, ...]] = get_args(FlowName)
+FLOWS: Final[tuple[str, ...]] = tuple(registry.FLOWS)
 EQUATIONS: Final[tuple[str, ...]] = get_args(Equations)
 STATUSES: Final[tuple[str, ...]] = get_args(Status)
 
@@ -45,7 +47,7 @@ KIND_NAMES: Final[Mapping[str, int]] = {kind.name.lower(): int(kind) for kind in
 ATTRIBUTES: Final[Mapping[str, tuple[type, str]]] = {
     "format": (str, "always truncflow-run"),
     "format_version": (int, "version of this layout"),
-    "flow": (str, "separated, general, collapsed or clustered"),
+    "flow": (str, f"{', '.join(FLOWS[:-1])} or {FLOWS[-1]}"),
     "equations": (str, "exact, or printed for the paper's (3.25) as it stands in print"),
     "rotation_frozen": (bool, "whether R was kept fixed (section 4.3)"),
     "events_mode": (str, "exact, or batched where crossings were stepped over and located afterwards"),
@@ -101,14 +103,18 @@ class Item:
         axes: names of its axes, in order, from ``AXES``.
         dtype: type of an element; "kind" stands for the enum of ``KIND_NAMES``.
         description: its ``description`` attribute.
+        field: the array of ``Problem`` that it is; empty for what the solver hands out.
+        bounds: the least value that an index may have, and the first that it may not (or the letter of that length).
         flows: the flows whose files have it.
-        required: whether those files always have it.
+        required: whether those files always have it (older ones may lack it).
     """
 
     path: str
     axes: tuple[str, ...]
     dtype: str
     description: str
+    field: str = ""
+    bounds: tuple[int, int | str] | None = None
     flows: tuple[str, ...] = FLOWS
     required: bool = True
 
@@ -127,45 +133,43 @@ class Item:
         return tuple(sizes[AXES[axis][0]] for axis in self.axes)
 
 
-_LAYERED: Final = ("separated", "general")
-
 DATA: Final[tuple[Item, ...]] = (
-    Item("data/x", ("point", "input"), "f8", "training inputs x, cluster after cluster"),
-    Item("data/cluster", ("point",), "i8", "index of the cluster of each training input"),
-    Item("data/y", ("label", "output"), "f8", "labels y_j"),
-    Item("data/y_tilde", ("label", "input"), "f8", "pulled-back labels (W^(Q+1))^-1 y_j (1.15)"),
+    Item("data/x", ("point", "input"), "f8", "training inputs x, cluster after cluster", "x"),
+    Item(
+        "data/cluster", ("point",), "i8", "index of the cluster of each training input", "cluster", (0, "C")
+    ),
+    Item("data/y", ("label", "output"), "f8", "labels y_j", "y"),
+    Item("data/y_tilde", ("label", "input"), "f8", "pulled-back labels (W^(Q+1))^-1 y_j (1.15)", "y_tilde"),
 )
+
+#: What the run started from; files of older versions lack it.
+INITIAL: Final[tuple[Item, ...]] = tuple(
+    Item(f"initial/{name}", axes, "f8", description, f"{name}0", required=False)
+    for name, axes, description in (
+        ("R", ("layer", "coordinate", "input"), "cumulative weight R_l of each layer at s = 0, orthogonal"),
+        ("beta", ("layer", "input"), "cumulative bias beta^(l) of each layer at s = 0"),
+        ("W", ("output", "input"), "output weight W_(Q+1) at s = 0"),
+    )
+)
+
+
+def _of_flows() -> tuple[Item, ...]:
+    """Return what only some flows have along the trajectory, a row a dataset."""
+    arrays = dict.fromkeys(array for flow in registry.FLOWS.values() for array in flow.arrays)
+    return tuple(
+        Item(
+            f"trajectory/{array.name}",
+            array.axes,
+            "f8",
+            array.description,
+            flows=tuple(name for name, flow in registry.FLOWS.items() if array in flow.arrays),
+        )
+        for array in arrays
+    )
+
 
 TRAJECTORY: Final[tuple[Item, ...]] = (
     Item("trajectory/s", ("s",), "f8", "saved gradient-flow times s (dimensionless)"),
-    Item(
-        "trajectory/beta",
-        ("s", "layer", "input"),
-        "f8",
-        "cumulative bias beta^(l) of each layer",
-        flows=_LAYERED,
-    ),
-    Item(
-        "trajectory/R",
-        ("s", "layer", "coordinate", "input"),
-        "f8",
-        "cumulative weight R_l of each layer, orthogonal",
-        flows=_LAYERED,
-    ),
-    Item(
-        "trajectory/B",
-        ("s", "input", "cluster"),
-        "f8",
-        "matrix B whose columns are the cumulative biases beta^(l) (8.6)",
-        flows=("collapsed",),
-    ),
-    Item(
-        "trajectory/W",
-        ("s", "output", "input"),
-        "f8",
-        "output weight W_(Q+1) (8.7), (9.7)",
-        flows=("collapsed", "clustered"),
-    ),
     Item("trajectory/loss", ("s",), "f8", "loss of the flow, the sum over the clusters"),
     Item("trajectory/loss_cluster", ("s", "cluster"), "f8", "contribution of each cluster to the loss"),
     Item(
@@ -174,42 +178,32 @@ TRAJECTORY: Final[tuple[Item, ...]] = (
         "f8",
         "D(s) = C(0) - C(s) - integral of the squared gradient norm, zero if exact (3.27)-(3.29)",
     ),
-    Item(
-        "trajectory/truncated_fraction",
-        ("s", "layer", "coordinate"),
-        "f8",
-        "mean of 1 - h over the points that the layer acts on, for each coordinate of its frame",
-        flows=_LAYERED,
-    ),
-    Item(
-        "trajectory/truncated_fraction",
-        ("s", "layer", "coordinate"),
-        "f8",
-        "mean of 1 - h over the points, for each layer and coordinate of its frame",
-        flows=("collapsed", "clustered"),
-        required=False,
-    ),
+    *_of_flows(),
 )
-
-_EVENT_DESCRIPTIONS: Final[Mapping[str, str]] = {
-    "s": "gradient-flow time s of each event (dimensionless), in ascending order",
-    "kind": "what happened: " + ", ".join(KIND_NAMES),
-    "layer": "index of the layer, -1 where it does not apply",
-    "point": "index of the training point, -1 where it does not apply",
-    "coordinate": "coordinate of the layer's frame, -1 where it does not apply",
-    "cluster": "index of the cluster, -1 where it does not apply",
-    "side": "where an unpinned point went: 1 untruncated, 0 truncated; -1 elsewhere",
-}
 
 EVENTS: Final[tuple[Item, ...]] = tuple(
     Item(
         f"events/{name}",
         ("event",),
         "kind" if name == "kind" else EVENT_DTYPE[name].str[1:],
-        _EVENT_DESCRIPTIONS[name],
+        description,
+        bounds=bounds,
     )
-    for name in EVENT_DTYPE.names or ()
+    for name, bounds, description in (
+        ("s", None, "gradient-flow time s of each event (dimensionless), in ascending order"),
+        ("kind", (0, len(KIND_NAMES)), "what happened: " + ", ".join(KIND_NAMES)),
+        ("layer", (-1, "L"), "index of the layer, -1 where it does not apply"),
+        ("point", (-1, "N"), "index of the training point, -1 where it does not apply"),
+        ("coordinate", (-1, "Q"), "coordinate of the layer's frame, -1 where it does not apply"),
+        ("cluster", (-1, "C"), "index of the cluster, -1 where it does not apply"),
+        ("side", (-1, 2), "where an unpinned point went: 1 untruncated, 0 truncated; -1 elsewhere"),
+    )
 )
+
+#: What an event has that is a crossing, of a point through a surface: no index is -1.
+CROSSING_INDICES: Final = ("events/layer", "events/point", "events/coordinate")
+
+ITEMS: Final[tuple[Item, ...]] = (*DATA, *INITIAL, *TRAJECTORY, *EVENTS)
 
 CONFIG_PATH: Final = "config"
 CONFIG_DESCRIPTION: Final = "the resolved config as YAML: `truncflow run` on it gives the same run"
@@ -222,9 +216,10 @@ SCALE_PATHS: Final[Mapping[str, str]] = {
 }
 
 
+@cache
 def items(flow: str) -> tuple[Item, ...]:
     """Return every dataset that the run file of a flow can have, scales before what hangs on them."""
-    return tuple(item for item in (*DATA, *TRAJECTORY, *EVENTS) if flow in item.flows)
+    return tuple(item for item in ITEMS if flow in item.flows)
 
 
 def element_bytes(item: Item) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5d, h5ds
+from h5py import h5ds
 
 from truncflow_cli.problem import Problem
 from truncflow_cli.runfile import calls, schema
@@ -48,8 +48,7 @@ def in_memory(flow: str, lengths: Mapping[str, int]) -> h5py.File:
     file = h5py.File(name, "w", driver="core", backing_store=False, libver=LIBVER)
     scales = {axis: _make_index(file, axis, lengths[schema.AXES[axis][0]]) for axis in schema.INDEX_AXES}
     for item in schema.items(flow):
-        if item.required:
-            make_dataset(file, item, lengths, scales)
+        _make_dataset(file, item, lengths, scales)
     for group in ("notes", "counters"):
         file.create_group(group)
     # Certificates are read in the order they are written.
@@ -88,10 +87,10 @@ def _make_index(file: h5py.File, axis: str, length: int) -> DatasetID:
     return scale
 
 
-def make_dataset(
+def _make_dataset(
     file: h5py.File, item: Item, sizes: Mapping[str, int], scales: dict[str, DatasetID]
-) -> DatasetID:
-    """Make a dataset, its axes those of ``scales``, where scales that are met on the way are kept."""
+) -> None:
+    """Make an empty dataset on its axes; a scale that is met on the way joins ``scales``."""
     shape = item.shape(sizes)
     dtype = (
         h5py.enum_dtype(schema.KIND_NAMES, basetype="i1") if item.dtype == "kind" else np.dtype(item.dtype)
@@ -103,15 +102,11 @@ def make_dataset(
     dataset = calls.create(file.id, item.path, dtype, shape, item.streamed, chunks)
     calls.attach(dataset, "description", item.description)
     for position, axis in enumerate(item.axes):
-        scale_path = schema.SCALE_PATHS[axis]
-        if item.path == scale_path:
+        if item.path == schema.SCALE_PATHS[axis]:
             h5ds.set_scale(dataset, item.name.encode())
             scales[axis] = dataset
         else:
-            if axis not in scales:
-                scales[axis] = h5d.open(file.id, scale_path.encode())
             h5ds.attach_scale(dataset, scales[axis], position)
-    return dataset
 
 
 def chunks_of(item: Item, sizes: Mapping[str, int]) -> tuple[int, ...]:

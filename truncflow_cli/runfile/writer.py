@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,6 +15,7 @@ from truncflow_cli.certificate import Certificate
 from truncflow_cli.chunk import Chunk
 from truncflow_cli.errors import UserError
 from truncflow_cli.problem import Problem
+from truncflow_cli.run_data import Memory, Run
 from truncflow_cli.runfile import calls, checkpoint, checks, contents, schema
 from truncflow_cli.runfile.atomic import WorkingFile, explained
 from truncflow_cli.runfile.buffer import Gathered
@@ -25,9 +25,8 @@ from truncflow_cli.runfile.contents import Provenance
 from truncflow_cli.runfile.deferred_signals import undisturbed
 from truncflow_cli.runfile.handles import Sheet
 from truncflow_cli.runfile.origin import origin_of
-from truncflow_cli.runfile.record import Record
 from truncflow_cli.runfile.reopen import Earlier, provenance_in, reopen
-from truncflow_cli.runfile.structure import image_of
+from truncflow_cli.runfile.structure import image_of, sizes_of
 from truncflow_cli.runfile.template import Filling, filled
 from truncflow_cli.saved_state import State
 
@@ -40,7 +39,7 @@ FIRST_CHECKPOINT = 1.0
 #: A checkpoint that takes long is made less often: its cost stays below this share of the run.
 CHECKPOINT_SHARE = 0.02
 
-Certify = Callable[[Record], Sequence[Certificate]]
+Certify = Callable[[Run], Sequence[Certificate]]
 
 
 class RunWriter:
@@ -83,7 +82,7 @@ class RunWriter:
         self._provenance = provenance
         self._target = target
         self._attributes = contents.root_attributes(problem, provenance)
-        self._record: Record | None = None
+        self._record: Run | None = None
         self._gathered = Gathered()
         self._counters: dict[str, int] = {}
         self._switched_at: float | None = None
@@ -138,7 +137,7 @@ class RunWriter:
         return self._finished
 
     @property
-    def record(self) -> Record | None:
+    def record(self) -> Run | None:
         """What the published file holds; None if it has not been certified."""
         return self._record if self._finished else None
 
@@ -276,16 +275,25 @@ class RunWriter:
         return "; the earlier file is untouched" if self._file.target.exists() else ""
 
     def _certified(self, certify: Certify, status: schema.Status, message: str) -> Sequence[Certificate]:
-        attributes = {**self._attributes, **self._ending(status, message)}
-        record = Record(
-            self._target, self._problem, attributes, self._provenance, self._counters, self._reader()
+        run = Run(
+            self._target,
+            {**self._attributes, **self._ending(status, message)},
+            self._provenance.config,
+            {**sizes_of(self._problem), "T": self._saved, "E": self._n_events},
+            Memory(self._reader()),
+            counters=self._counters,
+            notes=self._provenance.notes,
+            warnings=tuple(self._provenance.warnings),
+            settings=self._provenance.settings,
         )
         try:
-            certificates = certify(record)
-            record.keep(certificates)
+            certificates = certify(run)
+            run.certificates = {certificate.name: certificate for certificate in certificates}
+            # What is told of a run once its file is closed.
+            _ = run.s, run.loss, run.energy_balance, run.beta, run.events
         except UserError as error:  # too little memory to read it, say
             raise UserError(f"{self._target}: no certificates yet ({error}); --resume makes them") from error
-        self._record = record
+        self._record = run
         return certificates
 
     def _note_time(self) -> float:
@@ -294,11 +302,12 @@ class RunWriter:
 
     def _reader(self) -> Callable[[str], NDArray[Any] | None]:
         """Return what gives the datasets that there are, by their paths."""
+        given = {item.path: getattr(self._problem, item.field) for item in schema.ITEMS if item.field}
         if not self._in_memory:
-            return partial(calls.read, self._file.h5)
+            return lambda path: given[path] if path in given else calls.read(self._file.h5, path)
         events = self._gathered.events
-        datasets = {f"trajectory/{name}": rows for name, rows in self._gathered.samples.items()}
-        return (datasets | {item.path: events[item.name] for item in schema.EVENTS}).get
+        given |= {f"trajectory/{name}": rows for name, rows in self._gathered.samples.items()}
+        return (given | {item.path: events[item.name] for item in schema.EVENTS}).get
 
     def _publish(self, status: schema.Status, message: str, certificates: Sequence[Certificate]) -> None:
         with self._guarded():
