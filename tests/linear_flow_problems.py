@@ -63,7 +63,7 @@ def collapsed(
         beta0=B.T.copy(),
         W0=W,
         s_save=s_save,
-        settings=Settings(s_end=float(s_save[-1]), **settings),
+        settings=Settings(s_end=float(s_save[-1])).replace(**settings),
     )
 
 

@@ -24,7 +24,7 @@ def network_problem(
         problem,
         x=0.5 * problem.x + centers[problem.cluster] if apart else problem.x,
         s_save=np.linspace(0.0, 1.0, 21),
-        settings=replace(problem.settings, s_end=1.0),
+        settings=problem.settings.replace(s_end=1.0),
     )
 
 

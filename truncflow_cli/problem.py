@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from truncflow_cli.config.schema import Integrator as Settings
 
 FlowName = Literal["separated", "general", "collapsed", "clustered"]
 Equations = Literal["exact", "printed"]
@@ -22,27 +25,16 @@ Pattern = NDArray[np.int8]
 VERY_MANY = 2_000_000
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How the flow is integrated; s is dimensionless.
+def __getattr__(name: str) -> Any:
+    """Return ``Settings``: how the flow is integrated, the section ``integrator`` of the config.
 
-    Attributes:
-        s_end: end of the run, starting at s = 0.
-        rtol: relative tolerance of the state.
-        atol: absolute tolerance of the state.
-        freeze_rotation: keep R fixed and use the closed form of section 4.3.
-        events: "exact", "batched" or "auto".
-        on_separation_lost: "record", "stop" or "switch".
-        max_events: a run that meets more events than this fails.
+    It is imported when it is first made, since it takes the config's schema; reading a run file does without.
     """
+    if name == "Settings":
+        from truncflow_cli.config.schema import Integrator
 
-    s_end: float
-    rtol: float = 1e-9
-    atol: float = 1e-12
-    freeze_rotation: bool = False
-    events: Literal["exact", "batched", "auto"] = "exact"
-    on_separation_lost: Literal["record", "stop", "switch"] = "record"
-    max_events: int = 1_000_000
+        return Integrator
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def general(
 
 def to(problem: Problem, **settings: Any) -> Problem:
     """Return the problem with other settings."""
-    changed = replace(problem.settings, **settings)
+    changed = problem.settings.replace(**settings)
     return replace(problem, settings=changed, s_save=np.linspace(0.0, changed.s_end, problem.s_save.size))
 
 

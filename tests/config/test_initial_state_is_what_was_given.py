@@ -10,7 +10,7 @@ from config_samples import built, complaint
 from hypothesis import given
 from hypothesis import strategies as st
 
-from truncflow_cli.config.initial import orthogonal
+from truncflow_cli.config.arrays import orthogonal
 from truncflow_cli.config.streams import random_orthogonal, random_rotation, stream
 from truncflow_cli.problem import Problem
 

@@ -16,7 +16,7 @@ RTOL = 1e-4
 
 
 def with_events(problem: Problem, events: str, rtol: float) -> Problem:
-    settings = replace(problem.settings, events=events, rtol=rtol, s_end=1.0)
+    settings = problem.settings.replace(events=events, rtol=rtol, s_end=1.0)
     return replace(problem, settings=settings, s_save=np.linspace(0.0, 1.0, 7))
 
 
@@ -120,5 +120,5 @@ def test_auto_chooses_it_for_very_many_points_only() -> None:
     many = replace(few, x=np.zeros((VERY_MANY // 2, 2)))
     assert not few.batched
     assert many.batched
-    assert not replace(many, settings=replace(many.settings, freeze_rotation=True)).batched
-    assert not replace(many, settings=replace(many.settings, events="exact")).batched
+    assert not replace(many, settings=many.settings.replace(freeze_rotation=True)).batched
+    assert not replace(many, settings=many.settings.replace(events="exact")).batched

@@ -14,7 +14,7 @@ from truncflow_cli.problem import Problem
 
 
 def stepped(problem: Problem, rtol: float) -> Problem:
-    return replace(problem, settings=replace(problem.settings, events="batched", rtol=rtol))
+    return replace(problem, settings=problem.settings.replace(events="batched", rtol=rtol))
 
 
 def test_room_for_crossings_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ def outcome(problem, monkeypatch, cores):
 @pytest.mark.parametrize("cores", [2, 8])
 def test_every_bit_is_that_of_one_core(monkeypatch, cores, max_events) -> None:
     problem = separated_normal(3, 30, 3, 4)
-    problem = replace(problem, settings=replace(problem.settings, max_events=max_events))
+    problem = replace(problem, settings=problem.settings.replace(max_events=max_events))
     samples, events, failure = outcome(problem, monkeypatch, 1)
     samples_there, events_there, failure_there = outcome(problem, monkeypatch, cores)
     assert failure == failure_there

@@ -33,7 +33,7 @@ def test_field_at_random_states_is_minus_the_gradient_to_1e_12(flow):
         short = replace(
             problem,
             s_save=SPACING * np.arange(9),
-            settings=replace(problem.settings, s_end=8 * SPACING, rtol=1e-13, atol=1e-15),
+            settings=problem.settings.replace(s_end=8 * SPACING, rtol=1e-13, atol=1e-15),
         )
         solved = run_solver(short)
         if solved.crossings:
@@ -116,7 +116,7 @@ def test_printed_equations_differ_from_the_gradient_by_the_missing_term():
             problem,
             equations="printed",
             s_save=SPACING * np.arange(9),
-            settings=replace(problem.settings, s_end=8 * SPACING, rtol=1e-13, atol=1e-15),
+            settings=problem.settings.replace(s_end=8 * SPACING, rtol=1e-13, atol=1e-15),
         )
         solved = run_solver(short)
         if solved.crossings:

@@ -17,7 +17,7 @@ from truncflow_cli.problem import Problem
 
 
 def frozen(problem: Problem) -> Problem:
-    return replace(problem, settings=replace(problem.settings, freeze_rotation=True))
+    return replace(problem, settings=problem.settings.replace(freeze_rotation=True))
 
 
 def on_a_line(x: list[float], b: float, y: float, s_end: float = 10.0) -> Problem:
@@ -115,7 +115,7 @@ def test_nothing_moves_where_nothing_is_truncated(y):
 def test_integrator_and_closed_form_agree_where_nothing_turns():
     """In one dimension there is no rotation, so that the integrator must give the closed form."""
     line = on_a_line([0.0, 1.0, 1.5, 1.5, 2.0, 4.0], 0.5, 3.0)
-    free = replace(line, settings=replace(line.settings, freeze_rotation=False, rtol=1e-12, atol=1e-15))
+    free = replace(line, settings=line.settings.replace(freeze_rotation=False, rtol=1e-12, atol=1e-15))
     a, b = run_solver(line), run_solver(free)
     assert np.abs(a.samples["beta"] - b.samples["beta"]).max() < 1e-11
     assert [event[1:] for event in a.crossings] == [event[1:] for event in b.crossings]

@@ -78,7 +78,7 @@ def test_all_kinds_are_among_the_cases():
 def test_a_run_may_stop_where_separation_is_lost():
     problem = problems.two_clusters_in_the_plane(1)
     lost = next(event[0] for event in watched(problem) if event[1] == "separation_lost")
-    stopping = replace(problem, settings=replace(problem.settings, on_separation_lost="stop"))
+    stopping = replace(problem, settings=problem.settings.replace(on_separation_lost="stop"))
     solved = run_solver(stopping)
     whole = run_solver(replace(problem, s_save=np.array([0.0, lost, problem.settings.s_end])))
     assert 0 < lost < problem.settings.s_end

@@ -122,6 +122,6 @@ def test_a_run_may_be_cut_in_two():
     whole = run_solver(replace(problem, s_save=np.array([0.0, 1.0, 2.0])))
     first, middle = whole.samples["beta"][1], whole.samples["R"][1]
     rest = replace(problem, beta0=first, R0=middle, s_save=np.array([0.0, 1.0]))
-    later = run_solver(replace(rest, settings=replace(problem.settings, s_end=1.0)))
+    later = run_solver(replace(rest, settings=problem.settings.replace(s_end=1.0)))
     assert np.abs(later.samples["beta"][-1] - whole.samples["beta"][2]).max() < 1e-9
     assert np.abs(later.samples["R"][-1] - whole.samples["R"][2]).max() < 1e-9

@@ -14,7 +14,7 @@ from truncflow_cli.problem import Problem
 
 
 def limited(problem: Problem, **settings: object) -> Problem:
-    return replace(problem, settings=replace(problem.settings, **settings))
+    return replace(problem, settings=problem.settings.replace(**settings))
 
 
 @pytest.mark.parametrize("frozen", [False, True])

@@ -18,7 +18,7 @@ from truncflow_cli.runfile.checkpoint import packed, unpacked
 
 
 def changed(problem: Problem, **settings: object) -> Problem:
-    return replace(problem, settings=replace(problem.settings, **settings))
+    return replace(problem, settings=problem.settings.replace(**settings))
 
 
 def general(seed: int, layers: int) -> Problem:

@@ -21,7 +21,7 @@ def errors(problem: Problem, reference: Reference) -> tuple[np.ndarray, np.ndarr
     """Return the errors of the state and of event times and the largest |D(s)|, each for all of RTOLS."""
     rows = []
     for rtol in RTOLS:
-        settings = replace(problem.settings, rtol=rtol, atol=1e-3 * rtol)
+        settings = problem.settings.replace(rtol=rtol, atol=1e-3 * rtol)
         solved = run_solver(replace(problem, settings=settings))
         found = difference(solved, reference, problem.settings.s_end, tolerance=1e-2)
         assert found.unmatched == ()

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from truncflow_cli.cluster_names import joined_names
+from truncflow_cli.config.arrays import (
+    make_biases,
+    make_labels,
+    make_output_map,
+    make_output_weight,
+    make_rotations,
+    pulled_back,
+)
 from truncflow_cli.config.clusters import Clusters, make_clusters
 from truncflow_cli.config.construct import construct
-from truncflow_cli.config.datafile import check_size, read_array
 from truncflow_cli.config.errors import Fault
 from truncflow_cli.config.experiment import Experiment
-from truncflow_cli.config.initial import make_biases, make_output_weight, make_rotations
-from truncflow_cli.config.labels import make_labels, make_output_map, pulled_back
+from truncflow_cli.config.files import read_array
 from truncflow_cli.config.schema import Integrator
 from truncflow_cli.config.start import start_warnings
 from truncflow_cli.config.times import saved_times
 from truncflow_cli.config.types import FromFile
-from truncflow_cli.problem import Array, Problem, Settings
+from truncflow_cli.problem import Array, Problem
 
 #: Crossings of each coordinate of a point that a run may have unless ``max_events`` says otherwise.
 CROSSINGS_PER_COORDINATE = 10
@@ -81,13 +87,12 @@ def build(experiment: Experiment) -> Built:
     return Built(problem, warnings, notes)
 
 
-def _settings(integrator: Integrator, n_coordinates: int) -> Settings:
-    """Return the settings; with very many points, crossings by the million are no sign of a flow that never ends."""
-    settings = Settings(**integrator.model_dump())
-    if settings.max_events == Integrator.model_fields["max_events"].default:
-        most = max(settings.max_events, CROSSINGS_PER_COORDINATE * n_coordinates)
-        return replace(settings, max_events=most)
-    return settings
+def _settings(integrator: Integrator, n_coordinates: int) -> Integrator:
+    """Return the settings; with very many points, crossings by the million are no sign of a flow without end."""
+    if integrator.max_events != Integrator.model_fields["max_events"].default:
+        return integrator
+    most = max(integrator.max_events, CROSSINGS_PER_COORDINATE * n_coordinates)
+    return integrator.replace(max_events=most)
 
 
 def _counts(experiment: Experiment, clusters: Clusters | None) -> tuple[int, int]:
@@ -124,19 +129,13 @@ def _labels(experiment: Experiment, n_clusters: int, dim: int) -> tuple[Array, A
     """Return y and ỹ, both (C, Q)."""
     config = experiment.config
     with experiment.at("labels"):
-        check_size((n_clusters, dim), "the labels")
         y = make_labels(config.labels, n_clusters, dim, experiment.base_dir)
     with experiment.at("output_map"):
         output_map = make_output_map(config.output_map, dim, config.seed, experiment.base_dir)
         y_tilde = pulled_back(y, output_map)
     condition = 1.0 if output_map is None else float(np.linalg.cond(output_map))
-    if condition > _POOR_CONDITION:
-        return (
-            y,
-            y_tilde,
-            (f"output_map has condition number {condition:.2g}; the pulled-back labels are that uncertain",),
-        )
-    return y, y_tilde, ()
+    poor = f"output_map has condition number {condition:.2g}; the pulled-back labels are that uncertain"
+    return y, y_tilde, (poor,) if condition > _POOR_CONDITION else ()
 
 
 def _rotations_and_biases(
@@ -156,16 +155,12 @@ def _rotations_and_biases(
         return rotations, biases, {}
     with experiment.at("initial", "construct"):
         made = construct(initial.construction, clusters, config.seed, n_layers, rotations)
-    what = initial.construction.method + (
-        f", start: {initial.construction.start}" if initial.construction.start else ""
-    )
-    notes: dict[str, str | float] = {"construct": f"{what} ({made.remark})" if made.remark else what}
-    if np.isfinite(made.margins.min()):
-        notes["construct margin"] = float(made.margins.min())
-    for layer, margin in enumerate(made.margins):
-        if np.isfinite(margin):
-            notes[f"construct margin of layer {layer}"] = float(margin)
-    return made.R, made.beta, notes
+    start, remark = initial.construction.start, made.remark
+    what = initial.construction.method + (f", start: {start}" if start else "")
+    margins = {"construct margin": made.margins.min()}
+    margins |= {f"construct margin of layer {layer}": margin for layer, margin in enumerate(made.margins)}
+    finite = {name: float(margin) for name, margin in margins.items() if np.isfinite(margin)}
+    return made.R, made.beta, {"construct": f"{what} ({remark})" if remark else what, **finite}
 
 
 def _stacked(clusters: Clusters | None, dim: int) -> tuple[Array, np.ndarray[tuple[int], np.dtype[np.int64]]]:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from truncflow_cli.config.clusterschema import FileCluster, LabelledTable, ListedCluster, ShapedCluster
-from truncflow_cli.config.datafile import LARGEST, check_size, read_array
 from truncflow_cli.config.errors import Fault
 from truncflow_cli.config.experiment import Experiment
+from truncflow_cli.config.files import LARGEST, check_size, read_array
 from truncflow_cli.config.streams import stream
 from truncflow_cli.config.table import read_table
 from truncflow_cli.problem import Array

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from truncflow_cli.config.document import Document
 from truncflow_cli.config.errors import shown
-from truncflow_cli.config.inputfile import read_text_file
+from truncflow_cli.config.files import read_text_file
 from truncflow_cli.config.overrides import override
 from truncflow_cli.config.resolved import as_yaml, resolved_values
 from truncflow_cli.config.schema import Config, completed

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from truncflow_cli.config.datafile import absolute
+from truncflow_cli.config.files import absolute
 from truncflow_cli.config.schema import Config
 from truncflow_cli.config.yaml_nodes import resolve
 

@@ -343,27 +343,23 @@ def completed(config: Config) -> Config:
     if construct is None and initial.bias is None and flow.constructs is not None:
         construct = Construction.model_validate({"method": flow.constructs})
     if construct is not None and construct.method == "separated" and construct.start is None:
-        construct = construct.model_copy(update={"start": "mixed"})
+        construct = construct.replace(start="mixed")
     constructs_rotation = construct is not None and construct.method != "clustered"
-    initial = initial.model_copy(
-        update={
-            "construction": construct,
-            "rotation": initial.rotation or (None if constructs_rotation else "identity"),
-            "bias": initial.bias or ("zero" if construct is None else None),
-            "output_weight": initial.output_weight
-            or ("identity" if "initial.output_weight" in flow.accepts else None),
-        }
+    weight = "identity" if "initial.output_weight" in flow.accepts else None
+    initial = initial.replace(
+        construction=construct,
+        rotation=initial.rotation or (None if constructs_rotation else "identity"),
+        bias=initial.bias or ("zero" if construct is None else None),
+        output_weight=initial.output_weight or weight,
     )
     if save.at is None and save.every is None:
-        save = save.model_copy(update={"count": save.count or 401, "spacing": save.spacing or "linear"})
+        save = save.replace(count=save.count or 401, spacing=save.spacing or "linear")
     n_listed = len(config.clusters) if isinstance(config.clusters, list) else None
-    return config.model_copy(
-        update={
-            "point_weights": config.point_weights or ("1/N" if "point_weights" in flow.accepts else None),
-            "layers": config.layers or (n_listed if "layers" in flow.accepts else None),
-            "initial": initial,
-            "save": save,
-        }
+    return config.replace(
+        point_weights=config.point_weights or ("1/N" if "point_weights" in flow.accepts else None),
+        layers=config.layers or (n_listed if "layers" in flow.accepts else None),
+        initial=initial,
+        save=save,
     )
 
 

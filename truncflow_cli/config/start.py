@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from truncflow_cli.config.clusters import Clusters
-from truncflow_cli.config.construct.sectors import composed, foreign_points, outside
 from truncflow_cli.config.experiment import Experiment
 from truncflow_cli.flows.registry import flow_named
-from truncflow_cli.problem import Problem
+from truncflow_cli.problem import Array, Problem
+from truncflow_cli.truncation import composed, outside
 
 #: As many violations are spelt out in a warning.
 _SPELT_OUT = 3
@@ -52,9 +52,7 @@ def _fast(experiment: Experiment, problem: Problem, many_steps: float) -> tuple[
     """Warn of a run of very many steps, because the data are large or ``s_end`` is.
 
     Biases follow at a rate of 1 whatever the size of the data, rotations at a rate of its square: with v = x + β and
-    u = β + ỹ it is at most the mean of |v|² + |v||u|, and the steps go by it.
-
-    ``many_steps`` take minutes.
+    u = β + ỹ it is at most the mean of |v|² + |v||u|, and the steps go by it; ``many_steps`` take minutes.
 
     Raises:
         UserError: ``s_end`` is so large that it would take years.
@@ -85,7 +83,7 @@ def _turning_rate(problem: Problem, layer: int) -> float:
     for first in range(0, len(problem.x), _BLOCK):
         block = slice(first, first + _BLOCK)
         v_size, cluster = np.linalg.norm(problem.x[block] + beta, axis=1), problem.cluster[block]
-        own = cluster == layer if problem.flow == "separated" else np.ones(len(cluster), dtype=bool)
+        own = (cluster == layer) | (flow_named(problem.flow).acts_on == "all")
         total += float((v_size**2 + v_size * u_size[cluster])[own].sum())
         count += int(np.count_nonzero(own))
     return total / max(count, 1)
@@ -107,13 +105,14 @@ def _small(problem: Problem) -> tuple[str, ...]:
 
 
 def _foreign(experiment: Experiment, problem: Problem, clusters: Clusters) -> tuple[str, ...]:
-    lost = foreign_points(problem.R0, problem.beta0, clusters.points)
+    pairs = ((layer, k) for layer in range(problem.n_layers) for k in range(problem.n_clusters) if k != layer)
+    counts = [(layer, k, _count_outside(clusters.points[k], problem, layer)) for layer, k in pairs]
+    lost = [each for each in counts if each[2]]
     if not lost:
         return ()
     spelt = [
-        f"layer {layer} truncates {count} of {len(clusters.points[cluster])} points of "
-        f"{clusters.called(cluster)}"
-        for (cluster, layer), count in list(lost.items())[:_SPELT_OUT]
+        f"layer {layer} truncates {count} of {len(clusters.points[k])} points of {clusters.called(k)}"
+        for layer, k, count in lost[:_SPELT_OUT]
     ]
     if len(lost) > _SPELT_OUT:
         spelt.append(f"and {len(lost) - _SPELT_OUT} more pairs of layer and cluster")
@@ -126,15 +125,18 @@ def _foreign(experiment: Experiment, problem: Problem, clusters: Clusters) -> tu
     return (f"{sentence}; initial.construct: separated may mend it",)
 
 
+def _count_outside(x: Array, problem: Problem, layer: int) -> int:
+    """Return how many of the points are not in S⁺ of a layer, looking at some at a time: there may be very many."""
+    R, beta = problem.R0[layer], problem.beta0[layer]
+    blocks = (x[first : first + _BLOCK] for first in range(0, len(x), _BLOCK))
+    return sum(int(np.count_nonzero(outside(block, R, beta))) for block in blocks)
+
+
 def collapsed(experiment: Experiment, problem: Problem, clusters: Clusters) -> tuple[str, ...]:
     """Section 8 assumes (8.1): the composed map takes every cluster to its −β^(ℓ)."""
-    size = (
-        1.0
-        + float(np.abs(problem.beta0).max())
-        + max(float(np.abs(points).max()) for points in clusters.points)
-    )
+    size = 1.0 + float(np.abs(problem.beta0).max()) + float(np.abs(problem.x).max())
     with np.errstate(over="ignore", invalid="ignore"):
-        distance = np.abs(composed(problem.R0, problem.beta0, problem.x) + problem.beta0[problem.cluster])
+        distance = np.abs(composed(problem.x, problem.R0, problem.beta0) + problem.beta0[problem.cluster])
         off = np.unique(problem.cluster[~(distance.max(axis=1) <= _THERE * size)]).tolist()
     if not off:
         return ()
@@ -149,9 +151,7 @@ def collapsed(experiment: Experiment, problem: Problem, clusters: Clusters) -> t
 
 def clustered(experiment: Experiment, problem: Problem, clusters: Clusters) -> tuple[str, ...]:
     """Section 9 assumes (9.2): nothing is truncated."""
-    counts = [
-        int(outside(R, beta, problem.x).sum()) for R, beta in zip(problem.R0, problem.beta0, strict=True)
-    ]
+    counts = [_count_outside(problem.x, problem, layer) for layer in range(problem.n_layers)]
     if not any(counts):
         return ()
     layer = int(np.argmax(counts))

@@ -9,8 +9,8 @@ import numpy as np
 
 from truncflow_cli.config.clusterschema import LabelledTable
 from truncflow_cli.config.csvtable import Table, as_number, is_missing, read_csv
-from truncflow_cli.config.datafile import readable, reading
 from truncflow_cli.config.errors import Fault, listed, one_line, shown, suggestion
+from truncflow_cli.config.files import readable, reading
 from truncflow_cli.problem import Array
 
 _NOT_CSV = (".npy", ".npz", ".h5", ".hdf5", ".xlsx", ".xls", ".parquet", ".json", ".gz", ".zip")

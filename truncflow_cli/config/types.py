@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -42,6 +42,10 @@ class Model(BaseModel):
             if key not in allowed:
                 raise PydanticCustomError("unknown_key", "unknown key", {"key": key, "allowed": allowed})
         return {key: value for key, value in data.items() if value is not None}
+
+    def replace(self, **changes: Any) -> Self:
+        """Return these settings with some of them changed."""
+        return self.model_copy(update=changes)
 
     def model_dump(self, **options: Any) -> dict[str, Any]:
         """Return the settings under the keys of the configuration, unless ``by_alias`` says otherwise."""

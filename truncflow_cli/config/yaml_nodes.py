@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -33,14 +32,8 @@ NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)\Z|\.(?:nan|NaN|NAN)\Z")
 NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 BOOLS = {
     spelling: value
-    for word, value in (
-        ("true", True),
-        ("yes", True),
-        ("on", True),
-        ("false", False),
-        ("no", False),
-        ("off", False),
-    )
+    for words, value in ((("true", "yes", "on"), True), (("false", "no", "off"), False))
+    for word in words
     for spelling in (word, word.capitalize(), word.upper())
 }
 _LARGEST_INTEGER = 2**63
@@ -99,22 +92,20 @@ def compose(text: str, label: str, is_option: bool = False) -> Node | None:
     Raises:
         UserError: not YAML, or beyond the limits.
     """
-    composer = _Composer(label, is_option)
     if len(text) > MAX_BYTES:
         raise UserError(f"{label}: larger than {MAX_BYTES // 2**20} MiB")
+    composer = _Composer(text, label, is_option)
     if (bad := _FORBIDDEN.search(text)) is not None:
         line = text.count("\n", 0, bad.start()) + 1
         raise composer.error(
             line, f"character U+{ord(bad.group()):04X} is not allowed in YAML; is this a text file?"
         )
     try:
-        for event in yaml.parse(text, Loader=_LOADER):
-            composer.take(event)
+        return composer.document()
     except yaml.MarkedYAMLError as error:
         raise _syntax_error(error, composer, text) from error
     except (yaml.YAMLError, UnicodeError) as error:
         raise composer.error(1, f"not valid YAML: {shown(str(error), 120)}") from error
-    return composer.root
 
 
 def _syntax_error(error: yaml.MarkedYAMLError, composer: _Composer, text: str) -> UserError:
@@ -132,119 +123,107 @@ def _syntax_error(error: yaml.MarkedYAMLError, composer: _Composer, text: str) -
     return composer.error(line, f"not valid YAML: {what or 'cannot be read'}")
 
 
-@dataclass
-class _Frame:
-    """A mapping or list that is being read."""
-
-    node: Node
-    anchor: str | None
-    values_before: int
-    key: str | None = None
-    key_place: int | str = 0
-    merged: list[Node] = field(default_factory=list)
-
-
 class _Composer:
-    """Takes parser events one by one and builds nodes, on a stack of its own instead of by recursion."""
+    """Makes nodes of the parser's events; no deeper than ``MAX_DEPTH``, so that recursion is safe."""
 
-    def __init__(self, label: str, is_option: bool) -> None:
+    def __init__(self, text: str, label: str, is_option: bool) -> None:
         self.label = label
         self.is_option = is_option
-        self.root: Node | None = None
-        self.documents = 0
+        self.events = yaml.parse(text, Loader=_LOADER)
+        self.depth = 0
         self.values = 0
-        self.stack: list[_Frame] = []
+        #: Node of each anchor, and how many values it has.
         self.anchors: dict[str, tuple[Node, int]] = {}
 
     def error(self, line: int | str, message: str) -> UserError:
         place = self.label if self.is_option else f"{self.label}:{line}"
         return UserError(one_line(f"{place}: {message}"))
 
-    def take(self, event: yaml.Event) -> None:
-        """Add what ``event`` says to the tree."""
-        if isinstance(event, yaml.DocumentStartEvent):
-            self.documents += 1
-            if self.documents > 1:
-                raise self.error(
-                    self._line(event), "a second YAML document starts here; a configuration is one document"
-                )
-        elif isinstance(event, yaml.NodeEvent):
-            self._take_node(event)
-        elif isinstance(event, yaml.CollectionEndEvent):
-            self._close()
+    def document(self) -> Node | None:
+        """Return the root of the only document."""
+        root = None
+        n_documents = 0
+        for event in self.events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                n_documents += 1
+                if n_documents > 1:
+                    what = "a second YAML document starts here; a configuration is one document"
+                    raise self.error(_line(event), what)
+            elif isinstance(event, yaml.NodeEvent):
+                root = self._node(event)
+        return root
 
-    def _take_node(self, event: yaml.NodeEvent) -> None:
-        line = self._line(event)
+    def _node(self, event: Any, key_place: int | str | None = None) -> Node:
+        """Return the node that begins with ``event``; its place is that of its key, where it has one."""
+        line = _line(event)
         if isinstance(event, yaml.AliasEvent):
-            if event.anchor not in self.anchors:
-                raise self.error(line, f"alias *{event.anchor} stands for nothing that ends before it")
-            node, size = self.anchors[event.anchor]
-            self._count(size, line)
-            self._attach(Node(node.value, self._place(line)))
-            return
-        self._count(1, line)
-        tag = getattr(event, "tag", None)
-        if tag is not None:
-            raise self.error(line, f"tag {shown(tag)} is not allowed; write plain values")
+            return Node(self._alias(event, line).value, self._place(line) if key_place is None else key_place)
+        before = self.values
+        self._admit(event, line)
+        value: Any
         if isinstance(event, yaml.ScalarEvent):
-            self._take_scalar(event, line)
-            return
-        if len(self.stack) >= MAX_DEPTH:
-            raise self.error(line, _TOO_DEEP)
-        empty: dict[str, Node] | list[Node] = {} if isinstance(event, yaml.MappingStartEvent) else []
-        self.stack.append(_Frame(Node(empty, self._child_place(line)), event.anchor, self.values - 1))
+            value = self._scalar(event, line)
+        else:
+            if self.depth >= MAX_DEPTH:
+                raise self.error(line, _TOO_DEEP)
+            self.depth += 1
+            value = self._mapping() if isinstance(event, yaml.MappingStartEvent) else self._list()
+            self.depth -= 1
+        node = Node(value, self._place(line) if key_place is None else key_place)
+        self._keep(event, node, before)
+        return node
 
-    def _take_scalar(self, event: yaml.ScalarEvent, line: int) -> None:
-        text = event.value
-        is_plain = event.implicit[0]
-        if self._wants_key():
-            if event.anchor is not None:
-                self.anchors[event.anchor] = (Node(text, self._place(line)), 1)
-            self._take_key(text, is_merge=is_plain and text == "<<", line=line)
-            return
+    def _alias(self, event: Any, line: int) -> Node:
+        if event.anchor not in self.anchors:
+            raise self.error(line, f"alias *{event.anchor} stands for nothing that ends before it")
+        node, size = self.anchors[event.anchor]
+        self._count(size, line)
+        return node
+
+    def _scalar(self, event: Any, line: int) -> Any:
         try:
-            value = resolve(text) if is_plain else text
+            return resolve(event.value) if event.implicit[0] else event.value
         except ValueError as error:
             raise self.error(line, str(error)) from error
-        node = Node(value, self._child_place(line))
-        if event.anchor is not None:
-            self.anchors[event.anchor] = (node, 1)
-        self._attach(node)
 
-    def _take_key(self, text: str, is_merge: bool, line: int) -> None:
-        frame = self.stack[-1]
-        if is_merge:
-            frame.key = "<<"
-        elif text in frame.node.value:
-            first = frame.node.value[text].place
-            raise self.error(
-                line,
-                f"key {shown(text)} appears twice" + ("" if self.is_option else f" (first in line {first})"),
-            )
-        else:
-            frame.key = text
-        frame.key_place = self._place(line)
-        if not is_merge and text == "<<":
-            raise self.error(line, "unknown key '<<'")
+    def _list(self) -> list[Node]:
+        items = []
+        while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
+            items.append(self._node(event))
+        return items
 
-    def _attach(self, node: Node) -> None:
-        """Put a finished node where it belongs: root, open list, or the open mapping's current key."""
-        if not self.stack:
-            self.root = node
-            return
-        frame = self.stack[-1]
-        if isinstance(frame.node.value, list):
-            frame.node.value.append(node)
-        elif frame.key is None:
-            if not isinstance(node.value, str):
-                raise self.error(node.place, "a key must be a plain word")
-            self._take_key(node.value, is_merge=False, line=node.place if isinstance(node.place, int) else 0)
-        elif frame.key == "<<":
-            frame.merged.extend(self._mappings_to_merge(node))
-            frame.key = None
+    def _mapping(self) -> dict[str, Node]:
+        values: dict[str, Node] = {}
+        merged: list[Node] = []
+        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+            line = _line(event)
+            key = self._key(event, line)
+            if key == "<<":
+                if not getattr(event, "implicit", (False,))[0]:
+                    raise self.error(line, "unknown key '<<'")
+                merged.extend(self._mappings_to_merge(self._node(next(self.events), self._place(line))))
+                continue
+            if key in values:
+                first = "" if self.is_option else f" (first in line {values[key].place})"
+                raise self.error(line, f"key {shown(key)} appears twice{first}")
+            values[key] = self._node(next(self.events), self._place(line))
+        for node in merged:
+            for key, child in node.value.items():
+                values.setdefault(key, child)
+        return values
+
+    def _key(self, event: Any, line: int) -> str:
+        """Return the key that ``event`` is: the text as it is written, whatever it would be as a value."""
+        if isinstance(event, yaml.AliasEvent):
+            text = self._alias(event, line).value
         else:
-            frame.node.value[frame.key] = Node(node.value, frame.key_place)
-            frame.key = None
+            before = self.values
+            self._admit(event, line)
+            text = event.value if isinstance(event, yaml.ScalarEvent) else None
+            self._keep(event, Node(text, self._place(line)), before)
+        if not isinstance(text, str):
+            raise self.error(line, "a key must be a plain word")
+        return text
 
     def _mappings_to_merge(self, node: Node) -> list[Node]:
         candidates = node.value if isinstance(node.value, list) else [node]
@@ -252,41 +231,29 @@ class _Composer:
             raise self.error(node.place, "<< takes a mapping or a list of mappings")
         return list(candidates)
 
-    def _close(self) -> None:
-        """End the open mapping or list."""
-        frame = self.stack.pop()
-        for merged in frame.merged:
-            for key, child in merged.value.items():
-                frame.node.value.setdefault(key, child)
-        if frame.anchor is not None:
-            self.anchors[frame.anchor] = (frame.node, self.values - frame.values_before)
-        if self._wants_key():
-            raise self.error(frame.node.place, "a key must be a plain word")
-        self._attach(frame.node)
+    def _admit(self, event: Any, line: int) -> None:
+        """Count a node that is not an alias, and refuse its tag."""
+        self._count(1, line)
+        if event.tag is not None:
+            raise self.error(line, f"tag {shown(event.tag)} is not allowed; write plain values")
 
-    def _wants_key(self) -> bool:
-        return bool(self.stack) and isinstance(self.stack[-1].node.value, dict) and self.stack[-1].key is None
+    def _keep(self, event: Any, node: Node, before: int) -> None:
+        """Remember a finished node by its anchor, if it has one."""
+        if event.anchor is not None:
+            self.anchors[event.anchor] = (node, self.values - before)
 
     def _count(self, values: int, line: int) -> None:
         self.values += values
         if self.values > MAX_VALUES:
-            raise self.error(
-                line,
-                f"more than {MAX_VALUES} values, aliases expanded; put large point sets into a data file "
-                f"(file: ...)",
-            )
-
-    def _line(self, event: yaml.Event) -> int:
-        return int(event.start_mark.line) + 1 if event.start_mark is not None else 1
+            what = f"more than {MAX_VALUES} values, aliases expanded; put large point sets into a data file"
+            raise self.error(line, f"{what} (file: ...)")
 
     def _place(self, line: int) -> int | str:
         return self.label if self.is_option else line
 
-    def _child_place(self, line: int) -> int | str:
-        """Return the place of a value that starts in ``line``: that of its key where it has one."""
-        if self.stack and isinstance(self.stack[-1].node.value, dict) and not self._wants_key():
-            return self.stack[-1].key_place
-        return self._place(line)
+
+def _line(event: yaml.Event) -> int:
+    return int(event.start_mark.line) + 1 if event.start_mark is not None else 1
 
 
 def resolve(text: str) -> str | int | float | bool | None:

@@ -113,8 +113,7 @@ def _go_on_with_general(
         R0=handover.R,
         beta0=handover.beta,
         s_save=np.concatenate([[0.0], left - at]),
-        settings=replace(
-            problem.settings,
+        settings=problem.settings.replace(
             s_end=problem.settings.s_end - at,
             max_events=problem.settings.max_events - handover.events,
             on_separation_lost="record",

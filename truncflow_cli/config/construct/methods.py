@@ -10,11 +10,11 @@ import numpy as np
 from truncflow_cli.config.clusters import Clusters
 from truncflow_cli.config.construct.full import collapse
 from truncflow_cli.config.construct.mixed import Layer, cut
-from truncflow_cli.config.construct.sectors import composed, foreign_points, frame, least_clearance, truncated
 from truncflow_cli.config.errors import Fault
 from truncflow_cli.config.schema import Construction
 from truncflow_cli.config.streams import stream
 from truncflow_cli.problem import Array
+from truncflow_cli.truncation import composed, coordinates, positive_margin, truncate
 
 #: Where the apex of a collapsed layer is put between its cluster and the others, tried in this order.
 _APEX_SHARES = (0.5, 0.25, 0.1)
@@ -104,7 +104,7 @@ def _layers(clusters: Clusters, make: MakeLayer, what: str, heed_images: bool) -
             raise Fault(f"{what} cannot be for {clusters.called(index)}: {fault}") from fault
         layers.append(layer)
         if heed_images and index + 1 < len(clusters.points):
-            images.append(np.unique(truncated(layer.R, layer.beta, own), axis=0))
+            images.append(np.unique(truncate(own, layer.R, layer.beta), axis=0))
     return _stacked(layers)
 
 
@@ -118,15 +118,13 @@ def _stacked(layers: list[Layer]) -> Constructed:
 
 def _check_separated(clusters: Clusters, start: Constructed, full: bool) -> None:
     """Check (3.3), what layer ℓ truncates of cluster ℓ, and the margins, from the definitions."""
-    lost = foreign_points(start.R, start.beta, clusters.points)
     for layer, own in enumerate(clusters.points):
-        z = frame(start.R[layer], start.beta[layer], own)
+        R, beta = start.R[layer], start.beta[layer]
+        z = coordinates(own, R, beta)
         behind = bool((z <= 0).all()) if full else bool((z < 0).any())
         foreign = [points for other, points in enumerate(clusters.points) if other != layer]
-        clear = min(
-            (least_clearance(start.R[layer], start.beta[layer], points) for points in foreign), default=np.inf
-        )
-        if any(pair[1] == layer for pair in lost) or not behind or not _reaches(clear, start.margins[layer]):
+        clear = min((positive_margin(points, R, beta).margin for points in foreign), default=np.inf)
+        if not behind or not _reaches(clear, start.margins[layer]):
             raise _unverified(clusters, layer)
 
 
@@ -167,7 +165,7 @@ def _collapsed(clusters: Clusters, margin: float | None, seed: int) -> Construct
 def _check_collapsed(clusters: Clusters, start: Constructed) -> None:
     """Check (8.1) from its definition: the composed map takes every point of cluster ℓ to −β^(ℓ)."""
     for layer, own in enumerate(clusters.points):
-        images = composed(start.R, start.beta, own)
+        images = composed(own, start.R, start.beta)
         size = 1.0 + float(np.abs(start.beta).max()) + float(np.abs(own).max())
         if np.abs(images + start.beta[layer]).max() > 1e-12 * size:
             raise _unverified(clusters, layer)
@@ -182,7 +180,7 @@ def _clustered(clusters: Clusters, rotations: Array, margin: float | None) -> Co
     for layer, R in enumerate(rotations):
         shift = clear - float((x @ R.T).min())
         beta = R.T @ np.full(clusters.dim, shift)
-        achieved = least_clearance(R, beta, x)
+        achieved = positive_margin(x, R, beta).margin
         if not _reaches(achieved, clear):
             raise Fault(
                 f"the margin of layer {layer} is lost in rounding; shift the data, or ask for a larger margin"
