@@ -11,7 +11,7 @@ from recorded_runs import solve
 from scipy.linalg import expm
 
 from truncflow_cli.diagnostics.concentration import Concentration, concentration
-from truncflow_cli.diagnostics.passes import scene_of, separated_velocity
+from truncflow_cli.diagnostics.passes import separated_velocity
 
 
 def orthogonal(rng: np.random.Generator, dim: int) -> np.ndarray:
@@ -63,9 +63,7 @@ def test_constants_hold_all_over_the_neighbourhood(seed, dim, mixed):
         assert lengths.mean() <= found.m1
         assert (lengths**2).mean() <= found.m2
         bias = b @ turned - y_tilde
-        _, Omega = separated_velocity(
-            scene_of(x, y_tilde, turned[None, None], bias[None, None]), printed=False
-        )
+        _, Omega = separated_velocity(x, y_tilde, turned[None], bias[None], printed=False)
         assert np.linalg.norm(Omega[0], 2) <= 0.5 * found.m1 * np.linalg.norm(b) + 0.25 * found.m2
     for b, turned in states_in(found, rng, 0.0 * start, R, gamma=min(found.gamma, 1.0)):
         assert ((x - y_tilde) @ turned.T + b).max() <= 1e-12
@@ -85,7 +83,7 @@ def test_rotation_is_bounded_by_moments_of_the_mixed_sectors(seed, dim):
     z = (x + beta) @ R.T
     in_mixed = (z > 0.0).any(axis=1) & (z <= 0.0).any(axis=1)
     lengths = np.linalg.norm(z, axis=1) * in_mixed
-    _, Omega = separated_velocity(scene_of(x, y_tilde, R[None, None], beta[None, None]), printed=False)
+    _, Omega = separated_velocity(x, y_tilde, R[None], beta[None], printed=False)
     bound = 0.5 * lengths.mean() * np.linalg.norm(beta + y_tilde) + 0.25 * (lengths**2).mean()
     assert np.linalg.norm(Omega[0], 2) <= bound * (1 + 1e-12)
 

@@ -12,7 +12,7 @@ from reference.passes import output
 from truncflow_cli.diagnostics.analysis import Evidence
 from truncflow_cli.diagnostics.descent import descent, least_norm
 from truncflow_cli.diagnostics.jumps import Jumps
-from truncflow_cli.diagnostics.passes import cluster_pass, scene_of, sector_margins, separated_velocity
+from truncflow_cli.diagnostics.passes import cluster_pass, sector_margins, separated_velocity
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def problem():
 
 def test_composed_gradient_is_that_of_the_loss(problem):
     x, cluster, y_tilde, beta, R = problem
-    passed = [cluster_pass(scene_of(x[cluster == k], y_tilde[k], R[None], beta[None])) for k in (0, 1)]
+    passed = [cluster_pass(x[cluster == k], y_tilde[k], R[None], beta[None]) for k in (0, 1)]
     losses = cluster_losses_general(x, cluster, y_tilde, beta, R)
     np.testing.assert_allclose([p.loss[0] for p in passed], losses, rtol=1e-14)
     expected = descent_field(lambda b, r: cluster_losses_general(x, cluster, y_tilde, b, r).sum(), beta, R)
@@ -39,18 +39,17 @@ def test_separated_velocity_is_minus_the_gradient_of_the_loss(problem):
     x, cluster, y_tilde, beta, R = problem
     expected = descent_field(lambda b, r: cluster_losses_separated(x, cluster, y_tilde, b, r).sum(), beta, R)
     for k in (0, 1):
-        own = scene_of(x[cluster == k], y_tilde[k], R[None], beta[None], layer=k)
-        moved, turned = separated_velocity(own, printed=False)
+        own = x[cluster == k], y_tilde[k], R[None, k], beta[None, k]
+        moved, turned = separated_velocity(*own, printed=False)
         np.testing.assert_allclose(moved[0], expected[0][k], atol=1e-13)
         np.testing.assert_allclose(turned[0], expected[1][k], atol=1e-13)
-        _, printed = separated_velocity(own, printed=True)
+        _, printed = separated_velocity(*own, printed=True)
         assert np.abs(printed[0] - expected[1][k]).max() > 1e-3
 
 
 def test_statistics_of_the_output_are_those_of_the_points(problem):
     x, _, y_tilde, beta, R = problem
-    scene = scene_of(x, y_tilde[0], R[None], beta[None])
-    passed = cluster_pass(scene)
+    passed = cluster_pass(x, y_tilde[0], R[None], beta[None])
     t = output(x, R[None], beta[None])[0]
     np.testing.assert_allclose(passed.mean[0], t.mean(axis=0), atol=1e-14)
     np.testing.assert_allclose(passed.within[0], ((t - t.mean(axis=0)) ** 2).sum(axis=1).mean(), rtol=1e-12)
@@ -58,7 +57,7 @@ def test_statistics_of_the_output_are_those_of_the_points(problem):
     assert passed.lowest[0, 0] == pytest.approx(z.min())
     assert passed.highest[0, 0] == pytest.approx(z.max())
     np.testing.assert_allclose(passed.truncated[0, 0], (z <= 0).mean(axis=0))
-    assert sector_margins(scene)[0, 0] == pytest.approx(z.min())
+    assert sector_margins(x, R[None], beta[None])[0, 0] == pytest.approx(z.min())
 
 
 @pytest.mark.parametrize("flow", ["separated", "general"])

@@ -131,7 +131,6 @@ def test_points_are_taken_in_blocks_without_changing_the_result(monkeypatch):
         whole = certify(run)
         for size in (7, 50):
             monkeypatch.setattr(passes, "BLOCK", size)
-            monkeypatch.setattr(passes, "CALL", size)
             for one, other in zip(whole, certify(run), strict=True):
                 assert one.verdict == other.verdict
                 for name, values in one.series.items():

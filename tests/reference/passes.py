@@ -1,4 +1,4 @@
-"""The passes that certificates rest on, in plain numpy: what the compiled ones are compared with."""
+"""The passes that certificates rest on, in plain numpy: what those taken in blocks are compared with."""
 
 from __future__ import annotations
 
@@ -54,14 +54,13 @@ def cluster_pass(
         "loss": 0.5 * ((t - y_tilde) ** 2).sum(axis=2).mean(axis=1),
         "mean": t.mean(axis=1),
         "within": ((t - t.mean(axis=1, keepdims=True)) ** 2).sum(axis=2).mean(axis=1),
-        "lowest": z_all.min(axis=(2, 3)) if watched else np.full((n_states, n_layers), np.inf),
+        "lowest": z_all.min(axis=(2, 3)),
         "highest": z_all.max(axis=(2, 3)) if watched else np.full((n_states, n_layers), -np.inf),
         "truncated": (z_all <= 0.0).mean(axis=2) * watched,
         "nearest": np.abs(z_all).min(axis=2) if watched else np.full(beta.shape, np.inf),
         "gradient_beta": np.zeros(beta.shape),
         "gradient_R": np.zeros(R.shape),
         "apart": np.zeros(n_states),
-        "first": t[:, 0],
     }
     if own is not None:
         found["apart"] = np.abs(t - output(x, R[:, [own]], beta[:, [own]])).max(axis=(1, 2))
@@ -92,15 +91,12 @@ def separated_velocity(
     return moved, HM - HM.swapaxes(1, 2)
 
 
-def sector_margins(
-    x: np.ndarray, R: np.ndarray, beta: np.ndarray, own: int | None, images: bool
-) -> np.ndarray:
+def sector_margins(x: np.ndarray, R: np.ndarray, beta: np.ndarray, own: int | None) -> np.ndarray:
     """Return the least coordinate under each layer, or of the images under the own one; infinite: not asked for."""
-    t = output(x, R[:, [own]], beta[:, [own]]) if images else x[None]
+    t = x[None] if own is None else output(x, R[:, [own]], beta[:, [own]])
     margins = np.full(beta.shape[:2], np.inf)
-    for layer in range(own + 1 if images else 0, beta.shape[1]):
-        if layer != own:
-            margins[:, layer] = _layer(t, R[:, layer], beta[:, layer])[1].min(axis=(1, 2))
+    for layer in range(0 if own is None else own + 1, beta.shape[1]):
+        margins[:, layer] = _layer(t, R[:, layer], beta[:, layer])[1].min(axis=(1, 2))
     return margins
 
 

@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truncflow_cli.diagnostics.passes import (
+    NOTHING_PINNED,
     ClusterPass,
     Pinned,
-    Scene,
     blocks,
     cluster_pass,
     largest_norm,
-    scene_of,
     sector_margins,
     separated_velocity,
 )
@@ -151,8 +150,7 @@ class Evidence:
     def pinned_in(self, cluster: int, layer: int | None = None) -> Pinned:
         """Return the pinned coordinates of a cluster: in one layer, a stack of its own, or in all."""
         if not self.pins.size:
-            nothing = np.empty(0, dtype=np.int64)
-            return Pinned(nothing, nothing, nothing, nothing)
+            return NOTHING_PINNED
         group = self.groups[cluster]
         rows = self.pins if layer is None else self.pins[self.pins[:, 1] == layer]
         local = np.searchsorted(group, rows[:, 2])
@@ -161,26 +159,12 @@ class Evidence:
         return Pinned(rows[:, 0], rows[:, 1] if layer is None else np.zeros_like(local), local, rows[:, 3])
 
     @cached_property
-    def own_scenes(self) -> list[Scene]:
-        """Each cluster and its own layer; needs L = C."""
-        labels, states = self.run.y_tilde, (self.R, self.beta)
-        return [
-            scene_of(self.points(k), labels[k], *states, self.pinned_in(k, k), layer=k)
-            for k in range(self.n_clusters)
-        ]
-
-    @cached_property
-    def scenes(self) -> list[Scene]:
-        """Each cluster and all layers."""
-        labels, states = self.run.y_tilde, (self.R, self.beta)
-        return [
-            scene_of(self.points(k), labels[k], *states, self.pinned_in(k)) for k in range(self.n_clusters)
-        ]
-
-    @cached_property
     def own(self) -> list[ClusterPass]:
         """Each cluster through its own layer only (Theorem 3.2); needs L = C."""
-        return [cluster_pass(scene) for scene in self.own_scenes]
+        return [
+            cluster_pass(self.points(k), label, *self._layer(k), self.pinned_in(k, k))
+            for k, label in enumerate(self.run.y_tilde)
+        ]
 
     @cached_property
     def composed(self) -> list[ClusterPass]:
@@ -189,31 +173,49 @@ class Evidence:
             return self.own
         watched = not self.own_layer_only.all()
         return [
-            cluster_pass(scene, own=k if self.square else None, watched=watched)
-            for k, scene in enumerate(self.scenes)
+            cluster_pass(
+                self.points(k),
+                label,
+                self.R,
+                self.beta,
+                self.pinned_in(k),
+                own=k if self.square else None,
+                watched=watched,
+            )
+            for k, label in enumerate(self.run.y_tilde)
         ]
 
     @cached_property
     def velocity(self) -> list[tuple[Array, Array]]:
         """(∂_s β, Ω) of each cluster's own layer by Theorem 3.2, as printed if the run says so; needs L = C."""
-        return [separated_velocity(scene, printed=self.printed) for scene in self.own_scenes]
+        return [
+            separated_velocity(
+                self.points(k),
+                label,
+                self.R[:, k],
+                self.beta[:, k],
+                self.pinned_in(k, k),
+                printed=self.printed,
+            )
+            for k, label in enumerate(self.run.y_tilde)
+        ]
+
+    def _layer(self, k: int) -> tuple[Array, Array]:
+        return self.R[:, k : k + 1], self.beta[:, k : k + 1]
 
     @cached_property
     def foreign_margins(self) -> Array:
         """Least coordinate of any point of cluster k under layer l, (M, L, C); infinite for l = k."""
-        return self._margins(images=False)
+        margins = [sector_margins(self.points(k), self.R, self.beta) for k in range(self.n_clusters)]
+        result: Array = np.stack(margins, axis=2)
+        result[:, range(self.n_clusters), range(self.n_clusters)] = np.inf
+        return result
 
     @cached_property
     def image_margins(self) -> Array:
         """The same for the images τ^(k)(x) of cluster k under layers l > k, (M, L, C); else infinite."""
-        return self._margins(images=True)
-
-    def _margins(self, *, images: bool) -> Array:
-        if self.n_layers == 1:
-            return np.full((self.s.size, 1, 1), np.inf)
-        return np.stack(
-            [sector_margins(scene, k, images=images) for k, scene in enumerate(self.scenes)], axis=2
-        )
+        margins = [sector_margins(self.points(k), self.R, self.beta, own=k) for k in range(self.n_clusters)]
+        return np.stack(margins, axis=2)
 
     def by_cluster(self, name: str) -> Array:
         """Return a quantity of ``ClusterPass``, (M, C, ...), under the flow that held at each time."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from truncflow_cli.certificate import Certificate
 from truncflow_cli.diagnostics.analysis import Evidence
-from truncflow_cli.diagnostics.passes import farthest_image, scene_of, sector_margins
+from truncflow_cli.diagnostics.passes import farthest_image, sector_margins
 from truncflow_cli.diagnostics.statement import Statement, listed
 from truncflow_cli.errors import UserError
 from truncflow_cli.events import Kind
@@ -84,8 +84,7 @@ def _distance(ev: Evidence, R: Array) -> Array:
     beta = np.asarray(ev.run.B, dtype=np.float64)[ev.times].swapaxes(1, 2)
     result = np.zeros(ev.s.size)
     for k in range(ev.n_clusters):
-        scene = scene_of(ev.points(k), ev.run.y_tilde[k], R[None], beta)
-        np.maximum(result, farthest_image(scene, -beta[:, k]), out=result)
+        np.maximum(result, farthest_image(ev.points(k), R, beta, -beta[:, k]), out=result)
     return result
 
 
@@ -96,7 +95,7 @@ def _clustered(ev: Evidence) -> Certificate:
     if isinstance(built, str):
         return CLUSTERED.not_applicable(built)
     R, beta = built
-    margins = sector_margins(scene_of(ev.x, np.zeros(ev.dim), R[None], beta[None]))[0]
+    margins = sector_margins(ev.x, R[None], beta[None])[0]
     worst = int(np.argmin(margins))
     text = f"R_ℓ, β^(ℓ) do not move (9.6); least margin {margins[worst]:.6g}, layer {worst} of {margins.size}"
     outside = [int(layer) for layer in np.flatnonzero(margins <= 0.0)]

@@ -1,46 +1,32 @@
-"""By how much the gradient of the loss jumps across the surfaces that points are pinned to, by ``jumps.h``."""
+"""By how much the gradient of the loss jumps across the surfaces that points are pinned to."""
 
 from __future__ import annotations
 
-import ctypes
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from truncflow_cli.diagnostics.analysis import Evidence
-from truncflow_cli.kernels.bundle import Bundle
-from truncflow_cli.kernels.library import library
 from truncflow_cli.problem import Array, IntArray
 
 
 @dataclass(frozen=True)
-class _PinnedStates(Bundle):
-    """The states, with all points, and the pins in them.
+class _Pins:
+    """Pinned coordinates in one state, and their points.
 
     Attributes:
-        x, y_tilde: (N, Q), (C, Q).
-        R, beta: (M, L, Q, Q), (M, L, Q).
-        cluster, sizes: (N,), and how many points each cluster has, (C,).
-        pin: (P, 4) state, layer, point, coordinate, ascending.
+        layer, point, coordinate: (P,) what is pinned.
+        x, y_tilde: (P, Q) the points, and where they should go.
+        size: (P,) how many points their clusters have.
     """
 
+    layer: IntArray
+    point: IntArray
+    coordinate: IntArray
     x: Array
     y_tilde: Array
-    R: Array
-    beta: Array
-    cluster: IntArray
-    sizes: IntArray
-    pin: IntArray
-
-
-@dataclass(frozen=True)
-class _Room(Bundle):
-    """Room for one point: z (L, Q), t, w, Hw (Q,)."""
-
-    z: Array
-    t: Array
-    w: Array
-    hw: Array
+    size: IntArray
 
 
 class Jumps:
@@ -52,17 +38,8 @@ class Jumps:
 
     def __init__(self, ev: Evidence) -> None:
         self.states: IntArray = np.unique(ev.pins[:, 0])
-        self._alone = ev.own_layer_only
-        self._width = ev.n_layers * ev.dim * (1 + ev.dim)
-        x, y_tilde, R, beta = (
-            np.ascontiguousarray(array, dtype=np.float64) for array in (ev.x, ev.run.y_tilde, ev.R, ev.beta)
-        )
-        cluster, sizes, pin = (
-            np.ascontiguousarray(array, dtype=np.int64)
-            for array in (ev.cluster, [group.size for group in ev.groups], ev.pins)
-        )
-        self._all = _PinnedStates(x, y_tilde, R, beta, cluster, sizes, pin)
-        self._room = _Room(np.empty((ev.n_layers, ev.dim)), *np.empty((3, ev.dim)))
+        self._ev = ev
+        self._sizes = np.array([group.size for group in ev.groups])
 
     def at(self, m: int) -> Array | None:
         """Return how the gradient changes when one pinned coordinate counts as untruncated, for each of them.
@@ -70,12 +47,55 @@ class Jumps:
         The result (P, L·Q + L·Q²) has the changes of ∂_β C and of π₋((∂_R C)Rᵀ), one after the other, in the order of
         the pins; None if one point is pinned in two layers: the gradients around are not sums of these then.
         """
-        first, beyond = np.searchsorted(self._all.pin[:, 0], (m, m + 1))
-        result = np.zeros((int(beyond - first), self._width))
-        found = library().truncflow_jumps(
-            self._all.struct,
-            self._room.struct,
-            *map(ctypes.c_int64, (m, int(first), int(beyond), bool(self._alone[m]))),
-            ctypes.c_void_p(result.ctypes.data),
-        )
-        return result if found else None
+        ev = self._ev
+        _, layer, point, coordinate = ev.pins[slice(*np.searchsorted(ev.pins[:, 0], (m, m + 1)))].T
+        points = point.tolist()
+        if len(set(zip(points, layer.tolist(), strict=True))) > len(set(points)):
+            return None
+        cluster = ev.cluster[point]
+        pins = _Pins(layer, point, coordinate, ev.x[point], ev.run.y_tilde[cluster], self._sizes[cluster])
+        along_beta = np.zeros((point.size, ev.n_layers, ev.dim))
+        along_R = np.zeros((*along_beta.shape, ev.dim))
+        state = ev.R[m], ev.beta[m]
+        if not ev.own_layer_only[m]:
+            _add_jumps(pins, np.arange(point.size), range(ev.n_layers), *state, along_beta, along_R)
+        else:
+            for k in np.unique(cluster[cluster == layer]):
+                here = np.flatnonzero((cluster == k) & (layer == k))
+                _add_jumps(pins, here, [int(k)], *state, along_beta, along_R)
+        return np.concatenate([along_beta.reshape(point.size, -1), along_R.reshape(point.size, -1)], axis=1)
+
+
+def _add_jumps(
+    pins: _Pins,
+    rows: IntArray,
+    layers: Sequence[int],
+    R: Array,
+    beta: Array,
+    along_beta: Array,
+    along_R: Array,
+) -> None:
+    """Fill the rows of the jumps along β (P, L, Q) and R (P, L, Q, Q), of pins whose points pass these layers."""
+    layer, coordinate = pins.layer[rows], pins.coordinate[rows]
+    together = [np.flatnonzero(pins.point[rows] == point) for point in pins.point[rows]]
+    t, z_of = pins.x[rows], {}
+    for at in layers:
+        z = (t + beta[at]) @ R[at].T
+        for i, others in enumerate(together):
+            z[i, coordinate[others[layer[others] == at]]] = 0.0
+        z_of[at] = z
+        t = np.maximum(z, 0.0) @ R[at] - beta[at]
+    g = (t - pins.y_tilde[rows]) / pins.size[rows, None]
+    jump = np.zeros_like(g)
+    for at in reversed(layers):
+        z, w = z_of[at], jump @ R[at].T
+        h = z > 0.0
+        hw = h * w
+        # In the pinned layer H changes by 1 in one entry, so H w by w_r and no more.
+        here = np.flatnonzero(layer == at)
+        hw[here, coordinate[here]] += np.einsum("iq,iq->i", R[at][coordinate[here]], g[here])
+        along_beta[rows, at] = (hw - w) @ R[at]
+        turn = np.einsum("ir,is->irs", np.maximum(z, 0.0), w) + np.einsum("ir,is->irs", hw, z)
+        along_R[rows, at] = 0.5 * (turn - turn.swapaxes(1, 2))
+        jump = hw @ R[at]
+        g = (h * (g @ R[at].T)) @ R[at]

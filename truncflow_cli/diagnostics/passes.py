@@ -2,43 +2,27 @@
 
 Nothing here is shared with the solvers: the loss is the mean over the points of the composed truncation maps
 (1.8), and its gradient is accumulated backwards through them, so that a certificate does not take over a
-solver's mistake. The sums over the points are taken by compiled code of this folder, ``clusterpass.h`` and
-``ownlayer.h``; nothing of the size of states times points is ever in memory.
+solver's mistake. Points are columns: arrays are (M, Q, n), states by coordinates by points.
 """
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from truncflow_cli.kernels.bundle import Bundle
-from truncflow_cli.kernels.library import library
 from truncflow_cli.problem import Array, IntArray
 
-#: Numbers in one working array: where numpy works, states and points are taken in blocks of about this size, which
-#: stay in the cache, and are multiplied on one core (where cores are busy, BLAS on several is many times slower for
-#: so few columns).
-BLOCK = 40_000
-#: Multiplications in one call of compiled code, some hundredths of a second: between calls Python sees Ctrl-C.
-CALL = 200_000_000
-#: Points that go through layers side by side, ``abreast.h``.
-ABREAST = 16
-#: Numbers in a line of the cache.
-LINE = 8
-#: Multiplications of matrices and vectors that a point takes in a layer, forward and back.
-PRODUCTS = 6
+#: Numbers in one working array: states and points are taken in blocks of about this size, which stay in the cache.
+BLOCK = 12_000
 
 
 @dataclass(frozen=True)
 class Pinned:
     """Coordinates held at zero: surfaces ``z[state, layer, point, coordinate] = 0``, as index arrays (P,).
 
-    ``layer`` counts within the stack of layers passed, ``point`` within the cluster.
+    ``layer`` counts within the layers passed, ``point`` within the cluster.
     """
 
     state: IntArray
@@ -46,40 +30,27 @@ class Pinned:
     point: IntArray
     coordinate: IntArray
 
+    def within(self, states: slice, points: slice) -> Pinned:
+        """Return those of some states and points, counted from the first of these."""
+        if not self.state.size:
+            return self
+        here = (self.state >= states.start) & (self.state < states.stop)
+        here &= (self.point >= points.start) & (self.point < points.stop)
+        state, point = self.state[here] - states.start, self.point[here] - points.start
+        return Pinned(state, self.layer[here], point, self.coordinate[here])
 
-@dataclass(frozen=True)
-class Scene(Bundle):
-    """A cluster, the layers that it goes through in the states it is looked at in, and what is pinned there.
+    def hold(self, z: Array, layer: int) -> None:
+        """Set the pinned coordinates of a layer to zero in z (M, Q, n)."""
+        if self.state.size:
+            here = self.layer == layer
+            z[self.state[here], self.coordinate[here], self.point[here]] = 0.0
 
-    Attributes:
-        x: (n, Q) points.
-        y_tilde: (Q,) ỹ.
-        R, beta: (M, A, Q, Q), (M, A, Q); one R may stand for all states.
-        layer, layers: the first of the A layers that are looked at, and how many there are from there on, L.
-        pin: (P, 4) pinned coordinates: state, point, layer, coordinate, in this order.
-        pins_before: (M+1,) how many of them are those of earlier states.
-        columns, turns: room for what is made of some points in a state, (K, Q, ABREAST) and (L, Q, Q).
-    """
 
-    x: Array
-    y_tilde: Array
-    R: Array
-    beta: Array
-    layer: int
-    layers: int
-    pin: IntArray
-    pins_before: IntArray
-    columns: Array
-    turns: Array
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """M, L and Q."""
-        return self.beta.shape[0], self.layers, self.beta.shape[2]
+NOTHING_PINNED = Pinned(*np.empty((4, 0), dtype=np.int64))
 
 
 @dataclass(frozen=True)
-class ClusterPass(Bundle):
+class ClusterPass:
     """A cluster of n points sent through layers, at M states; t is the output, r = t − ỹ.
 
     Attributes:
@@ -93,7 +64,6 @@ class ClusterPass(Bundle):
         gradient_beta: (M, L, Q) ∂_{β^(ℓ)} of the loss.
         gradient_R: (M, L, Q, Q) π₋((∂_{R_ℓ} loss) R_ℓᵀ), the gradient along o(Q).
         apart: (M,) largest |t_r − τ^(own)(x)_r| of any point, where the pass was told which layer is its own; else 0.
-        first: (M, Q) t of the first point, from which mean and spread are summed up.
     """
 
     loss: Array
@@ -106,14 +76,15 @@ class ClusterPass(Bundle):
     gradient_beta: Array
     gradient_R: Array
     apart: Array
-    first: Array
 
 
-def blocks(n_states: int, n_points: int, each: int, most: int | None = None) -> Iterator[tuple[slice, slice]]:
-    """Cut states × points into blocks; for ``each`` of a point in a state, at most about ``most``, or ``BLOCK``."""
-    most = BLOCK if most is None else most
-    points = max(1, min(n_points, most // max(each, 1)))
-    states = max(1, most // (points * max(each, 1)))
+def blocks(n_states: int, n_points: int, each: int) -> Iterator[tuple[slice, slice]]:
+    """Cut states × points into blocks of about ``BLOCK`` numbers, for ``each`` of a point in a state.
+
+    All points of some states come before the next states.
+    """
+    points = max(1, min(n_points, BLOCK // max(each, 1)))
+    states = max(1, BLOCK // (points * max(each, 1)))
     for first in range(0, n_states, states):
         for start in range(0, n_points, points):
             yield slice(first, min(first + states, n_states)), slice(start, min(start + points, n_points))
@@ -125,132 +96,203 @@ def largest_norm(x: Array) -> float:
     return float(np.max(norms, initial=0.0))
 
 
-def scene_of(
-    x: Array, y_tilde: Array, R: Array, beta: Array, pinned: Pinned | None = None, *, layer: int | None = None
-) -> Scene:
-    """Return the scene of points x (n, Q) with ỹ (Q,) in states R (M, L, Q, Q), beta (M, L, Q).
-
-    Args:
-        x, y_tilde, R, beta: see above.
-        pinned: coordinates that are held at zero.
-        layer: the only layer that is looked at.
-    """
-    x, y_tilde, R, beta = (np.ascontiguousarray(array, dtype=np.float64) for array in (x, y_tilde, R, beta))
-    layers, dim = beta.shape[1] if layer is None else 1, beta.shape[2]
-    pin, before = _in_order(pinned, beta.shape[0] + 1)
-    columns = _on_lines(max(3 * layers + 5, 6), dim)
-    first = 0 if layer is None else layer
-    return Scene(x, y_tilde, R, beta, first, layers, pin, before, columns, np.empty((layers, dim, dim)))
+def _blocks_of_columns(x: Array, n_states: int) -> Iterator[tuple[slice, slice, Array]]:
+    """Yield states, points, and those of the points x (n, Q) as columns (1, Q, n'): some points in all states first."""
+    size = max(1, min(x.shape[0], BLOCK // x.shape[1]))
+    several = max(1, BLOCK // (size * x.shape[1]))
+    for points in (slice(start, start + size) for start in range(0, x.shape[0], size)):
+        columns = np.ascontiguousarray(x[points].T)[None]
+        for states in (slice(start, start + several) for start in range(0, n_states, several)):
+            yield states, points, columns
 
 
-def cluster_pass(scene: Scene, *, own: int | None = None, watched: bool = True) -> ClusterPass:
+def _transposed(A: Array) -> Array:
+    return A.swapaxes(-1, -2)
+
+
+def _coordinates(t: Array, R: Array, beta: Array) -> Array:
+    """Return z = R(t + β) (M, Q, n) of points t (M or 1, Q, n) under a layer R (M, Q, Q), β (M, Q)."""
+    return np.asarray(R @ (t + beta[..., None]))
+
+
+def _image(z: Array, R: Array, beta: Array) -> Array:
+    """Return Rᵀσ(z) − β, (M, Q, n)."""
+    t = _transposed(R) @ np.maximum(z, 0.0)
+    t -= beta[..., None]
+    return t
+
+
+def _lower(least: Array, found: Array) -> None:
+    np.minimum(least, found, out=least)
+
+
+def _raise(largest: Array, found: Array) -> None:
+    np.maximum(largest, found, out=largest)
+
+
+def cluster_pass(
+    x: Array,
+    y_tilde: Array,
+    R: Array,
+    beta: Array,
+    pinned: Pinned = NOTHING_PINNED,
+    *,
+    own: int | None = None,
+    watched: bool = True,
+) -> ClusterPass:
     """Send points through the layers and back.
 
     Args:
-        scene: the points, and the layers.
+        x, y_tilde: (n, Q) points, (Q,) ỹ.
+        R, beta: (M, L, Q, Q), (M, L, Q) the layers, in turn.
+        pinned: coordinates that count as zero.
         own: the cluster's own layer, if what it alone makes of the points is to be compared with the output.
-        watched: whether it is asked for what the layers do to the points: lowest, highest, truncated, nearest.
+        watched: whether it is asked for highest, truncated and nearest.
     """
-    n_states, n_layers, dim = scene.shape
+    n_states, n_layers, dim = beta.shape
     passed = ClusterPass(
         loss=np.zeros(n_states),
         mean=np.zeros((n_states, dim)),
         within=np.zeros(n_states),
         lowest=np.full((n_states, n_layers), np.inf),
         highest=np.full((n_states, n_layers), -np.inf),
-        truncated=np.zeros((n_states, n_layers, dim)),
-        nearest=np.full((n_states, n_layers, dim), np.inf),
-        gradient_beta=np.zeros((n_states, n_layers, dim)),
-        gradient_R=np.zeros((n_states, n_layers, dim, dim)),
+        truncated=np.zeros(beta.shape),
+        nearest=np.full(beta.shape, np.inf),
+        gradient_beta=np.zeros(beta.shape),
+        gradient_R=np.zeros((*beta.shape, dim)),
         apart=np.zeros(n_states),
-        first=np.zeros((n_states, dim)),
     )
-    for part in _parts(scene):
-        library().truncflow_cluster_pass(scene.struct, *part, passed.struct, *_wholes(_index(own), watched))
+    # Spread is summed up around the first point's image: what is one point comes out as one.
+    first = np.zeros((n_states, dim))
+    for states, points, columns in _blocks_of_columns(x, n_states):
+        held, layers = pinned.within(states, points), (R[states].swapaxes(0, 1), beta[states].swapaxes(0, 1))
+        t, z_of = columns, []
+        for layer, (rotation, bias) in enumerate(zip(*layers, strict=True)):
+            z = _coordinates(t, rotation, bias)
+            # The output is that of the saved state as it is; on which side a pin counts, the log says.
+            t = _image(z, rotation, bias)
+            held.hold(z, layer)
+            z_of.append(z)
+            _lower(passed.lowest[states, layer], z.min(axis=(1, 2)))
+            if watched:
+                _watch(passed, states, layer, z)
+        if own is not None:
+            rotation, bias = layers[0][own], layers[1][own]
+            alone = _image(_coordinates(columns, rotation, bias), rotation, bias)
+            _raise(passed.apart[states], np.abs(t - alone).max(axis=(1, 2)))
+        if not points.start:
+            first[states] = t[:, :, 0]
+        off = t - first[states, :, None]
+        passed.mean[states] += off.sum(axis=2)
+        passed.within[states] += np.einsum("tqi,tqi->t", off, off)
+        t -= y_tilde[:, None]
+        passed.loss[states] += 0.5 * np.einsum("tqi,tqi->t", t, t)
+        _go_back(passed, states, layers[0], z_of, t)
+    n = max(1, x.shape[0])
+    for total in (passed.loss, passed.mean, passed.within, passed.truncated, passed.gradient_beta):
+        total /= n
+    passed.within[:] -= np.einsum("tq,tq->t", passed.mean, passed.mean)
+    _raise(passed.within, np.zeros(n_states))
+    passed.mean[:] += first
+    passed.gradient_R[:] = (passed.gradient_R - _transposed(passed.gradient_R)) * (0.5 / n)
     return passed
 
 
-def separated_velocity(scene: Scene, *, printed: bool) -> tuple[Array, Array]:
+def _watch(passed: ClusterPass, states: slice, layer: int, z: Array) -> None:
+    """Note what a layer does to points of coordinates z (M, Q, n)."""
+    _raise(passed.highest[states, layer], z.max(axis=(1, 2)))
+    _lower(passed.nearest[states, layer], np.abs(z).min(axis=2))
+    passed.truncated[states, layer] += np.count_nonzero(z <= 0.0, axis=2)
+
+
+def _go_back(passed: ClusterPass, states: slice, R: Array, z_of: list[Array], g: Array) -> None:
+    """Go back through the layers R (L, M, Q, Q) with g = t − ỹ, and add up the gradient: minus (5.4) and (5.6).
+
+    Of ½|t − ỹ|² with w = R g and H = diag(h(z)), ∂_β is Rᵀ(H − 1)w, and ∂_R Rᵀ is σ(z) wᵀ + H w zᵀ, of which the
+    antisymmetric part counts. The layer before sees the gradient Rᵀ H w.
+    """
+    for layer in reversed(range(len(z_of))):
+        z, rotation = z_of[layer], R[layer]
+        untruncated = passed.lowest[states, layer].min() > 0.0
+        if untruncated and not layer:
+            return
+        w = rotation @ g
+        if untruncated:  # H = 1 makes ∂_β zero, and ∂_R Rᵀ symmetric
+            g = _transposed(rotation) @ w
+            continue
+        h = (z > 0.0).astype(np.float64)
+        hw = w * h
+        w_lost = (hw - w).sum(axis=2)
+        passed.gradient_beta[states, layer] += (_transposed(rotation) @ w_lost[..., None])[..., 0]
+        if h.any():
+            turn = passed.gradient_R[states, layer]
+            turn += (z * h) @ _transposed(w)
+            turn += hw @ _transposed(z)
+        if layer:
+            g = _transposed(rotation) @ hw
+
+
+def separated_velocity(
+    x: Array, y_tilde: Array, R: Array, beta: Array, pinned: Pinned = NOTHING_PINNED, *, printed: bool
+) -> tuple[Array, Array]:
     """Return (∂_s β, Ω) of Theorem 3.2 by (3.22) and (3.25), as the mean of [H_i, M_i] over the points.
 
-    M = ½(z uᵀ + u zᵀ) − ½ z zᵀ, and without the last term as the paper prints it (``printed``).
-    The scene is one of a single layer; results (M, Q) and (M, Q, Q).
+    M = ½(z uᵀ + u zᵀ) − ½ z zᵀ, and without the last term as the paper prints it (``printed``); so 2HM is
+    Hz uᵀ + H(u − z) zᵀ. One layer R (M, Q, Q), β (M, Q); results (M, Q) and (M, Q, Q).
     """
-    n_states, _, dim = scene.shape
-    moved, turned = np.zeros((n_states, dim)), np.zeros((n_states, dim, dim))
-    for part in _parts(scene):
-        library().truncflow_velocity(
-            scene.struct, *part, _address(moved), _address(turned), *_wholes(printed)
-        )
-    return moved, turned
+    u = (R @ (beta + y_tilde)[..., None])[..., 0]
+    untruncated, HM = np.zeros(u.shape), np.zeros(R.shape)
+    for states, points, columns in _blocks_of_columns(x, u.shape[0]):
+        z = _coordinates(columns, R[states], beta[states])
+        pinned.within(states, points).hold(z, 0)
+        if z.min() > 0.0:  # [1, M] = 0
+            untruncated[states] += z.shape[2]
+            continue
+        h = (z > 0.0).astype(np.float64)
+        untruncated[states] += h.sum(axis=2)
+        hz = h * z
+        HM[states] += hz.sum(axis=2)[:, :, None] * u[states, None, :]
+        h *= u[states, :, None]
+        HM[states] += (h if printed else h - hz) @ _transposed(z)
+    n = max(1, x.shape[0])
+    moved = -(_transposed(R) @ ((1.0 - untruncated / n) * u)[..., None])[..., 0]
+    return moved, (HM - _transposed(HM)) * (0.5 / n)
 
 
-def sector_margins(scene: Scene, own: int | None = None, *, images: bool = False) -> Array:
-    """Return the least coordinate z_{i,r} of any point under each layer, (M, L): positive if all lie in S_ℓ⁺.
+def sector_margins(x: Array, R: Array, beta: Array, *, own: int | None = None) -> Array:
+    """Return the least coordinate z_{i,r} of any point x (n, Q) under each layer, (M, L): positive if all lie in S_ℓ⁺.
 
-    It is infinite for the layer ``own``, and if there are no points. With ``images`` it is that of the images
-    τ^(own)(x), and infinite for the layers before the own one too.
+    With ``own`` it is that of the images τ^(own)(x) under the layers after the own one, and infinite for the others.
     """
-    margins = np.full(scene.shape[:2], np.inf)
-    for part in _parts(scene):
-        library().truncflow_margins(scene.struct, *part, _address(margins), *_wholes(_index(own), images))
+    margins = np.full(beta.shape[:2], np.inf)
+    for states, _, t in _blocks_of_columns(x, beta.shape[0]):
+        if own is not None and own + 1 < beta.shape[1]:
+            t = _image(_coordinates(t, R[states, own], beta[states, own]), R[states, own], beta[states, own])
+        for layer in range(0 if own is None else own + 1, beta.shape[1]):
+            least = _coordinates(t, R[states, layer], beta[states, layer]).min(axis=(1, 2))
+            _lower(margins[states, layer], least)
     return margins
 
 
-def farthest_image(scene: Scene, target: Array) -> Array:
-    """Return the largest |τ^(L)∘…∘τ^(1)(x) − target| of any point, (M,), 0 if there are none; target (M, Q)."""
-    farthest, target = np.zeros(scene.shape[0]), np.ascontiguousarray(target)
-    for part in _parts(scene):
-        library().truncflow_farthest(scene.struct, *part, _address(target), _address(farthest))
+def farthest_image(x: Array, R: Array, beta: Array, target: Array) -> Array:
+    """Return the largest |τ^(L)∘…∘τ^(1)(x) − target| of any point x (n, Q), (M,), 0 if there are none.
+
+    R (L, Q, Q) does not move; β (M, L, Q), target (M, Q).
+    """
+    farthest = np.zeros(beta.shape[0])
+    for states, _, t in _blocks_of_columns(x, beta.shape[0]):
+        for layer, rotation in enumerate(R):
+            t = _image(_coordinates(t, rotation, beta[states, layer]), rotation, beta[states, layer])
+        distance = np.linalg.norm(t - target[states, :, None], axis=1).max(axis=1)
+        _raise(farthest[states], distance)
     return farthest
 
 
 def orthogonality_defects(R: Array) -> Array:
     """Return ‖RᵀR − 1‖ (Frobenius) of each R (M, L, Q, Q), (M, L)."""
-    R = np.ascontiguousarray(R, dtype=np.float64)
-    defects, each = np.zeros(R.shape[:2]), R.shape[1] * R.shape[2] ** 3
-    for states, _ in blocks(R.shape[0], 1, each, CALL):
-        part, found = R[states], defects[states]
-        library().truncflow_defects(_address(part), *_wholes(found.size, R.shape[2]), _address(found))
+    defects = np.empty(R.shape[:2])
+    for states, _ in blocks(R.shape[0], 1, int(np.prod(R.shape[1:]))):
+        part = np.asarray(R[states], dtype=np.float64)
+        off = _transposed(part) @ part - np.eye(R.shape[2])
+        defects[states] = np.sqrt(np.einsum("tlij,tlij->tl", off, off))
     return defects
-
-
-def _in_order(pinned: Pinned | None, states: int) -> tuple[IntArray, IntArray]:
-    """Return the pins in the order in which the points pass, and how many are those of states before each (M+1,)."""
-    if pinned is None or not pinned.state.size:
-        return np.empty((0, 4), np.int64), np.zeros(states, np.int64)
-    order = np.lexsort((pinned.point, pinned.state))
-    columns = (pinned.state, pinned.point, pinned.layer, pinned.coordinate)
-    pin = np.stack([column[order] for column in columns], axis=1).astype(np.int64, copy=False)
-    return pin, np.searchsorted(pin[:, 0], np.arange(states)).astype(np.int64, copy=False)
-
-
-def _on_lines(columns: int, dim: int) -> Array:
-    """Return room for columns, on whole lines of the cache: else every second access to one takes two."""
-    size = columns * dim * ABREAST
-    memory = np.empty(size + LINE)
-    start = -(memory.ctypes.data // memory.itemsize) % LINE
-    return memory[start : start + size].reshape(columns, dim, ABREAST)
-
-
-def _parts(scene: Scene) -> Iterator[tuple[ctypes.c_int64, ...]]:
-    """Yield what the calls are about: the first state and that beyond, the first point and that beyond.
-
-    All points of some states come before the next states.
-    """
-    n_states, n_layers, dim = scene.shape
-    each = PRODUCTS * n_layers * dim**2
-    for states, points in blocks(n_states, scene.x.shape[0], each, max(CALL, ABREAST * each)):
-        yield _wholes(states.start, states.stop, points.start, points.stop)
-
-
-def _wholes(*numbers: int) -> tuple[ctypes.c_int64, ...]:
-    return tuple(map(ctypes.c_int64, numbers))
-
-
-def _index(layer: int | None) -> int:
-    return -1 if layer is None else layer
-
-
-def _address(array: NDArray[Any]) -> ctypes.c_void_p:
-    return ctypes.c_void_p(array.ctypes.data)

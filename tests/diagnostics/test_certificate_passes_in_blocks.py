@@ -1,4 +1,4 @@
-"""The compiled passes of the certificates against plain numpy."""
+"""The passes of the certificates, taken in blocks, against plain formulas."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def scene(size: dict) -> tuple[tuple[np.ndarray, ...], Pinned, np.random.Generat
 def test_pass_is_that_of_the_formulas(size, watched, alone):
     arrays, pinned, rng = scene(size)
     own = None if alone else int(rng.integers(size["layers"]))
-    found = passes.cluster_pass(passes.scene_of(*arrays, pinned), own=own, watched=watched)
+    found = passes.cluster_pass(*arrays, pinned, own=own, watched=watched)
     for name, expected in plain.cluster_pass(*arrays, pinned, own, watched).items():
         close(getattr(found, name), expected, 1e3 if size["bias"] else 30.0)
 
@@ -74,22 +74,19 @@ def test_velocity_is_that_of_the_formulas(size, printed):
     (x, y_tilde, R, beta), _, rng = scene(size)
     layer = int(rng.integers(size["layers"]))
     pinned = some_pins(rng, size["states"], 1, *x.shape) if size["pins"] else NO_PINS
-    found = passes.separated_velocity(
-        passes.scene_of(x, y_tilde, R, beta, pinned, layer=layer), printed=printed
-    )
+    found = passes.separated_velocity(x, y_tilde, R[:, layer], beta[:, layer], pinned, printed=printed)
     expectations = plain.separated_velocity(x, y_tilde, R[:, layer], beta[:, layer], pinned, printed)
     for one, expected in zip(found, expectations, strict=True):
         close(one, expected, 1e3 if size["bias"] else 30.0)
 
 
-@given(size=sizes, case=st.sampled_from(["of all layers", "of the others", "of the images"]))
+@given(size=sizes, images=st.booleans())
 @settings(max_examples=80, deadline=None)
-def test_margins_are_the_least_coordinates(size, case):
-    (x, y_tilde, R, beta), _, rng = scene(size)
-    own = None if case == "of all layers" else int(rng.integers(size["layers"]))
-    images = case == "of the images"
-    found = passes.sector_margins(passes.scene_of(x, y_tilde, R, beta), own, images=images)
-    expected = plain.sector_margins(x, R, beta, own, images)
+def test_margins_are_the_least_coordinates(size, images):
+    (x, _, R, beta), _, rng = scene(size)
+    own = int(rng.integers(size["layers"])) if images else None
+    found = passes.sector_margins(x, R, beta, own=own)
+    expected = plain.sector_margins(x, R, beta, own)
     assert np.array_equal(np.isinf(found), np.isinf(expected))
     seen = np.isfinite(expected)
     close(found[seen], expected[seen], 30.0)
@@ -98,11 +95,11 @@ def test_margins_are_the_least_coordinates(size, case):
 @given(size=sizes)
 @settings(max_examples=40, deadline=None)
 def test_farthest_image_is_found(size):
-    (x, y_tilde, R, beta), _, rng = scene(size)
+    (x, _, R, beta), _, rng = scene(size)
     target = rng.normal(size=beta[:, 0].shape)
     t = plain.output(x, np.broadcast_to(R[0], R.shape), beta)
     expected = np.linalg.norm(t - target[:, None], axis=2).max(axis=1)
-    close(passes.farthest_image(passes.scene_of(x, y_tilde, R[:1], beta), target), expected, 30.0)
+    close(passes.farthest_image(x, R[0], beta, target), expected, 30.0)
 
 
 @pytest.mark.parametrize("dim", [1, 2, 5, 16, 35])
@@ -110,17 +107,17 @@ def test_defects_are_those_of_the_matrix_product(dim, monkeypatch):
     R = np.random.default_rng(dim).normal(size=(7, 2, dim, dim))
     expected = np.linalg.norm(R.swapaxes(2, 3) @ R - np.eye(dim), axis=(2, 3))
     close(passes.orthogonality_defects(R), expected, 0.0)
-    monkeypatch.setattr(passes, "CALL", 2)
+    monkeypatch.setattr(passes, "BLOCK", 2)
     close(passes.orthogonality_defects(R), expected, 0.0)
 
 
 def test_no_points_are_no_trouble():
-    empty = passes.scene_of(np.empty((0, 2)), np.zeros(2), np.eye(2)[None, None], np.zeros((1, 1, 2)))
-    passed = passes.cluster_pass(empty)
+    x, R, beta = np.empty((0, 2)), np.eye(2)[None, None], np.zeros((1, 1, 2))
+    passed = passes.cluster_pass(x, np.zeros(2), R, beta)
     assert passed.loss.tolist() == [0.0]
     assert passed.lowest.tolist() == [[np.inf]]
-    assert passes.sector_margins(empty).tolist() == [[np.inf]]
-    assert passes.farthest_image(empty, np.zeros((1, 2))).tolist() == [0.0]
+    assert passes.sector_margins(x, R, beta).tolist() == [[np.inf]]
+    assert passes.farthest_image(x, R[0], beta, np.zeros((1, 2))).tolist() == [0.0]
 
 
 def test_a_whole_cluster_that_is_truncated_turns_nothing():
@@ -128,9 +125,9 @@ def test_a_whole_cluster_that_is_truncated_turns_nothing():
     size = {"states": 2, "layers": 1, "points": 50, "dim": 4, "pins": False, "seed": 1}
     for bias in (-40.0, 40.0):
         arrays, pinned, _ = scene(size | {"bias": bias})
-        whole = passes.scene_of(*arrays, pinned)
-        assert not passes.cluster_pass(whole).gradient_R.any()
-        assert not passes.separated_velocity(whole, printed=False)[1].any()
+        assert not passes.cluster_pass(*arrays, pinned).gradient_R.any()
+        x, y_tilde, R, beta = arrays
+        assert not passes.separated_velocity(x, y_tilde, R[:, 0], beta[:, 0], printed=False)[1].any()
 
 
 @pytest.mark.parametrize("run", ["separated", "general", "switched"])
