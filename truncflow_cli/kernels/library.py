@@ -18,12 +18,6 @@ _RESULTS = {
     "truncflow_losses": None,
     "truncflow_network_losses": None,
     "truncflow_first_exit": ctypes.c_double,
-    "truncflow_cluster_pass": None,
-    "truncflow_velocity": None,
-    "truncflow_margins": None,
-    "truncflow_farthest": None,
-    "truncflow_defects": None,
-    "truncflow_jumps": ctypes.c_int64,
 }
 
 

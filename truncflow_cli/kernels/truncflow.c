@@ -5,7 +5,3 @@
 #include "separated.h"
 #include "batched.h"
 #include "general.h"
-#include "clusterpass.h"
-#include "ownlayer.h"
-#include "farthest.h"
-#include "jumps.h"
