@@ -96,3 +96,8 @@ def clustered(
 def orthogonal(rng: np.random.Generator, dim: int) -> np.ndarray:
     """Return a random orthogonal matrix (Q, Q)."""
     return np.linalg.qr(rng.normal(size=(dim, dim)))[0]
+
+
+def invariant(B: np.ndarray, W: np.ndarray) -> np.ndarray:
+    """Return the conserved I = B Bᵀ − WᵀW (..., Q, Q) of (8.21) for B (..., Q, C) and W (..., Q, Q)."""
+    return B @ np.swapaxes(B, -1, -2) - np.swapaxes(W, -1, -2) @ W

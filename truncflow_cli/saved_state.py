@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -117,3 +118,13 @@ def integer(value: int) -> NDArray[np.int64]:
 def counts(values: Mapping[str, int]) -> State:
     """Return counters as a state."""
     return {name: integer(value) for name, value in values.items()}
+
+
+def restore_counts(counters: Any, saved: Saved) -> None:
+    """Set the fields of a dataclass of counters to what ``counts`` has given of them.
+
+    Raises:
+        StateError: one of them is missing.
+    """
+    for name in asdict(counters):
+        setattr(counters, name, saved.integer(name))

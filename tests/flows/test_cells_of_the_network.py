@@ -11,7 +11,7 @@ from network_problems import flow_of, network_problem
 from truncflow_cli.kernels import network as compiled
 from truncflow_cli.network_field import forward_pass, velocity
 from truncflow_cli.patterns import TRUNCATED, UNTRUNCATED
-from truncflow_cli.solver.loop import Solver
+from truncflow_cli.solver.loop import EventLoop
 
 SHAPES = [(3, 3, 3, 300), (2, 2, 2, 80), (1, 3, 1, 40), (4, 1, 2, 150), (4, 4, 3, 24), (3, 2, 2, 7)]
 
@@ -89,7 +89,7 @@ def test_sums_after_many_crossings_are_fresh_sums(seed, shape, crossings):
 @pytest.mark.parametrize(("seed", "apart"), [(4, 0.0), (3, 2.0)])
 def test_sums_and_field_stay_right_along_a_run(seed, apart):
     flow = flow_of(network_problem(seed, apart=apart, points=240))
-    solver = Solver(flow, 1.0)
+    solver = EventLoop(flow, 1.0)
     solver.start()
     pieces = 0
     while not solver.finished:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from linear_flow_problems import collapsed, record
 
-from truncflow_cli.flows.collapsed import loss, slopes
+from truncflow_cli.flows.collapsed import slopes, solve_collapsed
 
 STEP = 1e-30
 
@@ -56,4 +57,5 @@ def test_loss_is_that_of_data_which_the_network_collapses():
             far = beta[layer] if layer == cluster else beta[layer] + 100.0
             x = np.maximum(x + far, 0.0) - far
         total += 0.5 * np.mean(np.sum((x @ W.T - y[cluster]) ** 2, axis=1))
-    assert loss(beta.T, W, y.T) == pytest.approx(total, rel=1e-14)
+    run = record(solve_collapsed(collapsed(beta.T, W, y.T, np.zeros(1))))
+    assert run["loss"][0] == pytest.approx(total, rel=1e-14)

@@ -11,7 +11,7 @@ from tests.reference.problems import separated_normal
 from truncflow_cli.errors import RunFailed
 from truncflow_cli.flows.separated import LayerFlow
 from truncflow_cli.solver import assemble, solve
-from truncflow_cli.solver.loop import Solver
+from truncflow_cli.solver.loop import EventLoop
 
 
 def outcome(problem, monkeypatch, cores):
@@ -46,14 +46,14 @@ def test_every_bit_is_that_of_one_core(monkeypatch, cores, max_events) -> None:
 
 def test_a_lane_that_cannot_go_on_ends_the_run_where_it_does_with_one_core(monkeypatch) -> None:
     problem = separated_normal(3, 20, 3, 3)
-    advance = Solver.advance
+    advance = EventLoop.advance
 
     def failing(self, *asked):
         if self.s > 0.2 * (3 - self.flow.data.layer):
             raise RunFailed(f"layer {self.flow.data.layer} has enough", self.s)
         return advance(self, *asked)
 
-    monkeypatch.setattr(Solver, "advance", failing)
+    monkeypatch.setattr(EventLoop, "advance", failing)
     # Several steps in one go would go on beyond where a layer has enough.
     monkeypatch.setattr(LayerFlow, "step_many", lambda *_: None)
     samples, events, failure = outcome(problem, monkeypatch, 1)

@@ -12,7 +12,7 @@ from truncflow_cli.flows.general_data import general_data
 from truncflow_cli.flows.layer_data import layer_data
 from truncflow_cli.flows.separated import LayerFlow
 from truncflow_cli.problem import Problem
-from truncflow_cli.solver.loop import Solver
+from truncflow_cli.solver.loop import EventLoop
 
 STEPS = 0.1 / 2.0 ** np.arange(4)
 
@@ -35,7 +35,7 @@ def end_state(problem: Problem, order: int, step: float, rtol: float) -> tuple[n
         )
     expand = flow.expand
     flow.expand = lambda reach: expand(np.inf)
-    solver = Solver(flow, 2.0, step_limit=step)
+    solver = EventLoop(flow, 2.0, step_limit=step)
     kinds = set(solver.start().events["kind"].tolist())
     while not solver.finished:
         kinds |= set(solver.advance().events["kind"].tolist())

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from network_problems import flow_of, furthest_on_the_wrong_side, network_problem
 
 from truncflow_cli.flows.general import GeneralFlow
-from truncflow_cli.solver.loop import Solver
+from truncflow_cli.solver.loop import EventLoop
 
 #: Rounding error of a coordinate, generously, relative to the size of the data.
 ROUNDING = 3e-13
@@ -45,7 +45,7 @@ class Checked(GeneralFlow):
 def test_every_coordinate_stays_on_its_side_until_the_crossing_found(seed, dim, layers, clusters, points):
     flow = flow_of(network_problem(seed, dim, layers, clusters, points))
     flow.__class__ = Checked
-    solver = Solver(flow, 0.4)
+    solver = EventLoop(flow, 0.4)
     solver.start()
     while not solver.finished:
         solver.advance()
@@ -56,7 +56,7 @@ def test_every_coordinate_stays_on_its_side_until_the_crossing_found(seed, dim, 
 @pytest.mark.parametrize(("layers", "apart"), [(3, 0.0), (2, 2.0)])
 def test_the_fast_path_leaves_no_coordinate_behind(layers, apart):
     flow = flow_of(network_problem(5, 3, layers, 3, 1500, apart))
-    solver = Solver(flow, 0.2)
+    solver = EventLoop(flow, 0.2)
     solver.start()
     pieces = 0
     while not solver.finished:
@@ -71,7 +71,7 @@ def test_few_points_are_looked_at_however_many_there_are():
     looked_at = []
     for points in (1_000, 16_000):
         flow = flow_of(network_problem(2, points=points))
-        solver = Solver(flow, 0.02)
+        solver = EventLoop(flow, 0.02)
         solver.start()
         while not solver.finished:
             solver.advance(np.inf)

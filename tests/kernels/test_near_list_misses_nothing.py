@@ -12,7 +12,7 @@ from truncflow_cli.flows.separated import LayerFlow
 from truncflow_cli.kernels import compiled_layer
 from truncflow_cli.patterns import PINNED, UNTRUNCATED
 from truncflow_cli.problem import Problem, Settings
-from truncflow_cli.solver.loop import Solver
+from truncflow_cli.solver.loop import EventLoop
 
 #: Rounding error of a coordinate, generously, relative to the size of the data.
 ROUNDING = 1e-13
@@ -77,7 +77,7 @@ class Checked(LayerFlow):
 def test_every_coordinate_stays_on_its_side_until_the_crossing_found(seed, dim, points, foreign, spread):
     flow = flow_of(seed, dim, points, spread, foreign)
     flow.__class__ = Checked
-    solver = Solver(flow, 2.0)
+    solver = EventLoop(flow, 2.0)
     solver.start()
     while not solver.finished:
         solver.advance()
@@ -88,7 +88,7 @@ def test_every_coordinate_stays_on_its_side_until_the_crossing_found(seed, dim, 
 @pytest.mark.parametrize(("dim", "points"), [(2, 3000), (6, 800), (10, 300)])
 def test_the_fast_path_leaves_no_coordinate_behind(dim, points):
     flow = flow_of(dim, dim, points, 0.5, 100)
-    solver = Solver(flow, 0.6)
+    solver = EventLoop(flow, 0.6)
     solver.start()
     pieces = 0
     while not solver.finished:
@@ -103,7 +103,7 @@ def test_few_coordinates_are_looked_at_however_many_there_are():
     looked_at = []
     for points in (1_000, 16_000):
         flow = flow_of(1, 4, points, 0.0)
-        solver = Solver(flow, 0.05)
+        solver = EventLoop(flow, 0.05)
         solver.start()
         while not solver.finished:
             solver.advance(np.inf)
@@ -117,7 +117,7 @@ def test_the_first_step_does_not_list_all_of_very_many(monkeypatch: pytest.Monke
     for many in (1 << 60, compiled_layer.MANY):
         monkeypatch.setattr(compiled_layer, "MANY", many)
         flow = flow_of(1, 10, 30_000, 0.0)
-        solver = Solver(flow, 2.0)
+        solver = EventLoop(flow, 2.0)
         solver.start()
         piece = solver.advance()
         rows = piece.events[["kind", "point", "coordinate", "side"]].tolist()

@@ -261,7 +261,7 @@ def test_interrupted_while_certificates_are_made_only_these_are_left(folder: Pat
         assert run()[0] == 130
     steps = []
     with monkeypatch.context() as patch:
-        patch.setattr("truncflow_cli.solver.loop.Solver.advance", lambda *_: steps.append(1))
+        patch.setattr("truncflow_cli.solver.loop.EventLoop.advance", lambda *_: steps.append(1))
         assert run("--resume")[0] == 0
     assert steps == []
     assert differences(Path("whole.h5"), Path("run.h5")) == []

@@ -18,25 +18,48 @@ in place of eigenvalues of A resolve λ_a down to some 10⁻²⁸ of the largest
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from truncflow_cli.chunk import Chunk
 from truncflow_cli.errors import RunFailed
-from truncflow_cli.events import Kind, event_log
+from truncflow_cli.events import EventLog, Kind, event_log
 from truncflow_cli.problem import Array, Problem
-from truncflow_cli.saved_state import Saved, integer
+from truncflow_cli.saved_state import Saved, State
+from truncflow_cli.solver.assemble import assemble, never
+from truncflow_cli.solver.closed_form import ClosedForm, Counters
 
-#: Largest number of entries in the arrays that evaluate one chunk.
-CHUNK_ENTRIES = 1_000_000
 EPS = float(np.finfo(np.float64).eps)
+#: Bytes of memory for each byte of the trajectory, when it is certified, as measured.
+_CERTIFYING = 3
+
+
+def solve_clustered(
+    problem: Problem,
+    saved: Saved | None = None,
+    due: Callable[[], bool] = never,
+    take_points: bool = False,
+) -> Iterator[Chunk]:
+    """Solve (9.7) in closed form at the times to save, whatever they are; see ``solver.solve``.
+
+    The problem's x (N, Q), cluster (N,), y (C, Q), W0 (Q, Q), point_weights. Samples have W (T, Q, Q); the event
+    `rest` says that ∂_s W(0) is exactly zero. The loss is evaluated from W and the points' factors, the dissipation
+    from the modes: "energy_balance" compares the two.
+    """
+    form = modes(problem)
+    size = max(form.factors.size, problem.dim**2)
+    return assemble(problem, [ClosedForm(form, problem.settings.s_end)], saved, due, sample_size=size)
+
+
+def memory(problem: Problem, trajectory: int) -> int:
+    """Return about how many bytes a run takes besides the program, with so many of trajectory; see ``resources``."""
+    return 2 * problem.x.nbytes + _CERTIFYING * trajectory
 
 
 @dataclass(frozen=True)
 class Modes:
-    """The closed form; n is the number of modes, C that of clusters.
+    """The closed form; n is the number of modes, C that of clusters. See ``solver.closed_form.KnownFlow``.
 
     Attributes:
         W0: (Q, Q) W(0).
@@ -45,6 +68,8 @@ class Modes:
         r0: (n, Q) the rows r_a(0).
         factors: (C, Q + 1, Q + 1) triangular F_j with C̃_j = ½ ‖F_j [W  −y_j]ᵀ‖², the loss of cluster j.
         y: (C, Q) labels.
+        moves: whether ∂_s W(0) is not exactly zero.
+        counters: work done.
     """
 
     W0: Array
@@ -53,38 +78,42 @@ class Modes:
     r0: Array
     factors: Array
     y: Array
+    moves: bool = True
+    counters: Counters = field(default_factory=Counters)
 
+    def events(self, s_end: float) -> EventLog:
+        """Return the one that there may be, `rest`."""
+        return event_log([] if self.moves else [(0.0, Kind.REST, -1, -1, -1, -1, -1)])
 
-@dataclass(frozen=True)
-class SectorMargin:
-    """Hypothesis (9.2), x_i ∈ S_ℓ⁺ for all i and ℓ.
+    def state(self) -> State:
+        """See ``flows.interface.DenseOutput.state``: nothing, the problem says it all."""
+        return {}
 
-    Attributes:
-        margin: least (R_ℓ (x_i + β^(ℓ)))_r; (9.2) holds if it is positive.
-        layer: ℓ where it is attained (-1 without points or layers, like the next two).
-        point: row of x.
-        coordinate: r.
-    """
+    def sample(self, s: Array) -> dict[str, Array]:
+        """See ``flows.interface.DenseOutput.sample``."""
+        self.counters.evaluations += s.size
+        W = self.W_at(s)
+        return {"W": W, "loss_cluster": self.loss_by_cluster(W), "energy": self.dissipated(s)}
 
-    margin: float
-    layer: int
-    point: int
-    coordinate: int
+    def W_at(self, s: Array) -> Array:
+        """Return W(s) (T, Q, Q) at the times s (T,)."""
+        change = np.expm1(-np.outer(s, self.sigma**2)) / self.sigma
+        W: Array = self.W0 + np.einsum("ta,ap,aq->tpq", change, self.r0, self.v, optimize=True)
+        return W
 
-    @property
-    def holds(self) -> bool:
-        """Whether every point is in the positive sector of every layer."""
-        return self.margin > 0.0
+    def dissipated(self, s: Array) -> Array:
+        """Return ∫₀ˢ ‖∂_s W‖² ds' (T,) at the times s (T,), mode by mode."""
+        decay: Array = -np.expm1(-2.0 * np.outer(s, self.sigma**2))
+        integral: Array = 0.5 * decay @ np.sum(self.r0**2, axis=1)
+        return integral
 
-
-def sector_margin(x: Array, R: Array, beta: Array) -> SectorMargin:
-    """Return hypothesis (9.2) for points x (N, Q), rotations R (L, Q, Q) and biases beta (L, Q)."""
-    closest = SectorMargin(np.inf, -1, -1, -1)
-    for layer in range(len(R) if len(x) else 0):
-        z = (x + beta[layer]) @ R[layer].T
-        i, r = np.unravel_index(np.argmin(z), z.shape)
-        closest = min(closest, SectorMargin(float(z[i, r]), layer, int(i), int(r)), key=lambda m: m.margin)
-    return closest
+    def loss_by_cluster(self, W: Array) -> Array:
+        """Return (T, C): the part of each cluster in the loss (9.3), for W (T, Q, Q)."""
+        Q = W.shape[-1]
+        mapped = np.einsum("cap,tqp->tcaq", self.factors[:, :, :Q], W, optimize=True)
+        residual = mapped - self.factors[:, :, Q:] * self.y[:, None, :]
+        losses: Array = 0.5 * np.sum(residual**2, axis=(2, 3))
+        return losses
 
 
 def weights(problem: Problem) -> Array:
@@ -124,7 +153,8 @@ def modes(problem: Problem) -> Modes:
         r0 = sigma[:, None] * (v @ problem.W0.T) - p.T @ Y
         if not np.isfinite(np.sum(r0**2) + np.sum(sigma**4)):
             raise RunFailed("the points, labels or W are so large that the loss overflows at s = 0", 0.0)
-    return Modes(W0=problem.W0, sigma=sigma, v=v, r0=r0, factors=F, y=problem.y)
+    moves = bool(np.any(slope(problem, problem.W0)))
+    return Modes(W0=problem.W0, sigma=sigma, v=v, r0=r0, factors=F, y=problem.y, moves=moves)
 
 
 def factors(problem: Problem) -> Array:
@@ -136,78 +166,3 @@ def factors(problem: Problem) -> Array:
         triangle = np.linalg.qr(np.column_stack([x, np.ones(len(x))]), mode="r")
         F[j, : len(triangle)] = np.sqrt(weight) * triangle
     return F
-
-
-def W_at(modes: Modes, s: Array) -> Array:
-    """Return W(s) (T, Q, Q) at the times s (T,)."""
-    change = np.expm1(-np.outer(s, modes.sigma**2)) / modes.sigma
-    W: Array = modes.W0 + np.einsum("ta,ap,aq->tpq", change, modes.r0, modes.v, optimize=True)
-    return W
-
-
-def limit(modes: Modes) -> Array:
-    """Return lim W(s) (Q, Q): Y_ext X⁺ (9.12), plus what W(0) does on the kernel of X Xᵀ."""
-    W: Array = modes.W0 - (modes.r0 / modes.sigma[:, None]).T @ modes.v
-    return W
-
-
-def dissipated(modes: Modes, s: Array) -> Array:
-    """Return ∫₀ˢ ‖∂_s W‖² ds' (T,) at the times s (T,), mode by mode."""
-    decay: Array = -np.expm1(-2.0 * np.outer(s, modes.sigma**2))
-    integral: Array = 0.5 * decay @ np.sum(modes.r0**2, axis=1)
-    return integral
-
-
-def loss_by_cluster(modes: Modes, W: Array) -> Array:
-    """Return (T, C): the part of each cluster in the loss (9.3), for W (T, Q, Q)."""
-    Q = W.shape[-1]
-    mapped = np.einsum("cap,tqp->tcaq", modes.factors[:, :, :Q], W, optimize=True)
-    residual = mapped - modes.factors[:, :, Q:] * modes.y[:, None, :]
-    losses: Array = 0.5 * np.sum(residual**2, axis=(2, 3))
-    return losses
-
-
-def solve_clustered(
-    problem: Problem,
-    saved: Saved | None = None,
-    due: Callable[[], bool] = lambda: False,
-    take_points: bool = False,
-) -> Iterator[Chunk]:
-    """Solve (9.7) in closed form at the times to save, whatever they are.
-
-    The loss is evaluated from W and the points' factors, the dissipation from the modes: "energy_balance"
-    compares the two.
-
-    Args:
-        problem: x (N, Q), cluster (N,), y (C, Q), W0 (Q, Q), point_weights.
-        saved: the state of an earlier chunk, to go on from there.
-
-    Yields:
-        Samples "s", "W" (T, Q, Q), "loss", "loss_cluster" (T, C) and "energy_balance"; the event `rest` if
-        ∂_s W(0) is exactly zero.
-
-    Raises:
-        RunFailed: the loss overflows at s = 0.
-    """
-    form = modes(problem)
-    loss0 = loss_by_cluster(form, problem.W0[None]).sum()
-    moves = np.any(slope(problem, problem.W0))
-    done = saved.integer("saved", (1, problem.s_save.size + 1)) if saved is not None else 0
-    events = [] if moves or done else [(0.0, int(Kind.REST), -1, -1, -1, -1, -1)]
-    size = max(1, CHUNK_ENTRIES // max(form.factors.size, problem.dim**2))
-    for first in range(done, problem.s_save.size, size):
-        s = problem.s_save[first : first + size]
-        W = W_at(form, s)
-        loss_cluster = loss_by_cluster(form, W)
-        loss = loss_cluster.sum(axis=1)
-        samples = {
-            "s": s,
-            "W": W,
-            "loss": loss,
-            "loss_cluster": loss_cluster,
-            "energy_balance": loss0 - loss - dissipated(form, s),
-        }
-        state = {"saved": integer(first + s.size)}
-        counters = {"evaluations": first + s.size}
-        yield Chunk(float(s[-1]), samples, event_log(events), counters, state=partial(dict, state))
-        events = []

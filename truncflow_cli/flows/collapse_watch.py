@@ -99,7 +99,7 @@ class Watch:
         for cluster, (start, end) in enumerate(zip(*ends, strict=True)):
             lost = start.g > 0.0
             for a, b in self._changes(step, cluster, start.g, end.g):
-                before, after = (self.level(cluster, B) for B in step.at(np.array([a, b])).B)
+                before, after = (self.level(cluster, B) for B in step.at(np.array([a, b]) - step.start.s).B)
                 lost = not lost  # not by after.g, which may be 0 to the last bit
                 rows.append(uncollapse(b, cluster, after) if lost else collapse(b, cluster, before))
         return sorted(rows)
@@ -113,7 +113,7 @@ class Watch:
         speed = float(max(own, beta_speed[cluster] + beta_speed[cluster:].max()))
 
         def g(s: Array) -> list[float]:
-            return [self.level(cluster, B).g for B in step.at(s).B]
+            return [self.level(cluster, B).g for B in step.at(s - step.start.s).B]
 
         return sign_changes(g, (step.start.s, step.stop), (g_start, g_stop), speed)
 

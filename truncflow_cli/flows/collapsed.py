@@ -4,15 +4,15 @@ State B = [β^(1) … β^(C)] (Q, C) and W = W_{Q+1} (Q, Q), with Y = [y_1 … y
 
     C̃ = ½ ‖E‖²,    ∂_s B = −Wᵀ E,    ∂_s W = −E Bᵀ                                       (8.2), (8.6), (8.7)
 
-`collapsed_step` solves it; here its steps become samples and events. Where the problem has points and a layer
-for each cluster, hypothesis (8.1) is watched: the instant at which cluster ℓ is no longer wholly mapped to
-−β^(ℓ) is an `uncollapse`, its return a `collapse`. The equations go on either way, unless the run is to stop.
+`collapsed_step` takes the steps. Where the problem has points and a layer for each cluster, hypothesis (8.1) is
+watched: the instant at which cluster ℓ is no longer wholly mapped to −β^(ℓ) is an `uncollapse`, its return a
+`collapse`. The equations go on either way, unless the run is to stop.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -20,151 +20,55 @@ from truncflow_cli.chunk import Chunk
 from truncflow_cli.errors import RunFailed
 from truncflow_cli.events import Kind, event_log
 from truncflow_cli.flows.collapse_watch import Row, watch
-from truncflow_cli.flows.collapsed_step import Path, State, steps
+from truncflow_cli.flows.collapsed_step import (
+    MAX_REACH,
+    TINY,
+    State,
+    Step,
+    next_step,
+    restored_state,
+    restored_step,
+)
 from truncflow_cli.problem import Array, Problem
-from truncflow_cli.saved_state import Saved, counts, number, under
-from truncflow_cli.saved_state import State as SavedState
+from truncflow_cli.saved_state import Saved, counts, number, restore_counts, under
+from truncflow_cli.saved_state import State as Arrays
+from truncflow_cli.solver.assemble import assemble, never
+from truncflow_cli.solver.piece import NO_TIMES, Piece
 
-#: Entries of B that one chunk has samples of, which bounds the memory of the step's evaluation too.
-CHUNK_ENTRIES = 30_000
-#: What is counted.
-COUNTERS = ("steps", "sweeps", "events")
+#: Numbers for each entry of B that a sample takes: its 16 nodes and 40 points of quadrature.
+_SAMPLED_ENTRY = 16 + 40
+#: Numbers for each entry of B that a step has: its 16 nodes seen from one another, three times.
+_STEP_ENTRY = 3 * 16 * 16
+#: Bytes of memory for each byte of the trajectory, when it is certified, as measured.
+_CERTIFYING = 4
 
 
-@dataclass(frozen=True)
-class Piece:
-    """A stretch of the run, from where the last one ended.
+def solve_collapsed(
+    problem: Problem,
+    saved: Saved | None = None,
+    due: Callable[[], bool] = never,
+    take_points: bool = False,
+) -> Iterator[Chunk]:
+    """Solve (8.6), (8.7) from B(0) = ``beta0``ᵀ and W(0) = ``W0``; see ``solver.solve``.
 
-    Attributes:
-        stop: flow time at its end.
-        at: the solution at times in it.
-        end: the state at its end.
-        h: size of the step that comes next; NaN if that is up to the rates.
-        rows: its events.
-        sweeps: fixed-point sweeps it took.
+    The problem's y (C, Q), beta0 (C, Q), W0 (Q, Q); x, cluster and R0 to watch (8.1) with, or an x without rows.
+    ``on_separation_lost: stop`` ends the run at the first `uncollapse`. Samples have B (T, Q, C) and W (T, Q, Q);
+    events are `rest`, `uncollapse` and `collapse`.
     """
-
-    stop: float
-    at: Callable[[Array], Path]
-    end: State
-    h: float
-    rows: list[Row] = field(default_factory=list)
-    sweeps: int = 0
+    size = _SAMPLED_ENTRY * problem.beta0.size
+    return assemble(problem, [CollapsedSolver(problem)], saved, due, lost=Kind.UNCOLLAPSE, sample_size=size)
 
 
-@dataclass(frozen=True)
-class Place:
-    """How far a run is: at the start of a piece, so many of whose chunks have been handed out.
-
-    Attributes:
-        state: the state there.
-        h: size of the step to come, as in ``Piece``.
-        begun: whether the instant s = 0 has passed.
-        stopped: whether the run has ended before ``s_end``.
-        saved: saved times that lie before.
-        counters: work done and events met before.
-        chunks: chunks of the piece that have been handed out.
-    """
-
-    state: State
-    h: float
-    begun: bool
-    stopped: bool
-    saved: int
-    counters: dict[str, int]
-    chunks: int = 0
-
-    def saved_state(self) -> SavedState:
-        """Return it as what a run goes on from."""
-        state = self.state
-        return {
-            "s": number(state.s),
-            "B": state.B,
-            "W": state.W,
-            "E": state.E,
-            "dissipated": number(state.dissipated),
-            "h": number(self.h),
-            "place": np.array([self.begun, self.stopped, self.saved, self.chunks], dtype=np.int64),
-            **under("counters", counts(self.counters)),
-        }
-
-
-def restored(problem: Problem, saved: Saved) -> Place:
-    """Return the place that ``saved_state`` has given.
-
-    Raises:
-        UserError: it does not fit the problem.
-    """
-    dim, n_clusters = problem.dim, problem.n_clusters
-    B, W, E = (saved.array(name, "f8", (dim, dim if name == "W" else n_clusters)) for name in ("B", "W", "E"))
-    begun, stopped, taken, chunks = saved.array("place", "i8", (4,), (0, problem.s_save.size + 2)).tolist()
-    counters = {name: saved.part("counters").integer(name) for name in COUNTERS}
-    state = State(saved.number("s"), B, W, E, saved.number("dissipated"))
-    return Place(state, saved.number("h"), bool(begun), bool(stopped), taken, counters, chunks)
+def memory(problem: Problem, trajectory: int) -> int:
+    """Return about how many bytes a run takes besides the program, with so many of trajectory; see ``resources``."""
+    step = problem.dim * max(problem.dim, problem.n_clusters) * _STEP_ENTRY * 8
+    return 2 * problem.x.nbytes + step + _CERTIFYING * trajectory
 
 
 def slopes(B: Array, W: Array, Y: Array) -> tuple[Array, Array]:
     """Return ∂_s B (Q, C) and ∂_s W (Q, Q) of (8.6), (8.7) for B (Q, C), W (Q, Q) and labels Y (Q, C)."""
     E = W @ B + Y
     return -W.T @ E, -E @ B.T
-
-
-def loss(B: Array, W: Array, Y: Array) -> float:
-    """Return C̃ = ½ ‖W B + Y‖² of (8.2) for B (Q, C), W (Q, Q) and labels Y (Q, C)."""
-    return 0.5 * float(np.sum((W @ B + Y) ** 2))
-
-
-def invariant(B: Array, W: Array) -> Array:
-    """Return the conserved I = B Bᵀ − WᵀW (..., Q, Q) of (8.21) for B (..., Q, C) and W (..., Q, Q)."""
-    result: Array = B @ np.swapaxes(B, -1, -2) - np.swapaxes(W, -1, -2) @ W
-    return result
-
-
-def solve_collapsed(
-    problem: Problem,
-    saved: Saved | None = None,
-    due: Callable[[], bool] = lambda: False,
-    take_points: bool = False,
-) -> Iterator[Chunk]:
-    """Solve (8.6), (8.7) from B(0) = ``beta0``ᵀ and W(0) = ``W0``.
-
-    Args:
-        problem: y (C, Q), beta0 (C, Q), W0 (Q, Q); x, cluster and R0 to watch (8.1) with, or an x without
-            rows. ``on_separation_lost: stop`` ends the run at the first `uncollapse`.
-        saved: the state of an earlier chunk, to go on from there.
-        due: asked after each step whether a chunk is wanted at once.
-
-    Yields:
-        Samples "s", "B" (T, Q, C), "W" (T, Q, Q), "loss", "loss_cluster" (T, C) and "energy_balance", and the
-        events `rest`, `uncollapse` and `collapse`.
-
-    Raises:
-        RunFailed: the start overflows, there are too many events or no step size works.
-    """
-    settings, s_save = problem.settings, problem.s_save
-    start = initial_state(problem)
-    place = Place(start, np.nan, False, False, 0, dict.fromkeys(COUNTERS, 0))
-    if saved is not None:
-        place = restored(problem, saved)
-    for piece in () if place.stopped else pieces(problem, start, place):
-        lost = [row[0] for row in piece.rows if row[1] == Kind.UNCOLLAPSE]
-        stopped = bool(lost) and settings.on_separation_lost == "stop"
-        stop = lost[0] if stopped else piece.stop
-        rows = [row for row in piece.rows if row[0] <= stop]
-        times = s_save[place.saved : np.searchsorted(s_save, stop, side="right")]
-        taken = place.saved + times.size
-        if stopped and s_save[taken - 1] < stop:
-            times = np.append(times, stop)
-        done = (1 if piece.sweeps else 0, piece.sweeps, len(rows))
-        counters = {name: place.counters[name] + n for name, n in zip(COUNTERS, done, strict=True)}
-        after = Place(piece.end, piece.h, True, stopped, taken, counters)
-        if times.size or rows or due():
-            yield from chunks(piece, times, stop, rows, start, (place, after))
-        if counters["events"] > settings.max_events:
-            raise RunFailed(f"more than max_events = {settings.max_events} events by s = {stop:.6g}", stop)
-        if stopped:
-            return
-        place = after
 
 
 def initial_state(problem: Problem) -> State:
@@ -182,58 +86,73 @@ def initial_state(problem: Problem) -> State:
     return State(0.0, B, W, E, 0.0)
 
 
-def pieces(problem: Problem, start: State, place: Place) -> Iterator[Piece]:
-    """Yield the run from ``place`` on: the instant s = 0, then its steps, or one piece if nothing moves."""
+@dataclass
+class Counters:
+    """Work done: steps, and fixed-point sweeps that they took."""
 
-    def still(s: Array) -> Path:
-        n = s.size
-        B, W, E = (np.tile(M, (n, 1, 1)) for M in (start.B, start.W, start.E))
-        return Path(B, W, E, np.zeros(n))
-
-    watched = watch(problem.x, problem.cluster, problem.R0, problem.n_clusters)
-    moves = any(np.any(slope) for slope in slopes(start.B, start.W, problem.y.T))
-    s_end = problem.settings.s_end
-    if not place.begun:
-        rest: list[Row] = [] if moves else [(0.0, Kind.REST, -1, -1, -1, -1, -1)]
-        yield Piece(0.0, still, start, np.nan, rest + watched.initial_events(start.B))
-    if not moves:
-        if place.state.s < s_end:
-            yield Piece(s_end, still, replace(start, s=s_end), np.nan)
-        return
-    h = None if np.isnan(place.h) else place.h
-    loss0 = 0.5 * float(np.sum(start.E**2))
-    for step, end, following in steps(place.state, problem.y.T, s_end, problem.settings.rtol, loss0, h):
-        yield Piece(step.stop, step.at, end, following, watched.events(step), step.sweeps)
+    steps: int = 0
+    sweeps: int = 0
 
 
-def chunks(
-    piece: Piece, times: Array, stop: float, rows: list[Row], start: State, places: tuple[Place, Place]
-) -> Iterator[Chunk]:
-    """Yield the samples at ``times`` (T,) and the events ``rows``, in bounded chunks that end at ``stop``.
+class CollapsedSolver:
+    """Advances B and W step by step; see ``solver.piece.Solver``."""
 
-    ``places`` are those before and after the piece; what has been handed out at the first is left out.
-    """
-    before, after = places
-    size = max(1, CHUNK_ENTRIES // start.B.size)
-    loss0 = 0.5 * np.sum(start.E**2)
-    blocks = range(0, max(times.size, 1), size)
-    for number_of, first in enumerate(blocks, start=1):
-        block = times[first : first + size]
-        last = number_of == len(blocks)
-        upto = stop if last else float(block[-1])
-        due, rows = [row for row in rows if row[0] <= upto], [row for row in rows if row[0] > upto]
-        if number_of <= before.chunks:
-            continue
-        path = piece.at(block)
-        loss_cluster = 0.5 * np.sum(path.E**2, axis=1)
-        total = loss_cluster.sum(axis=1)
-        samples = {
-            "s": block,
-            "B": path.B,
-            "W": path.W,
-            "loss": total,
-            "loss_cluster": loss_cluster,
-            "energy_balance": loss0 - total - path.dissipated,
+    def __init__(self, problem: Problem) -> None:
+        self.s = 0.0
+        self.finished = problem.settings.s_end <= 0.0
+        self.counters = Counters()
+        self._settings = problem.settings
+        self._Y = problem.y.T
+        self._state = initial_state(problem)
+        self._loss0 = 0.5 * float(np.sum(self._state.E**2))
+        self._moves = any(np.any(slope) for slope in slopes(self._state.B, self._state.W, self._Y))
+        self._watch = watch(problem.x, problem.cluster, problem.R0, problem.n_clusters)
+        self._h = np.nan
+
+    def start(self) -> Piece:
+        """Return the piece [0, 0] with the events at s = 0."""
+        rest: list[Row] = [] if self._moves else [(0.0, Kind.REST, -1, -1, -1, -1, -1)]
+        return Piece(0.0, 0.0, self._state, event_log(rest + self._watch.initial_events(self._state.B)))
+
+    def advance(self, until: float = -np.inf, saved: Array = NO_TIMES) -> Piece:
+        """Return the next step; one piece up to the end if nothing moves."""
+        before, s_end = self._state, self._settings.s_end
+        output: State | Step = before
+        events: list[Row] = []
+        if self._moves:
+            rtol = self._settings.rtol
+            output, self._h = next_step(before, self._Y, s_end, rtol, self._loss0, self._h)
+            self._state = output.end()
+            self._h = min(self._h, MAX_REACH / max(float(np.linalg.norm(self._state.E, 2)), TINY))
+            self.counters.steps += 1
+            self.counters.sweeps += output.sweeps
+            events = self._watch.events(output)
+        else:
+            self._state = replace(before, s=s_end)
+        self.s = self._state.s
+        self.finished = self.s >= s_end
+        return Piece(before.s, self.s, output, event_log(events))
+
+    def state(self) -> Arrays:
+        """See ``solver.piece.Solver``."""
+        return {
+            **self._state.state(),
+            "h": number(self._h),
+            **under("counters", counts(asdict(self.counters))),
         }
-        place = after if last else replace(before, chunks=number_of)
-        yield Chunk(upto, samples, event_log(due), dict(after.counters), state=place.saved_state)
+
+    def restore(self, saved: Saved) -> None:
+        """See ``solver.piece.Solver``."""
+        self._state = restored_state(saved, *self._Y.shape)
+        self._h = saved.number("h")
+        self.s = self._state.s
+        self.finished = self.s >= self._settings.s_end
+        restore_counts(self.counters, saved.part("counters"))
+
+    def constant_output(self) -> State:
+        """See ``solver.piece.Solver``."""
+        return self._state
+
+    def restored_output(self, saved: Saved) -> State | Step:
+        """See ``solver.piece.Solver``."""
+        return restored_step(saved, self._Y) if "stop" in saved else restored_state(saved, *self._Y.shape)

@@ -20,7 +20,6 @@ and Ŷ = [0 Yᵀ; Y 0], a matrix Riccati equation for ZᵀZ if I is a multiple o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +27,8 @@ import numpy as np
 from truncflow_cli.errors import RunFailed
 from truncflow_cli.flows.exponential import Rule, rule
 from truncflow_cli.problem import Array
+from truncflow_cli.saved_state import Saved, number, under
+from truncflow_cli.saved_state import State as Arrays
 
 #: Needs the fewest sweeps in all of 8, 12, 16, 20 nodes on problems of every stiffness.
 NODES = 16
@@ -57,6 +58,26 @@ class State:
     E: Array
     dissipated: float
 
+    def state(self) -> Arrays:
+        """Return it as a saved state; see ``flows.interface.DenseOutput.state``."""
+        place = {"s": number(self.s), "dissipated": number(self.dissipated)}
+        return {"B": self.B, "W": self.W, "E": self.E, **place}
+
+    def sample(self, t: Array) -> dict[str, Array]:
+        """Return the trajectory's arrays where nothing moves; see ``flows.interface.DenseOutput.sample``."""
+        B, W, E = (np.tile(M, (t.size, 1, 1)) for M in (self.B, self.W, self.E))
+        return Path(B, W, E, np.full(t.size, self.dissipated)).samples()
+
+
+def restored_state(saved: Saved, dim: int, n_clusters: int) -> State:
+    """Return what ``State.state`` has given of B (Q, C) and W (Q, Q).
+
+    Raises:
+        UserError: it does not fit.
+    """
+    B, W, E = (saved.array(name, "f8", (dim, dim if name == "W" else n_clusters)) for name in ("B", "W", "E"))
+    return State(saved.number("s"), B, W, E, saved.number("dissipated"))
+
 
 @dataclass(frozen=True)
 class Path:
@@ -66,6 +87,11 @@ class Path:
     W: Array
     E: Array
     dissipated: Array
+
+    def samples(self) -> dict[str, Array]:
+        """Return the trajectory's arrays."""
+        loss_cluster = 0.5 * np.sum(self.E**2, axis=1)
+        return {"B": self.B, "W": self.W, "loss_cluster": loss_cluster, "energy": self.dissipated}
 
 
 @dataclass(frozen=True)
@@ -133,19 +159,19 @@ class Step:
         """The length."""
         return self.stop - self.start.s
 
-    def at(self, s: Array) -> Path:
-        """Return the solution at the times ``s`` (T,) inside the step."""
+    def at(self, t: Array) -> Path:
+        """Return the solution at the times ``t`` (T,) since the beginning of the step."""
         gauss, frame = rule(NODES), self.frame
-        theta = np.clip((s - self.start.s) / self.h, 0.0, 1.0)
+        theta = np.clip(t / self.h, 0.0, 1.0)
         z = self.h * frame.rates
         integrals = self.h * gauss.integrals(theta)
         response = np.einsum("tkqc,kqc->tqc", gauss.moments(z, theta), self.rest)
-        t = theta[:, None, None]
+        share = theta[:, None, None]
         dB, dW, E = self._reconcile(
-            self.h * t,
+            self.h * share,
             np.tensordot(integrals, self.dB, 1),
             np.tensordot(integrals, self.dW, 1),
-            np.exp(-t * z) * frame.E + self.h * response,
+            np.exp(-share * z) * frame.E + self.h * response,
         )
         return Path(
             B=self.start.B + dB @ frame.G.T,
@@ -156,8 +182,17 @@ class Step:
 
     def end(self) -> State:
         """Return the state at the end of the step."""
-        path = self.at(np.array([self.stop]))
+        path = self.at(np.array([self.h]))
         return State(self.stop, path.B[0], path.W[0], path.E[0], float(path.dissipated[0]))
+
+    def sample(self, t: Array) -> dict[str, Array]:
+        """See ``flows.interface.DenseOutput.sample``."""
+        return self.at(t).samples()
+
+    def state(self) -> Arrays:
+        """See ``flows.interface.DenseOutput.state``."""
+        series = {"dB": self.dB, "dW": self.dW, "rest": self.rest, "power": self.power}
+        return {**under("start", self.start.state()), "stop": number(self.stop), **series}
 
     def speed_bound(self) -> Array:
         """Return (C,) bounds on |∂_s β^(ℓ)| over the step."""
@@ -180,14 +215,29 @@ class Step:
         return dB, dW, np.where(np.abs(difference) <= frame.rounding, E, E + difference)
 
 
-def steps(
-    state: State, Y: Array, s_end: float, rtol: float, loss0: float, h: float | None = None
-) -> Iterator[tuple[Step, State, float]]:
-    """Yield the steps that take the flow from ``state``, which is not at rest, to ``s_end``.
+def restored_step(saved: Saved, Y: Array) -> Step:
+    """Return what ``Step.state`` has given, for labels Y (Q, C).
 
-    The error of a step is held below rtol times the largest entry of B and W, in E below rtol times that of
-    E. There is no absolute part: near the saddle B = W = 0 errors grow along with the state, which vanishes
-    at rest only.
+    Raises:
+        UserError: it does not fit.
+    """
+    dim, n_clusters = Y.shape
+    start = restored_state(saved.part("start"), dim, n_clusters)
+    dB, dW, rest = (
+        saved.array(name, "f8", (NODES, dim, dim if name == "dW" else n_clusters))
+        for name in ("dB", "dW", "rest")
+    )
+    power = saved.array("power", "f8", (NODES,))
+    return Step(start, saved.number("stop"), frame_of(start, Y), dB, dW, rest, power, 0.0, 0)
+
+
+def next_step(
+    state: State, Y: Array, s_end: float, rtol: float, loss0: float, h: float
+) -> tuple[Step, float]:
+    """Return the step from ``state``, which is not at rest, and the size that the next one is to have.
+
+    The error is held below rtol times the largest entry of B and W, in E below rtol times that of E. There is no
+    absolute part: near the saddle B = W = 0 errors grow along with the state, which vanishes at rest only.
 
     Args:
         state: where to start.
@@ -195,19 +245,16 @@ def steps(
         s_end: where to end.
         rtol: relative tolerance.
         loss0: the loss at s = 0.
-        h: size of the first step; by default what the rates at ``state`` suggest.
-
-    Yields:
-        Each step, the state at its end, and the size that the next one is to have.
+        h: size to try; NaN for what the rates at ``state`` suggest.
 
     Raises:
         RunFailed: no step size works, because the state overflows or its rates do.
     """
     tolerance = max(rtol, 10.0 * EPS)
     frame = frame_of(state, Y)
-    if h is None:
+    if np.isnan(h):
         h = 0.5 / (float(frame.rates.max()) + float(np.linalg.norm(state.E, 2)))
-    while state.s < s_end:
+    while True:
         stop = min(state.s + h, s_end)
         if not stop > state.s * (1.0 + 8.0 * EPS):
             raise RunFailed(
@@ -219,10 +266,7 @@ def steps(
             continue
         h = step.h * resize(step.error, tolerance)
         if step.error <= tolerance:
-            state = step.end()
-            h = min(h, MAX_REACH / max(float(np.linalg.norm(state.E, 2)), TINY))
-            yield step, state, h
-            frame = frame_of(state, Y)
+            return step, h
 
 
 def frame_of(state: State, Y: Array) -> Frame:

@@ -23,6 +23,7 @@ from truncflow_cli.kernels.interface import Crossings
 from truncflow_cli.patterns import TRUNCATED, UNTRUNCATED
 from truncflow_cli.problem import Array, IntArray
 from truncflow_cli.saved_state import State
+from truncflow_cli.solver.closed_form import Counters
 
 #: Rounding error of a coordinate, in units of |x| + |b|: points this close to b at the start lie on it.
 NOISE = 32 * np.finfo(np.float64).eps
@@ -125,11 +126,12 @@ def _ties(x: Array, multiplicity: Array) -> tuple[Array, list[tuple[int, int]], 
 
 
 class FrozenLayer:
-    """A cluster under its own layer with R fixed, solved for all s at once."""
+    """A cluster under its own layer with R fixed, solved for all s at once; see ``solver.closed_form.KnownFlow``."""
 
     def __init__(self, data: LayerData, R: Array, beta: Array) -> None:
         self.data = data
         self.R = R
+        self.counters = Counters()
         own = data.n_own
         self._b0 = R @ (beta + data.center)
         b, y = -self._b0, R @ data.y_tilde
@@ -170,8 +172,9 @@ class FrozenLayer:
         return {}
 
     def sample(self, s: Array) -> dict[str, Array]:
-        """Return the trajectory's arrays at times s (T,), as ``flows.interface.DenseOutput.sample`` does."""
+        """See ``flows.interface.DenseOutput.sample``."""
         data, size = self.data, s.size
+        self.counters.evaluations += size
         moved = [motion.position(s) for motion in self.coordinates]
         b = -np.stack([part[0] for part in moved], axis=1)
         R = np.broadcast_to(self.R, (size, *self.R.shape)).copy()

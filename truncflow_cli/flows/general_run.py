@@ -9,8 +9,8 @@ from truncflow_cli.flows.general import MAX_ORDER, GeneralFlow
 from truncflow_cli.flows.general_data import general_data
 from truncflow_cli.problem import Problem
 from truncflow_cli.saved_state import Saved
-from truncflow_cli.solver.assemble import never, run_layers
-from truncflow_cli.solver.loop import Solver
+from truncflow_cli.solver.assemble import assemble, never
+from truncflow_cli.solver.loop import EventLoop
 from truncflow_cli.solver.overflow_guard import series_order, shortest_step
 
 
@@ -21,10 +21,10 @@ def solve_general(
     take_points: bool = False,
 ) -> Iterator[Chunk]:
     """See ``solver.solve``."""
-    return run_layers(problem, [general_solver(problem)], saved, due)
+    return assemble(problem, [general_solver(problem)], saved, due)
 
 
-def general_solver(problem: Problem) -> Solver:
+def general_solver(problem: Problem) -> EventLoop:
     """Return the solver of the `general` flow, all layers at once."""
     settings = problem.settings
     order = series_order(problem.x, problem.beta0, problem.y_tilde, MAX_ORDER)
@@ -36,4 +36,4 @@ def general_solver(problem: Problem) -> Solver:
         atol=settings.atol,
         order=order,
     )
-    return Solver(flow, settings.s_end, shortest=shortest_step(settings.s_end, order, MAX_ORDER))
+    return EventLoop(flow, settings.s_end, shortest=shortest_step(settings.s_end, order, MAX_ORDER))

@@ -13,10 +13,11 @@ from truncflow_cli.flows.separated import MAX_ORDER, LayerFlow
 from truncflow_cli.flows.separated_batched import BatchedLayerFlow
 from truncflow_cli.problem import Problem
 from truncflow_cli.saved_state import Saved
-from truncflow_cli.solver.assemble import never, run_layers
+from truncflow_cli.solver.assemble import assemble, never
 from truncflow_cli.solver.closed_form import ClosedForm
-from truncflow_cli.solver.loop import Solver
+from truncflow_cli.solver.loop import EventLoop
 from truncflow_cli.solver.overflow_guard import series_order, shortest_step
+from truncflow_cli.solver.piece import Solver
 from truncflow_cli.solver.switching import run_switching
 
 
@@ -32,12 +33,12 @@ def solve_separated(
     # With several layers, each has an order and a mean of its own.
     in_place = take_points and problem.n_layers == 1 and not switching
 
-    def layers() -> list[Solver | ClosedForm]:
+    def layers() -> list[Solver]:
         return [make(problem, layer, in_place=in_place) for layer in range(problem.n_layers)]
 
     if switching:
         return run_switching(problem, layers, general_solver, saved, due)
-    return run_layers(problem, layers(), saved, due)
+    return assemble(problem, layers(), saved, due)
 
 
 def frozen_solver(problem: Problem, layer: int, *, in_place: bool = False) -> ClosedForm:
@@ -46,7 +47,7 @@ def frozen_solver(problem: Problem, layer: int, *, in_place: bool = False) -> Cl
     return ClosedForm(flow, problem.settings.s_end)
 
 
-def layer_solver(problem: Problem, layer: int, *, in_place: bool = False) -> Solver:
+def layer_solver(problem: Problem, layer: int, *, in_place: bool = False) -> EventLoop:
     """Return the solver of layer ``layer`` of the `separated` flow; see ``layer_data``."""
     settings = problem.settings
     most = MAX_ORDER
@@ -62,4 +63,4 @@ def layer_solver(problem: Problem, layer: int, *, in_place: bool = False) -> Sol
         atol=settings.atol,
         printed=problem.equations == "printed",
     )
-    return Solver(flow, settings.s_end, shortest=shortest_step(settings.s_end, order, most))
+    return EventLoop(flow, settings.s_end, shortest=shortest_step(settings.s_end, order, most))

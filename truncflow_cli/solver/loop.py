@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 
 from truncflow_cli.errors import RunFailed
-from truncflow_cli.events import EventLog, Kind, event_log
+from truncflow_cli.events import Kind, event_log
 from truncflow_cli.flows.interface import (
-    Counters,
     DenseOutput,
     DescentFallback,
     EventRow,
@@ -17,8 +16,9 @@ from truncflow_cli.flows.interface import (
     StepsMany,
 )
 from truncflow_cli.problem import Array
-from truncflow_cli.saved_state import Saved, State, counts, integer, under
+from truncflow_cli.saved_state import Saved, State, counts, integer, restore_counts, under
 from truncflow_cli.solver.filippov import settle_flow, settle_surfaces
+from truncflow_cli.solver.piece import NO_TIMES, Piece
 from truncflow_cli.solver.step_control import StepControl, later, next_octave, next_reach, step_length
 
 #: Changes at one and the same instant after which the flow is given up.
@@ -35,35 +35,10 @@ MOST_AHEAD = 10_000
 #: How much further each time, until it takes so many.
 STRETCHED = 16
 
-#: No saved times.
-NO_TIMES: Array = np.empty(0)
-
 SURFACE_EVENTS = (Kind.TRUNCATE, Kind.RELEASE, Kind.PIN, Kind.UNPIN)
 
 
-@dataclass(frozen=True)
-class Piece:
-    """A smooth stretch [s0, s1] of the trajectory.
-
-    Attributes:
-        s0, s1: where it begins and ends.
-        output: the state along it.
-        events: those since the last piece, in order.
-        samples: the trajectory's arrays at the first of the saved times since the last piece, if taken on the way.
-    """
-
-    s0: float
-    s1: float
-    output: DenseOutput
-    events: EventLog
-    samples: dict[str, Array] | None = None
-
-    def sample(self, s: Array) -> dict[str, Array]:
-        """Return the state at times s (T,) within [s0, s1]."""
-        return self.output.sample(np.maximum(s - self.s0, 0.0))
-
-
-class Solver:
+class EventLoop:
     """Advances one flow from event to event.
 
     Attributes:
@@ -197,11 +172,15 @@ class Solver:
         self._fallbacks = saved.integer("fallbacks")
         self._changed = {(i, j, k) for i, j, k in saved.array("changed", "i8", (None, 3)).tolist()}
         self.finished = self.s >= self._s_end
-        restore_counters(self.counters, saved.part("counters"))
+        restore_counts(self.counters, saved.part("counters"))
         self.flow.restore(saved.part("flow"), saved.part("caches") if saved.has_part("caches") else None)
 
+    def constant_output(self) -> DenseOutput:
+        """See ``solver.piece.Solver``."""
+        return self.flow.constant_output()
+
     def restored_output(self, saved: Saved) -> DenseOutput:
-        """Return a series of the flow from what its ``state`` has given."""
+        """See ``solver.piece.Solver``."""
         return self.flow.restored_output(saved)
 
     def _step_many(self, until: float, saved: Array) -> Piece | None:
@@ -266,13 +245,3 @@ class Solver:
         rest = self.flow.at_rest()
         rows += rest
         return bool(rest)
-
-
-def restore_counters(counters: Counters, saved: Saved) -> None:
-    """Set the counters to what has been saved of them.
-
-    Raises:
-        UserError: one of them is missing.
-    """
-    for name in asdict(counters):
-        setattr(counters, name, saved.integer(name))
