@@ -11,9 +11,8 @@ import pytest
 from run_file_samples import made_up_problem
 
 from truncflow_cli import runfile
-from truncflow_cli.cli.guard import Terminated
 from truncflow_cli.runfile.atomic import WorkingFile
-from truncflow_cli.runfile.deferred_signals import undisturbed
+from truncflow_cli.signals import Terminated, undisturbed
 
 
 @pytest.fixture(autouse=True)

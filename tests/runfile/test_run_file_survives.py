@@ -21,7 +21,7 @@ from truncflow_cli import runfile
 from truncflow_cli.chunk import Chunk
 from truncflow_cli.errors import UserError
 from truncflow_cli.runfile.checkpoint import unpacked
-from truncflow_cli.runfile.deferred_signals import undisturbed
+from truncflow_cli.signals import undisturbed
 
 
 @pytest.fixture

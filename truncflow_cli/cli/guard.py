@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
 
 import typer
 
 from truncflow_cli.errors import RunFailed, UserError
+from truncflow_cli.signals import Terminated
 
 
 class ExitCode(IntEnum):
@@ -30,20 +30,6 @@ class ExitCode(IntEnum):
 
 #: What the dynamic linker and the system say when there is no memory for a library.
 _SHORTAGES = ("failed to map segment", "cannot allocate memory", "Cannot allocate memory")
-
-
-class Terminated(KeyboardInterrupt):
-    """The process was asked to end (SIGTERM)."""
-
-
-@contextlib.contextmanager
-def signals_held() -> Iterator[None]:
-    """Let Ctrl-C and termination wait for the end of the block: interrupted imports end in errors of many kinds."""
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:

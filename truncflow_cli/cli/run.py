@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from truncflow_cli.cli.guard import Terminated, explain, say, signals_held
+from truncflow_cli.cli.guard import explain, say
 from truncflow_cli.cli.options import ConfigFile, Debug, Settings
 from truncflow_cli.errors import UserError
+from truncflow_cli.signals import terminated_by_exception, undisturbed
 
 if TYPE_CHECKING:
     from truncflow_cli.api import Outcome, Plan, Resumption
@@ -53,8 +53,8 @@ def run(
 
     A finished run file of the same config is left alone; one that is not finished needs --resume, any other --force.
     """
-    signal.signal(signal.SIGTERM, _terminate)
-    with signals_held():
+    terminated_by_exception()
+    with undisturbed():  # interrupted imports end in errors of many kinds
         from truncflow_cli import api, runfile
 
     if force and resume:
@@ -68,7 +68,7 @@ def run(
         _print_plan(plan, force, resume, as_json)
         return
     there = api.resumption(plan) if resume else None if force else api.finished_run(plan)
-    if isinstance(there, runfile.RunFile):
+    if isinstance(there, runfile.Run):
         if not quiet:
             say("already there, complete and of this config; --force runs it again")
         _print_result(there, as_json)
@@ -81,10 +81,6 @@ def run(
         _print_notes(written, quiet)
     if outcome.error is not None:
         raise typer.Exit(explain(outcome.error))
-
-
-def _terminate(number: int, frame: object) -> NoReturn:
-    raise Terminated
 
 
 def _execute(plan: Plan, force: bool, resume: Resumption | None, quiet: bool) -> Outcome:

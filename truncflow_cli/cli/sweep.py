@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 import sys
 import time
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from truncflow_cli.cli.guard import ExitCode, Terminated, say
+from truncflow_cli.cli.guard import ExitCode, say
 from truncflow_cli.cli.options import ConfigFile, Debug, Settings
+from truncflow_cli.signals import terminated_by_exception
 
 if TYPE_CHECKING:
     from truncflow_cli.cli.sweep_display import Display
@@ -82,7 +82,7 @@ def sweep(
 
     Started again, it does what is missing; finished run files are left alone.
     """
-    signal.signal(signal.SIGTERM, _terminate)
+    terminated_by_exception()
     from truncflow_cli.errors import UserError
     from truncflow_cli.sweep import local
     from truncflow_cli.sweep import summary as pictures
@@ -107,10 +107,6 @@ def sweep(
     _print_notes(plan, table, quiet, time.monotonic() - began)
     if code := _exit_code(table):
         raise typer.Exit(code)
-
-
-def _terminate(number: int, frame: object) -> NoReturn:
-    raise Terminated
 
 
 def _run(plan: Sweep, workers: int, dask: str | None, where: str, quiet: bool) -> Table:

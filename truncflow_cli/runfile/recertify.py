@@ -8,7 +8,7 @@ from pathlib import Path
 from truncflow_cli.certificate import Certificate
 from truncflow_cli.runfile import contents
 from truncflow_cli.runfile.atomic import WorkingFile, explained, sync_folder
-from truncflow_cli.runfile.deferred_signals import undisturbed
+from truncflow_cli.signals import undisturbed
 
 
 def write_certificates(path: Path, certificates: Sequence[Certificate]) -> None:

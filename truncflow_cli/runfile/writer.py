@@ -22,13 +22,13 @@ from truncflow_cli.runfile.buffer import Gathered
 from truncflow_cli.runfile.checkpoint import Checkpoint, packed, unpacked
 from truncflow_cli.runfile.checks import readable
 from truncflow_cli.runfile.contents import Provenance
-from truncflow_cli.runfile.deferred_signals import undisturbed
 from truncflow_cli.runfile.handles import Sheet
 from truncflow_cli.runfile.origin import origin_of
 from truncflow_cli.runfile.reopen import Earlier, provenance_in, reopen
 from truncflow_cli.runfile.structure import image_of, sizes_of
 from truncflow_cli.runfile.template import Filling, filled
 from truncflow_cli.saved_state import State
+from truncflow_cli.signals import undisturbed
 
 #: Chunks are collected in memory up to this size, so that many small ones cost little.
 BUFFER_BYTES = 1 << 20

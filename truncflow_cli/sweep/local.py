@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import pickle
 import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 
 from truncflow_cli.errors import UserError
-from truncflow_cli.runfile.deferred_signals import undisturbed
+from truncflow_cli.signals import interrupts_ignored, undisturbed
 from truncflow_cli.sweep.member import GRACE, SHORT, Message, Report, Result, Returned, Task, Underway
 from truncflow_cli.sweep.plan import Source
 
@@ -253,16 +252,11 @@ def _apart() -> Iterator[None]:
     """Have what is started inside, and all that it forks, use one thread, keep its memory and not hear Ctrl-C."""
     settings = {name: os.environ.get(name, value) for name, value in _KEPT_MEMORY.items()} | _ONE_THREAD
     before = {name: os.environ.get(name) for name in settings}
-    interrupt = signal.getsignal(signal.SIGINT)
-    in_main_thread = threading.current_thread() is threading.main_thread()
     os.environ.update(settings)
-    if in_main_thread:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        yield
+        with interrupts_ignored():
+            yield
     finally:
-        if in_main_thread:
-            signal.signal(signal.SIGINT, interrupt)
         for name, value in before.items():
             if value is None:
                 del os.environ[name]

@@ -16,7 +16,7 @@ from truncflow_cli.errors import RunFailed, UserError
 from truncflow_cli.events import Kind, of_kind
 from truncflow_cli.report.tables import run_row
 from truncflow_cli.runfile import Record, RunFile
-from truncflow_cli.runfile.deferred_signals import undisturbed
+from truncflow_cli.signals import undisturbed
 from truncflow_cli.sweep.plan import Source
 
 #: complete, failed and interrupted are what the run file says; refused is a run that could not start.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
 import threading
 import time
 from multiprocessing import parent_process
@@ -13,7 +11,7 @@ from multiprocessing.connection import Connection, wait
 # Everything that a run needs is imported here, once, by the process that all workers are forked from.
 import truncflow_cli.flows.separated_run  # noqa: F401
 from truncflow_cli.diagnostics import certify  # noqa: F401
-from truncflow_cli.runfile.deferred_signals import undisturbed
+from truncflow_cli.signals import StopOnce, Stopped, stop_main_thread, undisturbed
 from truncflow_cli.sweep import folder
 from truncflow_cli.sweep.member import GRACE, SHORT, Returned, Underway, perform
 from truncflow_cli.sweep.plan import Source
@@ -22,20 +20,13 @@ from truncflow_cli.sweep.plan import Source
 _MESSAGE_EVERY = 0.25
 
 
-class Stopped(KeyboardInterrupt):
-    """The worker has been told to stop."""
-
-
 def work(connection: Connection, source: Source) -> None:
     """Take tasks from the connection and send ``Message`` back, until None or the end comes.
 
     SIGTERM stops the member that is running; its file has what there was. SIGINT is left to the leader, to whom the
     terminal sends it as well. A worker whose leader has died stops likewise.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    sys.unraisablehook = _say_unless_stopped
-    stop = _Stop()
-    signal.signal(signal.SIGTERM, stop.receive)
+    stop = StopOnce()
     threading.Thread(target=_end_with_the_leader, daemon=True).start()
     try:
         folder.join(source.folder)
@@ -47,34 +38,13 @@ def work(connection: Connection, source: Source) -> None:
         return
 
 
-class _Stop:
-    """Whether the worker has been told to stop.
-
-    Python drops an exception that a signal raises inside certain callbacks; so it is noted too, and asked for.
-    """
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def receive(self, number: int, frame: object) -> None:
-        """Handle the signal; once is enough, a second one would cut off what the first has the run write and say."""
-        if not self.asked:
-            self.asked = True
-            raise Stopped
-
-
-def _say_unless_stopped(dropped: sys.UnraisableHookArgs) -> None:
-    if not issubclass(dropped.exc_type, Stopped):
-        sys.__unraisablehook__(dropped)
-
-
 class _Messages:
     """Says how far a run is: at its first step, which is when the solver is loaded, and now and then.
 
     Of a run that is not short it gives back the task that has come after it.
     """
 
-    def __init__(self, connection: Connection, index: int, stop: _Stop) -> None:
+    def __init__(self, connection: Connection, index: int, stop: StopOnce) -> None:
         self._connection = connection
         self._index = index
         self._stop = stop
@@ -110,7 +80,6 @@ def _end_with_the_leader() -> None:
     if leader is None:
         return
     wait([leader.sentinel])
-    if (main := threading.main_thread().ident) is not None:
-        signal.pthread_kill(main, signal.SIGTERM)
+    stop_main_thread()
     time.sleep(GRACE)
     os._exit(1)
