@@ -18,6 +18,7 @@ from truncflow_cli.config.types import (
     Positive,
     Text,
     Vector,
+    has,
     mistake,
     one_of,
 )
@@ -89,10 +90,7 @@ class LabelledTable(Model):
 
 
 def _cluster_form(value: Any) -> str:
-    for key in ("points", "file"):
-        if (key in value) if isinstance(value, dict) else hasattr(value, key):
-            return FORM + key
-    return FORM + "shape"
+    return FORM + next((key for key in ("points", "file") if has(value, key)), "shape")
 
 
 Cluster = Annotated[
@@ -103,8 +101,5 @@ Cluster = Annotated[
 ]
 Clusters = Annotated[
     Annotated[list[Cluster], Field(min_length=1), Tag(LIST)] | Annotated[LabelledTable, Tag(FORM + "file")],
-    one_of(
-        "a list of clusters, or one labelled table {file: ..., label_column: ...}",
-        keys=("file", "label_column"),
-    ),
+    one_of("a list of clusters, or one labelled table {file: ..., label_column: ...}"),
 ]

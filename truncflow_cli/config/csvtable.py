@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,11 +25,13 @@ class Table:
     """The cells of a CSV file.
 
     Attributes:
+        file: its name, for messages.
         header: names of the columns, or None if the first row holds values.
         rows: the cells, stripped of blanks.
         lines: the line each row begins in, from 1.
     """
 
+    file: str
     header: list[str] | None
     rows: list[list[str]]
     lines: list[int]
@@ -42,31 +45,36 @@ class Table:
         """Return what messages call the column."""
         return f"column {shown(self.header[column])}" if self.header else f"column {column}"
 
-    def numbers(self, column: int, file: str) -> Array:
+    def numbers(self, column: int) -> Array:
         """Return a column's values.
 
         Raises:
             Fault: a value is missing or not a finite number; the message has its line.
         """
+        numbers = [as_number(row[column]) for row in self.rows]
+        for index, number in enumerate(numbers):
+            if number is None or not math.isfinite(number):
+                raise Fault(f"{self._where(index, column)}: {_what_is_wrong(self.rows[index][column])}")
+        return np.array(numbers, dtype=np.float64)
+
+    def texts(self, column: int, what: str) -> list[str]:
+        """Return a column's cells; ``what`` they are is said of one that is missing.
+
+        Raises:
+            Fault: one is; the message has its line.
+        """
         cells = [row[column] for row in self.rows]
-        try:
-            values = np.array([float(cell) for cell in cells])
-        except ValueError:
-            values = None
-        if values is not None and np.isfinite(values).all() and not any("_" in cell for cell in cells):
-            return values
-        raise self._fault(cells, column, file)
+        for index, cell in enumerate(cells):
+            if is_missing(cell):
+                raise Fault(f"{self._where(index, column)}: missing {what} ({shown(cell)})")
+        return cells
 
-    def _fault(self, cells: list[str], column: int, file: str) -> Fault:
-        """Return what is wrong with the first cell of a column that is not a finite number."""
-        numbers = map(as_number, cells)
-        index = next(i for i, number in enumerate(numbers) if number is None or not math.isfinite(number))
-        where = f"{file} line {self.lines[index]}, {self.column_name(column)}"
-        return Fault(f"{where}: {_what_is_wrong(cells[index])}")
-
-    def matrix(self, file: str) -> Array:
+    def matrix(self) -> Array:
         """Return all columns as numbers, (rows, columns)."""
-        return np.stack([self.numbers(column, file) for column in range(self.n_columns)], axis=1)
+        return np.stack([self.numbers(column) for column in range(self.n_columns)], axis=1)
+
+    def _where(self, row: int, column: int) -> str:
+        return f"{self.file} line {self.lines[row]}, {self.column_name(column)}"
 
 
 def as_number(cell: str) -> float | None:
@@ -89,14 +97,11 @@ def _what_is_wrong(cell: str) -> str:
         return f"missing value ({shown(cell)})"
     if as_number(cell) is not None:
         return f"{cell} is not finite"
-    if any(separator in cell for separator in " ,;|:") and as_number(cell.replace(",", ".")) is not None:
+    if not any(separator in cell for separator in " ,;|:"):
+        return f"{shown(cell)} is not a number"
+    if as_number(cell.replace(",", ".")) is not None:
         return f"{shown(cell)} is not a number; write decimals with a point"
-    if any(separator in cell for separator in " ,;|:"):
-        return (
-            f"{shown(cell)} is not a number; values are separated by commas, semicolons or tabs, the "
-            f"same all through"
-        )
-    return f"{shown(cell)} is not a number"
+    return f"{shown(cell)} is not a number; values are separated by commas, semicolons or tabs, the same all through"
 
 
 def read_csv(path: Path, header: bool | None = None) -> Table:
@@ -123,24 +128,15 @@ def read_csv(path: Path, header: bool | None = None) -> Table:
             )
     if header is None:
         header = any(as_number(cell) is None and not is_missing(cell) for cell in rows[0])
-    names = rows.pop(0) if header else None
-    if names is not None:
-        lines.pop(0)
-        if (name := _doubled(names)) is not None:
+    if not header:
+        return Table(path.name, None, rows, lines)
+    names = rows[0]
+    for name, count in Counter(names).items():
+        if name and count > 1:
             raise Fault(f"{path.name}: two columns are called {shown(name)}")
-    if not rows:
+    if len(rows) == 1:
         raise Fault(f"{path.name}: has a header and no rows")
-    return Table(names, rows, lines)
-
-
-def _doubled(names: list[str]) -> str | None:
-    """Return the first name, apart from none at all, that stands a second time."""
-    seen: set[str] = set()
-    for name in names:
-        if name and name in seen:
-            return name
-        seen.add(name)
-    return None
+    return Table(path.name, names, rows[1:], lines[1:])
 
 
 def _text(path: Path) -> str:

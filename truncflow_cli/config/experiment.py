@@ -10,16 +10,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import ValidationError
 
 from truncflow_cli.config.document import Document
 from truncflow_cli.config.errors import shown
-from truncflow_cli.config.files import read_text_file
+from truncflow_cli.config.files import absolute, read_text_file
 from truncflow_cli.config.overrides import override
-from truncflow_cli.config.resolved import as_yaml, resolved_values
 from truncflow_cli.config.schema import Config, completed
 from truncflow_cli.config.validation_errors import explain
-from truncflow_cli.config.yaml_nodes import MAX_BYTES, decode, parse
+from truncflow_cli.config.yaml_nodes import MAX_BYTES, decode, parse, resolve
 from truncflow_cli.errors import UserError
 
 
@@ -63,11 +63,21 @@ class Experiment:
 
         Every default is written out, the paths of data files are absolute, ``name`` is explicit.
         """
-        return resolved_values(self.config, self.base_dir)
+        values: dict[str, Any] = _with_absolute_files(
+            self.config.model_dump(exclude_none=True), self.base_dir
+        )
+        return values
 
     def resolved(self) -> str:
         """Return these settings as YAML: loading it gives an equal configuration, whose resolved text is the same."""
-        return as_yaml(self.settings)
+        return yaml.dump(
+            self.settings,
+            Dumper=_Dumper,
+            sort_keys=False,
+            default_flow_style=False,
+            allow_unicode=True,
+            width=110,
+        )
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
@@ -81,14 +91,24 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         UserError: the file cannot be read, or does not hold a valid configuration.
     """
     path = Path(path)
+    label, text = read_text(path)
+    document = override(parse(text, label), overrides)
+    return _experiment(document, path, path.absolute().parent, path.stem)
+
+
+def read_text(path: Path) -> tuple[str, str]:
+    """Return what messages call a configuration file, and its text.
+
+    Raises:
+        UserError: the file cannot be read, or holds no text.
+    """
     label = str(path) if str(path).isprintable() else shown(str(path), 200)
     try:
         data = read_text_file(path, MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UserError(f"{label}: cannot read the configuration: {reason}") from error
-    document = override(parse(decode(data, label), label), overrides)
-    return _experiment(document, path, path.absolute().parent, path.stem)
+    return label, decode(data, label)
 
 
 def load_text(text: str, base_dir: Path, name: str, overrides: Sequence[str] = ()) -> Experiment:
@@ -127,3 +147,43 @@ def _experiment(document: Document, path: Path, base_dir: Path, name: str) -> Ex
     except ValidationError as error:
         raise explain(error, document) from error
     return Experiment(config, document, path, Path(os.path.normpath(base_dir)))
+
+
+_SafeDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class _Dumper(_SafeDumper):  # type: ignore[misc]
+    """Writes what this package's reader reads back as the same value."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _represent_str(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """Quote a text that would be read as something else, such as '1e-9'."""
+    try:
+        is_text = isinstance(resolve(text), str) and text != "<<"
+    except ValueError:
+        is_text = False
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if is_text else "'")
+
+
+def _represent_list(dumper: yaml.SafeDumper, items: list[Any]) -> yaml.SequenceNode:
+    """Write vectors in one line, and everything that contains lists or mappings an item a line."""
+    nested = any(isinstance(item, list | dict) for item in items)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=not nested)
+
+
+_Dumper.add_representer(list, _represent_list)
+_Dumper.add_representer(str, _represent_str)
+
+
+def _with_absolute_files(value: Any, base_dir: Path) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: absolute(item, base_dir) if key == "file" else _with_absolute_files(item, base_dir)
+            for key, item in value.items()
+        }
+    if isinstance(value, list) and value and isinstance(value[0], dict | list):
+        return [_with_absolute_files(item, base_dir) for item in value]
+    return value

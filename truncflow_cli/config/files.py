@@ -120,7 +120,7 @@ def read_array(file: str, base_dir: Path) -> Array:
     readable(path)
     with reading(path.name):
         if suffix in _CSV:
-            return read_csv(path).matrix(path.name)
+            return read_csv(path).matrix()
         if suffix not in readers:
             raise Fault(
                 f"{path.name}: no known kind of data file; allowed: .npy, .npz:key, .csv, .h5:dataset"

@@ -10,20 +10,20 @@ from pydantic import AfterValidator, BeforeValidator, Field, Tag, model_validato
 from truncflow_cli.config.clusterschema import Clusters
 from truncflow_cli.config.errors import listed, shown, suggestion
 from truncflow_cli.config.types import (
-    FORM,
     LIST,
     WORD,
     Count,
-    FromFile,
+    File,
+    Identity,
     Matrices,
-    Matrix,
     Model,
-    NormalEntries,
+    Normal,
     NotNegative,
     Number,
     Positive,
-    RandomOrthogonal,
-    Scaled,
+    Random,
+    Rows,
+    Scale,
     Text,
     mistake,
     one_of,
@@ -39,45 +39,24 @@ Method = Literal["separated", "collapsed", "clustered"]
 
 
 Labels = Annotated[
-    Annotated[Literal["identity"], Tag(WORD)]
-    | Annotated[Matrix, Tag(LIST)]
-    | Annotated[Scaled, Tag(FORM + "scale")]
-    | Annotated[FromFile, Tag(FORM + "file")],
-    one_of(
-        "identity, {scale: a}, a list of C rows of Q numbers, {file: ...}", ("identity",), ("scale", "file")
-    ),
+    Identity | Rows | Scale | File,
+    one_of("identity, {scale: a}, a list of C rows of Q numbers, {file: ...}"),
 ]
 OutputMap = Annotated[
-    Annotated[Literal["identity"], Tag(WORD)]
-    | Annotated[Matrix, Tag(LIST)]
-    | Annotated[RandomOrthogonal, Tag(FORM + "random")]
-    | Annotated[FromFile, Tag(FORM + "file")],
-    one_of("identity, {random: orthogonal}, a Q×Q list, {file: ...}", ("identity",), ("random", "file")),
+    Identity | Rows | Random | File,
+    one_of("identity, {random: orthogonal}, a Q×Q list, {file: ...}"),
 ]
 Rotation = Annotated[
-    Annotated[Literal["identity", "random"], Tag(WORD)]
-    | Annotated[Matrices, Tag(LIST)]
-    | Annotated[FromFile, Tag(FORM + "file")],
-    one_of("identity, random, a list of L matrices Q×Q, {file: ...}", ("identity", "random"), ("file",)),
+    Annotated[Literal["identity", "random"], Tag(WORD)] | Annotated[Matrices, Tag(LIST)] | File,
+    one_of("identity, random, a list of L matrices Q×Q, {file: ...}"),
 ]
 Bias = Annotated[
-    Annotated[Literal["zero"], Tag(WORD)]
-    | Annotated[Matrix, Tag(LIST)]
-    | Annotated[NormalEntries, Tag(FORM + "normal")]
-    | Annotated[FromFile, Tag(FORM + "file")],
-    one_of("zero, {normal: 0.5}, a list of L rows of Q numbers, {file: ...}", ("zero",), ("normal", "file")),
+    Annotated[Literal["zero"], Tag(WORD)] | Rows | Normal | File,
+    one_of("zero, {normal: 0.5}, a list of L rows of Q numbers, {file: ...}"),
 ]
 OutputWeight = Annotated[
-    Annotated[Literal["identity"], Tag(WORD)]
-    | Annotated[Matrix, Tag(LIST)]
-    | Annotated[Scaled, Tag(FORM + "scale")]
-    | Annotated[NormalEntries, Tag(FORM + "normal")]
-    | Annotated[FromFile, Tag(FORM + "file")],
-    one_of(
-        "identity, {scale: a}, {normal: 0.5}, a Q×Q list, {file: ...}",
-        ("identity",),
-        ("scale", "normal", "file"),
-    ),
+    Identity | Rows | Scale | Normal | File,
+    one_of("identity, {scale: a}, {normal: 0.5}, a Q×Q list, {file: ...}"),
 ]
 
 

@@ -11,8 +11,9 @@ from truncflow_cli.config.clusterschema import LabelledTable
 from truncflow_cli.config.csvtable import Table, as_number, is_missing, read_csv
 from truncflow_cli.config.errors import Fault, listed, one_line, shown, suggestion
 from truncflow_cli.config.files import readable, reading
-from truncflow_cli.problem import Array
+from truncflow_cli.problem import Array, BoolArray
 
+_ONE_COLUMN = "; is the separator a comma, semicolon or tab?"
 _NOT_CSV = (".npy", ".npz", ".h5", ".hdf5", ".xlsx", ".xls", ".parquet", ".json", ".gz", ".zip")
 
 
@@ -47,10 +48,10 @@ def read_table(setting: LabelledTable, base_dir: Path) -> LabelledPoints:
     readable(path)
     with reading(path.name):
         table = _with_header(path, setting)
-    label = _column(table, setting.label_column, path.name, "label_column")
-    columns = _feature_columns(table, setting, label, path.name)
-    classes = _classes(table, label, path.name)
-    x = np.stack([_feature(table, column, path.name, label) for column in columns], axis=1)
+    label = _column(table, setting.label_column, "label_column")
+    columns = _feature_columns(table, setting, label)
+    classes = table.texts(label, "label")
+    x = np.stack([_feature(table, column, label) for column in columns], axis=1)
     x, notes, warnings = _transformed(x, setting, [table.column_name(column) for column in columns])
     distinct = _sorted_classes(set(classes))
     index = {name: number for number, name in enumerate(distinct)}
@@ -62,43 +63,36 @@ def read_table(setting: LabelledTable, base_dir: Path) -> LabelledPoints:
 
 def _with_header(path: Path, setting: LabelledTable) -> Table:
     """Read the table; a label column called by name means that there is a header."""
-    if isinstance(setting.label_column, str) or any(
-        isinstance(column, str) for column in setting.columns or ()
-    ):
+    if any(isinstance(column, str) for column in (setting.label_column, *(setting.columns or ()))):
         return read_csv(path, header=True)
     first = read_csv(path, header=False)
+    assert isinstance(setting.label_column, int)
     label = setting.label_column % first.n_columns
     header = any(as_number(cell) is None for index, cell in enumerate(first.rows[0]) if index != label)
     return read_csv(path, header=header)
 
 
-def _column(table: Table, wanted: str | int, file: str, key: str | int, *inside: int) -> int:
+def _column(table: Table, wanted: str | int, *inside: str | int) -> int:
     """Return the index of a column given by name or index."""
     if isinstance(wanted, int):
         if not -table.n_columns <= wanted < table.n_columns:
-            raise Fault(f"{file} has columns 0 to {table.n_columns - 1}, not {wanted}", (key, *inside))
+            raise Fault(f"{table.file} has columns 0 to {table.n_columns - 1}, not {wanted}", inside)
         return wanted % table.n_columns
     header = table.header or []
     if wanted not in header:
-        hint = suggestion(wanted, header)
-        one = "; is the separator a comma, semicolon or tab?" if len(header) == 1 else ""
-        raise Fault(
-            f"{file} has no column {shown(wanted)}{hint}; it has: {listed(map(shown, header))}{one}",
-            (key, *inside),
-        )
+        there = listed(map(shown, header)) + (_ONE_COLUMN if len(header) == 1 else "")
+        what = f"{table.file} has no column {shown(wanted)}{suggestion(wanted, header)}; it has: {there}"
+        raise Fault(what, inside)
     return header.index(wanted)
 
 
-def _feature_columns(table: Table, setting: LabelledTable, label: int, file: str) -> list[int]:
+def _feature_columns(table: Table, setting: LabelledTable, label: int) -> list[int]:
     if setting.columns is None:
         columns = [column for column in range(table.n_columns) if column != label]
         if not columns:
-            raise Fault(
-                f"{file} has no column besides {table.column_name(label)}; is the separator a comma, "
-                f"semicolon or tab?"
-            )
+            raise Fault(f"{table.file} has no column besides {table.column_name(label)}{_ONE_COLUMN}")
         return columns
-    columns = [_column(table, wanted, file, "columns", index) for index, wanted in enumerate(setting.columns)]
+    columns = [_column(table, wanted, "columns", index) for index, wanted in enumerate(setting.columns)]
     if label in columns:
         raise Fault("the label column cannot be a coordinate as well", ("columns", columns.index(label)))
     if len(set(columns)) < len(columns):
@@ -106,28 +100,17 @@ def _feature_columns(table: Table, setting: LabelledTable, label: int, file: str
     return columns
 
 
-def _feature(table: Table, column: int, file: str, label: int) -> Array:
+def _feature(table: Table, column: int, label: int) -> Array:
     """Return a column's numbers; one that is not a column of numbers is better left out."""
-    first = table.rows[0][column]
-    if as_number(first) is None and not is_missing(first):
+    first = table.rows[0]
+    if as_number(first[column]) is None and not is_missing(first[column]):
         names = table.header or [str(i) for i in range(table.n_columns)]
-        numeric = [
-            names[i] for i, cell in enumerate(table.rows[0]) if i != label and as_number(cell) is not None
-        ]
+        numeric = [names[i] for i, cell in enumerate(first) if i != label and as_number(cell) is not None]
         raise Fault(
-            f"{file} {table.column_name(column)} does not hold numbers ({shown(first)} in line "
-            f"{table.lines[0]}); "
-            f"list the columns to use, columns: [{listed(numeric)}]"
+            f"{table.file} {table.column_name(column)} does not hold numbers ({shown(first[column])} in line "
+            f"{table.lines[0]}); list the columns to use, columns: [{listed(numeric)}]"
         )
-    return table.numbers(column, file)
-
-
-def _classes(table: Table, label: int, file: str) -> list[str]:
-    classes = [row[label] for row in table.rows]
-    for name, line in zip(classes, table.lines, strict=True):
-        if is_missing(name):
-            raise Fault(f"{file} line {line}, {table.column_name(label)}: missing label ({shown(name)})")
-    return classes
+    return table.numbers(column)
 
 
 def _sorted_classes(classes: set[str]) -> list[str]:
@@ -151,29 +134,22 @@ def _transformed(
     if setting.reduce is not None:
         most = min(x.shape)
         if setting.reduce.to > most:
-            raise Fault(
-                f"{x.shape[0]} rows of {x.shape[1]} columns cannot be reduced to {setting.reduce.to}; at "
-                f"most {most}",
-                ("reduce", "to"),
-            )
+            what = f"{x.shape[0]} rows of {x.shape[1]} columns cannot be reduced to {setting.reduce.to}"
+            raise Fault(f"{what}; at most {most}", ("reduce", "to"))
         x, explained = principal_components(x, setting.reduce.to)
         notes["pca explained variance"] = explained
     return x * setting.scale, notes, warnings
 
 
-def standardized(x: Array) -> tuple[Array, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
-    """Shift and scale each column to mean 0 and (population) standard deviation 1.
+def standardized(x: Array) -> tuple[Array, BoolArray]:
+    """Shift and scale each column of x (N, F) to mean 0 and (population) standard deviation 1.
 
-    Args:
-        x: (N, F).
-
-    Returns:
-        The (N, F) result, in which a constant column is 0, and which of the F columns are constant.
+    Returns the (N, F) result, in which a constant column is 0, and which of the F columns are constant.
     """
     # Dividing by the largest entry first keeps squares of huge and tiny columns within range.
     largest = np.abs(x).max(axis=0)
     x = x / np.where(largest > 0, largest, 1.0)
-    constant = (x == x[0]).all(axis=0)
+    constant = np.asarray((x == x[0]).all(axis=0))
     centred = x - x.mean(axis=0)
     centred[:, constant] = 0.0
     spread = centred.std(axis=0)
@@ -181,17 +157,10 @@ def standardized(x: Array) -> tuple[Array, np.ndarray[tuple[int], np.dtype[np.bo
 
 
 def principal_components(x: Array, to: int) -> tuple[Array, float]:
-    """Project the centred points on their first principal directions.
+    """Project the centred points x (N, F) on their first ``to`` principal directions, at most min(N, F).
 
     The sign of a direction is such that its loading of largest magnitude is positive, so that the result does
-    not depend on the linear algebra library.
-
-    Args:
-        x: (N, F).
-        to: number of directions, at most min(N, F).
-
-    Returns:
-        The (N, to) projections, and the share of the variance they hold.
+    not depend on the linear algebra library. Returns the (N, to) projections, and the share of the variance they hold.
     """
     largest = float(np.abs(x).max()) or 1.0
     x = x / largest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -12,6 +12,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    Tag,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -98,26 +99,29 @@ Column = Annotated[str | int, BeforeValidator(_column)]
 Text = Annotated[str, AfterValidator(_printable), Field(min_length=1, max_length=4096)]
 
 
-def one_of(allowed: str, words: Iterable[str] = (), keys: Iterable[str] = ()) -> Discriminator:
+def one_of(allowed: str) -> Discriminator:
     """Return what tells the forms of a value apart, so that only the form that was meant can complain.
 
     Args:
-        allowed: all the forms, as an error lists them.
-        words: the value may be one of these words (tagged ``WORD``).
-        keys: the value may be a mapping with one of these keys (tagged ``FORM + key``).
+        allowed: all the forms, as an error lists them: words (tagged ``WORD``), mappings by their first key, such as
+            {scale: a} (tagged ``FORM`` + key), and what begins with "a " (tagged ``LIST``).
     """
-    words, keys = tuple(words), tuple(keys)
+    words, keys = re.findall(r"(?:^|, )(\w+)(?=,|$)", allowed), re.findall(r"\{(\w+):", allowed)
 
     def form(value: Any) -> str | None:
         if isinstance(value, str):
             return WORD if value in words else None
         if isinstance(value, list):
             return LIST
-        has = value.__contains__ if isinstance(value, dict) else lambda key: hasattr(value, key)
-        return next((FORM + key for key in keys if has(key)), None)
+        return next((FORM + key for key in keys if has(value, key)), None)
 
-    # The message is taken as it stands: complaints.py finds the allowed forms in it.
+    # The message is taken as it stands: validation_errors.py finds the allowed forms in it.
     return Discriminator(form, custom_error_type="form", custom_error_message=allowed)
+
+
+def has(value: object, key: str) -> bool:
+    """Whether a mapping, or the model made of it, has a key."""
+    return key in value if isinstance(value, dict) else hasattr(value, key)
 
 
 class FromFile(Model):
@@ -145,3 +149,12 @@ class RandomOrthogonal(Model):
     """A random orthogonal matrix."""
 
     random: Literal["orthogonal"] = Field(description="Haar measure on O(Q).")
+
+
+#: Forms of a value, for ``one_of``.
+Identity = Annotated[Literal["identity"], Tag(WORD)]
+Rows = Annotated[Matrix, Tag(LIST)]
+File = Annotated[FromFile, Tag(FORM + "file")]
+Scale = Annotated[Scaled, Tag(FORM + "scale")]
+Normal = Annotated[NormalEntries, Tag(FORM + "normal")]
+Random = Annotated[RandomOrthogonal, Tag(FORM + "random")]

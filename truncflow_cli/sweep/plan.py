@@ -11,9 +11,10 @@ from pathlib import Path
 from truncflow_cli import config
 from truncflow_cli.config import Experiment
 from truncflow_cli.config.document import Document
-from truncflow_cli.config.errors import one_line, shown
+from truncflow_cli.config.errors import one_line
+from truncflow_cli.config.experiment import read_text
 from truncflow_cli.config.overrides import override
-from truncflow_cli.config.yaml_nodes import MAX_BYTES, decode, parse
+from truncflow_cli.config.yaml_nodes import parse
 from truncflow_cli.errors import UserError
 from truncflow_cli.sweep.grid import Axis, Member, members, normal_key, overlap, parse_axes
 
@@ -103,25 +104,15 @@ def plan_sweep(
     """
     axes = parse_axes(grids, zips)
     _check_settings(settings, [key for axis in axes for key in axis.keys])
-    text = _read(path)
+    label, text = read_text(path)
     name, given = _name(text, path, settings)
     settings = tuple(settings) if given else (*settings, f"name={json.dumps(name, ensure_ascii=False)}")
     folder = folder if folder is not None else Path("runs") / f"{name}-sweep"
-    source = Source(str(path), text, path.absolute().parent, settings, folder.absolute(), command)
+    source = Source(label, text, path.absolute().parent, settings, folder.absolute(), command)
     sweep = Sweep(name, source, folder, axes, tuple(members(axes)))
     _check_folder(folder)
     _validate(sweep, len(grids))
     return sweep
-
-
-def _read(path: Path) -> str:
-    label = str(path) if str(path).isprintable() else shown(str(path), 200)
-    try:
-        with path.open("rb") as file:
-            return decode(file.read(MAX_BYTES + 1), label)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UserError(f"{label}: cannot read the configuration: {reason}") from error
 
 
 def _name(text: str, path: Path, settings: Sequence[str]) -> tuple[str, bool]:
