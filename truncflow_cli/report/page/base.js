@@ -10,14 +10,13 @@ function find(selector, root = document) { return root.querySelector(selector); 
 
 function findAll(selector, root = document) { return [...root.querySelectorAll(selector)]; }
 
-/** Return a number with four significant digits, as the rest of the page has it. */
-function short(value) {
+/** Return a number as the rest of the page has it: so many significant digits, fewer before a power of ten. */
+function short(value, digits = 4, beforePower = 3) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   const size = Math.abs(value);
-  let text;
-  if (value === 0) text = "0";
-  else if (size >= 1e-3 && size < 1e5) text = String(size >= 1000 ? Math.round(value) : Number(value.toPrecision(4)));
-  else text = value.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e");
+  const text = size !== 0 && (size < 1e-3 || size >= 1e5)
+    ? value.toExponential(beforePower - 1).replace(/\.?0+e/, "e").replace("e+", "e")
+    : String(Number(size >= 1000 && digits < 5 ? Math.round(value) : value.toPrecision(digits)));
   return text.replaceAll("-", "−");
 }
 
@@ -27,22 +26,84 @@ function widthOf(plot) {
   return Math.max(240, Math.round(width));
 }
 
-/** Add an SVG element to another. */
+function set(element, attributes) { for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value); }
+
+/** Add an element to another: of SVG, and of HTML. */
 function draw(parent, name, attributes = {}, text = "") {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  return append(parent, document.createElementNS("http://www.w3.org/2000/svg", name), attributes, text);
+}
+
+function add(parent, name, className = "", text = "") {
+  return append(parent, document.createElement(name), className ? { class: className } : {}, text);
+}
+
+function append(parent, element, attributes, text) {
+  set(element, attributes);
   if (text) element.textContent = text;
   parent.append(element);
   return element;
 }
 
-/** Add an HTML element to another. */
-function add(parent, name, className = "", text = "") {
-  const element = document.createElement(name);
-  if (className) element.className = className;
-  if (text) element.textContent = text;
-  parent.append(element);
-  return element;
+/** A place for a drawing in a figure, with a box of text beside what one points at. */
+class Plot {
+  constructor(figure, spec, attributes) {
+    Object.assign(this, { figure, spec, plot: find(".plot", figure) });
+    this.svg = draw(this.plot, "svg", attributes);
+    this.tip = add(this.plot, "div", "tip");
+    this.tip.hidden = true;
+    chosen.listeners.push(() => this.move());
+  }
+
+  /** Empty the drawing, and return a group that is cut off at a frame. */
+  clear(width, height, frame) {
+    this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    this.svg.replaceChildren();
+    const id = `clip-${this.figure.id}`;
+    draw(draw(this.svg, "clipPath", { id }), "rect", frame);
+    return () => draw(this.svg, "g", { "clip-path": `url(#${id})` });
+  }
+
+  /** Return where a pointer is in the drawing. */
+  at(event) {
+    const box = this.svg.getBoundingClientRect();
+    const scale = this.width / box.width;
+    return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
+  }
+
+  /** Show a text beside a place of the plot, inside the plot as far as it can be. */
+  showTip(text, x, y) {
+    const { tip, plot } = this;
+    tip.textContent = text;
+    tip.hidden = false;
+    const left = x + 12 + tip.offsetWidth > plot.clientWidth ? x - 12 - tip.offsetWidth : x + 12;
+    tip.style.left = `${clamp(left, 0, Math.max(0, plot.clientWidth - tip.offsetWidth))}px`;
+    tip.style.top = `${clamp(y, 0, Math.max(0, plot.clientHeight - tip.offsetHeight))}px`;
+  }
+
+  /** Draw an axis upwards: labels on the left, and a line across for each of them. */
+  ticksUp(ticks, place, left, right, from = -Infinity, to = Infinity) {
+    const labels = tickLabels(ticks);
+    ticks.forEach((tick, k) => {
+      const y = place(tick);
+      if (y < from || y > to) return;
+      draw(this.svg, "line", { class: "grid", x1: left, x2: right, y1: y, y2: y });
+      draw(this.svg, "text", { x: left - 6, y: y + 4, "text-anchor": "end" }, labels[k]);
+    });
+  }
+
+  /** Draw an axis from left to right: labels that do not touch, below what is drawn for each of them. */
+  ticksAcross(ticks, place, y, { from = -Infinity, to, gap = 8, mark }) {
+    let free = from;
+    const labels = tickLabels(ticks);
+    ticks.forEach((tick, k) => {
+      const x = place(tick);
+      const half = labels[k].length * 3.7;
+      if (x - half < free || x + half > to) return;
+      free = x + half + gap;
+      draw(this.svg, "line", { x1: x, x2: x, ...mark });
+      draw(this.svg, "text", { x, y, "text-anchor": "middle" }, labels[k]);
+    });
+  }
 }
 
 /** Return a name so that one written from right to left does not turn round the numbers that follow it. */
@@ -72,10 +133,12 @@ function firstNotBelow(values, number) {
   return low;
 }
 
-/** Return the shown time nearest to s. */
-function nearestFrame(s) {
+/** Return which frame s is at, a fraction between shown times. */
+function frameAt(s) {
   const after = clamp(firstNotBelow(data.s, s), 0, lastFrame);
-  return after > 0 && s - data.s[after - 1] < data.s[after] - s ? after - 1 : after;
+  const before = Math.max(0, after - 1);
+  const gap = data.s[after] - data.s[before];
+  return gap > 0 ? before + clamp((s - data.s[before]) / gap, 0, 1) : after;
 }
 
 // The chosen time: parts of the page say what they do when it changes.

@@ -15,6 +15,12 @@ function eventPlaces(at) {
   return places.map((each) => [...each]);
 }
 
+/** Draw the marks of events from a height downwards. */
+function drawRug(svg, at, y) {
+  eventPlaces(at).forEach((places, group) =>
+    draw(svg, "path", { class: group ? "rug tall" : "rug", d: places.map((x) => `M${x} ${y}v${group ? 12 : 7}`).join("") }));
+}
+
 /** Return how many events there were up to each shown time. */
 function eventsUpTo() {
   let sum = 0;
@@ -24,32 +30,16 @@ function eventsUpTo() {
 class EventLog {
   constructor(root) {
     this.rows = data.events.rows;
-    if (!this.rows.length) return;
-    this.first = 0;
-    this.kind = -1;
-    const controls = add(root, "div", "controls");
-    const label = add(controls, "label", "", "kind ");
-    this.select = add(label, "select");
-    add(this.select, "option", "", "all").value = "-1";
+    if (!this.rows.length) { root.replaceChildren(); return; }
+    root.hidden = false;
+    Object.assign(this, { first: 0, kind: -1, body: find("tbody", root), told: find(".range", root) });
+    const select = find("select", root);
     for (const kind of [...new Set(this.rows.map((row) => row[1]))].sort((a, b) => a - b)) {
-      add(this.select, "option", "", data.events.kinds[kind]).value = String(kind);
+      add(select, "option", "", data.events.kinds[kind]).value = String(kind);
     }
-    this.back = add(controls, "button", "", "‹ earlier");
-    this.forth = add(controls, "button", "", "later ›");
-    this.told = add(controls, "span", "range");
-    const wide = add(root, "div", "wide");
-    for (const [key, value] of [["tabindex", "0"], ["role", "region"], ["aria-label", "Events one by one"]]) wide.setAttribute(key, value);
-    const table = add(wide, "table");
-    add(table, "caption", "", "Events one by one");
-    const head = add(add(table, "thead"), "tr");
-    for (const title of ["s", "kind", "layer", "point", "coordinate", "cluster", "side"]) {
-      const cell = add(head, "th", ["kind", "cluster", "side"].includes(title) ? "" : "number", title);
-      cell.scope = "col";
-    }
-    this.body = add(table, "tbody");
-    this.select.addEventListener("change", () => { this.kind = Number(this.select.value); this.first = 0; this.show(); });
+    select.addEventListener("change", () => { Object.assign(this, { kind: Number(select.value), first: 0 }); this.show(); });
+    [this.back, this.forth] = findAll("button", root);
     for (const [button, step] of [[this.back, -PAGE], [this.forth, PAGE]]) {
-      button.type = "button";
       button.addEventListener("click", () => { this.first += step; this.show(); });
     }
     this.show();

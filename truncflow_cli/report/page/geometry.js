@@ -6,39 +6,32 @@ const MOST_NOTES = 8; // apexes or labels that are named
 const LANE = 28; // the height of a line's lane where there are many of them
 const EDGES = { left: 46, right: 10, top: 8, bottom: 26 };
 
-class Geometry {
+class Geometry extends Plot {
   constructor(figure, spec) {
-    Object.assign(this, { figure, spec, plot: find(".plot", figure), output: find(".told", figure), what: figure.dataset.what });
+    super(figure, spec, { role: "img", "aria-label": `${find("h3", figure).textContent} at the chosen s; told below` });
+    Object.assign(this, { output: find(".told", figure), what: figure.dataset.what, picked: -1, turn: 0, tilt: 0 });
     this.count = spec.numbers.length;
     this.images = unpacked(spec.images.bytes, Uint16Array);
     this.states = unpacked(spec.states, Uint8Array);
-    this.points = spec.points === null ? null : unpacked(spec.points, Float32Array);
-    this.apexes = unpacked(spec.apexes, Float32Array);
-    this.edges = unpacked(spec.edges, Float32Array);
+    for (const key of ["points", "apexes", "edges"]) this[key] = spec[key] === null ? null : unpacked(spec[key], Float32Array);
     this.lanes = [...new Set(spec.cluster)].sort((a, b) => a - b);
-    this.picked = -1;
-    this.turn = 0;
-    this.tilt = 0;
-    this.svg = draw(this.plot, "svg", { role: "img", "aria-label": `${find("h3", figure).textContent} at the chosen s; told below` });
-    this.tip = add(this.plot, "div", "tip");
-    this.tip.hidden = true;
     for (const swatch of findAll(".swatch", figure)) {
       const cluster = Number(swatch.dataset.cluster);
       draw(swatch, "path", { d: glyph(cluster, 13, 6, 5), class: `fill ${tint(cluster)}` });
     }
     this.listen();
-    chosen.listeners.push(() => this.move());
   }
 
   listen() {
-    this.pick = find(".pick", this.figure);
-    this.orthants = find(".orthants", this.figure);
-    this.lines = find(".lines", this.figure);
-    this.pick.addEventListener("input", () => { this.picked = this.indexOf(this.pick.value); this.move(); this.speak(); });
-    for (const box of [this.orthants, this.lines]) box?.addEventListener("change", () => this.move());
-    for (const key of ["turn", "tilt"]) {
-      this[`${key}Input`] = find(`.${key}`, this.figure);
-      this[`${key}Input`]?.addEventListener("input", (event) => { this[key] = Number(event.target.value); this.move(); });
+    for (const key of ["pick", "orthants", "lines", "turn", "tilt"]) {
+      const control = find(`.${key}`, this.figure);
+      this[key === "turn" || key === "tilt" ? `${key}Input` : key] = control;
+      control?.addEventListener("input", () => {
+        if (key === "pick") this.picked = this.indexOf(control.value);
+        else if (control.type === "range") this[key] = Number(control.value);
+        this.move();
+        if (key === "pick") this.speak();
+      });
     }
     this.plot.addEventListener("pointermove", (event) => {
       if (event.buttons && this.spec.dims === 3 && this.grip) this.drag(event);
@@ -88,12 +81,10 @@ class Geometry {
       this.margin = { ...EDGES, left: Math.max(EDGES.left, roomFor(tickLabels(this.heights()))) };
       this.fit(width);
     }
-    this.svg.setAttribute("viewBox", `0 0 ${width} ${this.height}`);
-    this.svg.replaceChildren();
-    const clip = `clip-geometry-${this.spec.key}`;
-    draw(draw(this.svg, "clipPath", { id: clip }), "rect", { x: this.margin.left, y: this.margin.top, width: this.across, height: this.up });
+    const frame = { x: this.margin.left, y: this.margin.top, width: this.across, height: this.up };
+    const inFrame = this.clear(width, this.height, frame);
     if (dims < 3) this.axes();
-    this.scene = draw(this.svg, "g", { "clip-path": `url(#${clip})` });
+    this.scene = inFrame();
     this.move();
   }
 
@@ -118,30 +109,16 @@ class Geometry {
     const bottom = top + this.up;
     const span = this.across / this.unit;
     const start = this.middle[0] - span / 2;
-    let free = left;
-    const ticks = roundTicks(start, start + span, Math.max(2, Math.floor(this.across / 50)));
-    const labels = tickLabels(ticks);
-    for (const [k, tick] of ticks.entries()) {
-      const x = this.screen([tick, this.middle[1] ?? 0])[0];
-      const half = labels[k].length * 3.7;
-      if (x - half < free || x + half > this.width - this.margin.right - 10 - 7 * this.spec.axes[0].length) continue;
-      free = x + half + 8;
-      draw(this.svg, "line", { class: "grid", x1: x, x2: x, y1: top, y2: bottom });
-      draw(this.svg, "text", { x, y: bottom + 16, "text-anchor": "middle" }, labels[k]);
-    }
-    draw(this.svg, "text", { x: this.width - this.margin.right, y: bottom + 16, "text-anchor": "end" }, this.spec.axes[0]);
+    const right = this.width - this.margin.right;
+    this.ticksAcross(roundTicks(start, start + span, Math.max(2, Math.floor(this.across / 50))),
+      (tick) => this.screen([tick, this.middle[1] ?? 0])[0], bottom + 16,
+      { from: left, to: right - 10 - 7 * this.spec.axes[0].length, mark: { class: "grid", y1: top, y2: bottom } });
+    draw(this.svg, "text", { x: right, y: bottom + 16, "text-anchor": "end" }, this.spec.axes[0]);
     if (this.spec.dims === 2) {
-      const heights = this.heights();
-      const texts = tickLabels(heights);
-      for (const [k, tick] of heights.entries()) {
-        const y = this.screen([this.middle[0], tick])[1];
-        if (y < top + 26 || y > bottom - 4) continue;
-        draw(this.svg, "line", { class: "grid", y1: y, y2: y, x1: left, x2: this.width - this.margin.right });
-        draw(this.svg, "text", { x: left - 6, y: y + 4, "text-anchor": "end" }, texts[k]);
-      }
+      this.ticksUp(this.heights(), (tick) => this.screen([this.middle[0], tick])[1], left, right, top + 26, bottom - 4);
       draw(this.svg, "text", { x: left - 6, y: top + 12, "text-anchor": "end" }, this.spec.axes[1]);
     }
-    draw(this.svg, "path", { class: "axis", d: `M${left} ${top}V${bottom}H${this.width - this.margin.right}` });
+    draw(this.svg, "path", { class: "axis", d: `M${left} ${top}V${bottom}H${right}` });
   }
 
   /** Return the ticks of the vertical axis. */
@@ -156,9 +133,7 @@ class Geometry {
     const { left, top } = this.margin;
     const from = point.map((value, k) => value - (this.middle[k] ?? 0));
     const [a, b] = this.flat(from);
-    const x = left + this.across / 2 + a * this.unit;
-    if (this.spec.dims === 1) return [x, this.lane(cluster)];
-    return [x, top + this.up / 2 - b * this.unit];
+    return [left + this.across / 2 + a * this.unit, this.spec.dims === 1 ? this.lane(cluster) : top + this.up / 2 - b * this.unit];
   }
 
   lane(cluster) { return this.margin.top + ((this.lanes.indexOf(cluster) + 0.4) * this.up) / this.lanes.length; }
@@ -185,7 +160,15 @@ class Geometry {
     return Array.from({ length: dims }, (_, k) => images.low[k] + images.step[k] * this.images[from + k]);
   }
 
-  point(index) { return Array.from(this.points.slice(index * this.spec.dims, (index + 1) * this.spec.dims)); }
+  /** Return the K coordinates that stand at a place of packed ones. */
+  vector(array, place) { return Array.from(array.slice(place * this.spec.dims, (place + 1) * this.spec.dims)); }
+
+  point(index) { return this.vector(this.points, index); }
+
+  apex(layer) { return this.vector(this.apexes, chosen.frame * this.spec.layers + layer); }
+
+  /** Return the layers whose orthants are drawn. */
+  drawn() { return this.orthants?.checked ? Array.from({ length: this.spec.layers }, (_, layer) => layer) : []; }
 
   state(index) { return this.states[chosen.frame * this.count + index]; }
 
@@ -195,16 +178,16 @@ class Geometry {
     this.scene.replaceChildren();
     this.taken = this.anchors();
     this.places = [];
-    if (this.orthants?.checked) for (let layer = 0; layer < this.spec.layers; layer += 1) this.orthant(layer);
+    for (const layer of this.drawn()) this.orthant(layer);
     this.swarm();
     this.spec.labels.forEach((label, k) => {
       const [x, y] = this.screen(label, k);
       draw(this.scene, "path", { d: star(x, y, 9), class: `star ${tint(k)}` });
       if (this.spec.labels.length <= MOST_NOTES) this.note(x, y, this.points === null ? "y" : "ỹ", String(k), 6);
     });
-    if (this.orthants?.checked) this.apexNotes();
+    for (const layer of this.spec.layers > MOST_NOTES ? [] : this.drawn()) this.note(...this.screen(this.apex(layer), layer), "−β", `(${layer})`, -6);
     if (this.spec.dims === 3) this.triad();
-    this.ring();
+    for (const [index, cx, cy] of this.places) if (index === this.picked) draw(this.scene, "circle", { class: "ring", cx, cy, r: 7 });
     this.output.textContent = this.told();
   }
 
@@ -244,10 +227,6 @@ class Geometry {
     return `M${places.join("L")}`;
   }
 
-  vector(array, from) { return Array.from(array.slice(from, from + this.spec.dims)); }
-
-  apex(layer) { return this.vector(this.apexes, (chosen.frame * this.spec.layers + layer) * this.spec.dims); }
-
   orthant(layer) {
     const { dims, layers, edgesEach, own, solid } = this.spec;
     const apex = this.screen(this.apex(layer), layer);
@@ -255,17 +234,15 @@ class Geometry {
     const look = own ? tint(layer) : "plain";
     const dash = own ? {} : { "stroke-dasharray": DASHES[layer % DASHES.length] };
     const edges = Array.from({ length: edgesEach }, (_, k) =>
-      this.flat(this.vector(this.edges, ((chosen.frame * layers + layer) * edgesEach + k) * dims)));
+      this.flat(this.vector(this.edges, (chosen.frame * layers + layer) * edgesEach + k)));
     if (dims === 1) { this.halfLine(layer, apex[0], Math.sign(edges[0][0]) * far, look, dash); return; }
     const end = ([a, b]) => [apex[0] + far * a, apex[1] - far * b];
     const polygon = (corners) => `M${corners.map(([x, y]) => `${x.toFixed(1)} ${y.toFixed(1)}`).join("L")}`;
     if (solid) {
-      for (let k = 0; k < edgesEach; k += 1) {
-        for (let m = k + 1; m < edgesEach; m += 1) {
-          const sum = [edges[k][0] + edges[m][0], edges[k][1] + edges[m][1]];
-          draw(this.scene, "path", { class: `orthant ${look}${dims === 3 ? " deep" : ""}`, d: `${polygon([apex, end(edges[k]), end(sum), end(edges[m])])}z` });
-        }
-      }
+      edges.forEach((one, k) => edges.slice(k + 1).forEach((other) => {
+        const corners = [apex, end(one), end([one[0] + other[0], one[1] + other[1]]), end(other)];
+        draw(this.scene, "path", { class: `orthant ${look}${dims === 3 ? " deep" : ""}`, d: `${polygon(corners)}z` });
+      }));
     }
     for (const edge of edges) {
       if (Math.hypot(...edge) > 1e-6) draw(this.scene, "path", { class: `edge ${look}`, ...dash, d: polygon([apex, end(edge)]) });
@@ -280,18 +257,10 @@ class Geometry {
     draw(this.scene, "path", { class: `edge ${look}`, ...dash, d: `M${x} ${top}v${tall}` });
   }
 
-  apexNotes() {
-    if (this.spec.layers > MOST_NOTES) return;
-    for (let layer = 0; layer < this.spec.layers; layer += 1) {
-      const [x, y] = this.screen(this.apex(layer), layer);
-      this.note(x, y, "−β", `(${layer})`, -6);
-    }
-  }
-
   /** Return the places of stars and apexes, where nothing is to be written. */
   anchors() {
     const places = this.spec.labels.map((label, k) => this.screen(label, k));
-    if (this.orthants?.checked) for (let layer = 0; layer < this.spec.layers; layer += 1) places.push(this.screen(this.apex(layer), layer));
+    for (const layer of this.drawn()) places.push(this.screen(this.apex(layer), layer));
     return places.map(([x, y]) => [x - 7, y - 7, x + 7, y + 7]);
   }
 
@@ -304,12 +273,7 @@ class Geometry {
       const inside = box[0] >= left && box[2] <= this.width - right && box[1] >= top && box[3] <= this.height - bottom;
       if (!inside || this.taken.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3])) continue;
       this.taken.push(box);
-      const element = draw(this.scene, "text", { class: "note", x: x + dx, y: y + dy }, text);
-      const small = document.createElementNS("http://www.w3.org/2000/svg", "tspan");
-      small.setAttribute("dy", shift < 0 ? -5 : 4);
-      small.setAttribute("font-size", "11");
-      small.textContent = part;
-      element.append(small);
+      draw(draw(this.scene, "text", { class: "note", x: x + dx, y: y + dy }, text), "tspan", { dy: shift < 0 ? -5 : 4, "font-size": 11 }, part);
       return;
     }
   }
@@ -324,14 +288,6 @@ class Geometry {
     });
   }
 
-  ring() {
-    if (this.picked < 0) return;
-    const cluster = this.spec.cluster[this.picked];
-    for (const [index, x, y] of this.places) {
-      if (index === this.picked) draw(this.scene, "circle", { class: `ring ${tint(cluster)}`, cx: x, cy: y, r: 7 });
-    }
-  }
-
   /** Return what the picture shows at the chosen time, of the chosen point or of the clusters. */
   told() {
     const start = `At s = ${short(data.s[chosen.frame])}: `;
@@ -339,11 +295,9 @@ class Geometry {
     if (this.points === null) return `${start}choose a ${this.what} by its number, or point at it, for its values.`;
     if (this.orthants === null) return `${start}lines lead from the points to −β of their cluster.`;
     const parts = this.lanes.slice(0, 6).map((cluster) => {
-      const mine = this.spec.cluster.map((other, index) => (other === cluster ? this.state(index) : -1));
-      const cut = mine.filter((state) => state > 0).length;
-      const pinned = mine.filter((state) => state === 3).length;
-      const total = mine.filter((state) => state >= 0).length;
-      return `${this.called(cluster)}: ${cut} of ${total} drawn points truncated${pinned ? `, ${pinned} pinned` : ""}`;
+      const mine = this.spec.cluster.map((other, index) => (other === cluster ? this.state(index) : -1)).filter((state) => state >= 0);
+      const [cut, pinned] = [1, 3].map((least) => mine.filter((state) => state >= least).length);
+      return `${this.called(cluster)}: ${cut} of ${mine.length} drawn points truncated${pinned ? `, ${pinned} pinned` : ""}`;
     });
     return `${start}${parts.join("; ")}${this.lanes.length > 6 ? "; …" : "."}`;
   }
@@ -352,29 +306,23 @@ class Geometry {
 
   about(index) {
     const cluster = this.spec.cluster[index];
-    const text = (point) => `(${point.map(short).join(", ")})${this.spec.solid ? "" : " along the axes drawn"}`;
+    const text = (point) => `(${point.map((value) => short(value)).join(", ")})${this.spec.solid ? "" : " along the axes drawn"}`;
     const who = this.what === "cluster" ? this.called(cluster) : `point ${this.spec.numbers[index]} of ${this.called(cluster)}`;
     if (this.points === null) return `${who}: image ${text(this.image(index))}, label ${text(this.spec.labels[cluster])}`;
     return `${who}: x = ${text(this.point(index))}, ${STATES[this.state(index)]}, image ${text(this.image(index))}`;
   }
 
   nearest(event) {
-    const box = this.svg.getBoundingClientRect();
-    const scale = this.width / box.width;
-    const [x, y] = [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
-    let found = -1;
-    let least = NEAR;
-    for (const [index, px, py] of this.places) {
-      const off = Math.hypot(px - x, py - y);
-      if (off < least) [found, least] = [index, off];
-    }
-    return found;
+    const [x, y] = this.at(event);
+    const off = this.places.map(([, px, py]) => Math.hypot(px - x, py - y));
+    const least = off.reduce((a, b) => Math.min(a, b), NEAR);
+    return least < NEAR ? this.places[off.indexOf(least)][0] : -1;
   }
 
   tell(event) {
     const index = this.nearest(event);
     if (index < 0) { this.tip.hidden = true; return; }
     const box = this.plot.getBoundingClientRect();
-    showTip(this.tip, this.about(index), event.clientX - box.left, event.clientY - box.top + 14, this.plot);
+    this.showTip(this.about(index), event.clientX - box.left, event.clientY - box.top + 14);
   }
 }

@@ -98,15 +98,7 @@ class Player {
     this.track.setAttribute("viewBox", `0 0 ${width} 12`);
     this.track.replaceChildren();
     this.axis.setAttribute("aria-pressed", String(chosen.logarithmic));
-    const x = (s) => {
-      const after = clamp(firstNotBelow(data.s, s), 0, lastFrame);
-      const before = Math.max(0, after - 1);
-      const gap = data.s[after] - data.s[before];
-      const frame = gap > 0 ? before + clamp((s - data.s[before]) / gap, 0, 1) : after;
-      return (THUMB + (lastFrame ? frame / lastFrame : 0.5) * (width - 2 * THUMB)).toFixed(1);
-    };
-    const [small, tall] = eventPlaces(x);
-    draw(this.track, "path", { class: "rug", d: small.map((at) => `M${at} 0v7`).join("") });
-    draw(this.track, "path", { class: "rug tall", d: tall.map((at) => `M${at} 0v12`).join("") });
+    const x = (s) => (THUMB + (lastFrame ? frameAt(s) / lastFrame : 0.5) * (width - 2 * THUMB)).toFixed(1);
+    drawRug(this.track, x, 0);
   }
 }
