@@ -56,14 +56,18 @@ def build(experiment: Experiment) -> Built:
         UserError: data, shapes or constructions that cannot be, each with the place of its setting; for
             ``on_separation_lost: stop``, a start that is not cluster separated.
     """
-    config = experiment.config
+    config, base_dir = experiment.config, experiment.base_dir
     clusters = make_clusters(experiment)
-    n_clusters, dim = _counts(experiment, clusters)
-    y, y_tilde, warnings = _labels(experiment, n_clusters, dim)
+    n_clusters, dim = _counts(experiment) if clusters is None else (len(clusters.points), clusters.dim)
     n_layers = config.layers or n_clusters
+    with experiment.at("labels"):
+        y = make_labels(config.labels, n_clusters, dim, base_dir)
+    with experiment.at("output_map"):
+        output_map = make_output_map(config.output_map, dim, config.seed, base_dir)
+        y_tilde = pulled_back(y, output_map)
     R0, beta0, notes = _rotations_and_biases(experiment, clusters, n_layers, dim)
     with experiment.at("initial", "output_weight"):
-        W0 = make_output_weight(config.initial.output_weight, dim, config.seed, experiment.base_dir)
+        W0 = make_output_weight(config.initial.output_weight, dim, config.seed, base_dir)
     with experiment.at("save"):
         s_save = saved_times(config.save, config.integrator.s_end)
     x, cluster = _stacked(clusters, dim)
@@ -81,6 +85,7 @@ def build(experiment: Experiment) -> Built:
         settings=_settings(config.integrator, n_layers * x.size),
         point_weights=config.point_weights or "1/N",
     )
+    warnings = _doubtful(output_map)
     if clusters is not None:
         warnings += clusters.warnings + start_warnings(experiment, problem, clusters)
         notes = _cluster_notes(clusters) | notes
@@ -95,24 +100,19 @@ def _settings(integrator: Integrator, n_coordinates: int) -> Integrator:
     return integrator.replace(max_events=most)
 
 
-def _counts(experiment: Experiment, clusters: Clusters | None) -> tuple[int, int]:
-    """Return C and Q: from the clusters, or else from the arrays that the configuration holds."""
-    if clusters is not None:
-        return len(clusters.points), clusters.dim
-    initial = experiment.config.initial
-    for path, setting in ((("labels",), experiment.config.labels), (("initial", "bias"), initial.bias)):
+def _counts(experiment: Experiment) -> tuple[int, int]:
+    """Return C and Q without clusters: from the arrays that the configuration holds."""
+    labels, initial = experiment.config.labels, experiment.config.initial
+    for path, setting in ((("labels",), labels), (("initial", "bias"), initial.bias)):
         with experiment.at(*path):
-            shape = _shape(experiment, setting)
-            if shape is not None:
+            if (shape := _shape(experiment, setting)) is not None:
                 if len(shape) != 2 or 0 in shape:
-                    raise Fault(
-                        f"must be C×Q, a row a cluster, not {'×'.join(map(str, shape)) or 'a number'}"
-                    )
+                    what = "×".join(map(str, shape)) or "a number"
+                    raise Fault(f"must be C×Q, a row a cluster, not {what}")
                 return shape[0], shape[1]
     with experiment.at("initial", "output_weight"):
-        shape = _shape(experiment, initial.output_weight)
-    if shape:
-        return shape[0], shape[0]
+        if shape := _shape(experiment, initial.output_weight):
+            return shape[0], shape[0]
     raise experiment.error(
         ("labels",),
         "without clusters, C and Q must follow from labels or initial.bias; give one of them as a C×Q list",
@@ -125,17 +125,11 @@ def _shape(experiment: Experiment, setting: object) -> tuple[int, ...] | None:
     return np.array(setting).shape if isinstance(setting, list) else None
 
 
-def _labels(experiment: Experiment, n_clusters: int, dim: int) -> tuple[Array, Array, tuple[str, ...]]:
-    """Return y and ỹ, both (C, Q)."""
-    config = experiment.config
-    with experiment.at("labels"):
-        y = make_labels(config.labels, n_clusters, dim, experiment.base_dir)
-    with experiment.at("output_map"):
-        output_map = make_output_map(config.output_map, dim, config.seed, experiment.base_dir)
-        y_tilde = pulled_back(y, output_map)
+def _doubtful(output_map: Array | None) -> tuple[str, ...]:
     condition = 1.0 if output_map is None else float(np.linalg.cond(output_map))
-    poor = f"output_map has condition number {condition:.2g}; the pulled-back labels are that uncertain"
-    return y, y_tilde, (poor,) if condition > _POOR_CONDITION else ()
+    if condition <= _POOR_CONDITION:
+        return ()
+    return (f"output_map has condition number {condition:.2g}; the pulled-back labels are that uncertain",)
 
 
 def _rotations_and_biases(

@@ -43,7 +43,7 @@ class Document:
 
     def plain(self) -> dict[str, Any]:
         """Return the values alone."""
-        values: dict[str, Any] = _plain(self.root)
+        values: dict[str, Any] = plain(self.root)
         return values
 
     def place(self, path: Sequence[str | int]) -> str:
@@ -83,9 +83,10 @@ class Document:
             raise self.error((*path, *fault.inside), str(fault)) from fault
 
 
-def _plain(node: Node) -> Any:
+def plain(node: Node) -> Any:
+    """Return the value of a node without the places."""
     if isinstance(node.value, dict):
-        return {key: _plain(child) for key, child in node.value.items()}
+        return {key: plain(child) for key, child in node.value.items()}
     if isinstance(node.value, list):
-        return [_plain(child) for child in node.value]
+        return [plain(child) for child in node.value]
     return node.value

@@ -19,7 +19,7 @@ from truncflow_cli.config.files import absolute, read_text_file
 from truncflow_cli.config.overrides import override
 from truncflow_cli.config.schema import Config, completed
 from truncflow_cli.config.validation_errors import explain
-from truncflow_cli.config.yaml_nodes import MAX_BYTES, decode, parse, resolve
+from truncflow_cli.config.yaml_nodes import MAX_BYTES, decode, is_text, parse
 from truncflow_cli.errors import UserError
 
 
@@ -161,11 +161,7 @@ class _Dumper(_SafeDumper):  # type: ignore[misc]
 
 def _represent_str(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     """Quote a text that would be read as something else, such as '1e-9'."""
-    try:
-        is_text = isinstance(resolve(text), str) and text != "<<"
-    except ValueError:
-        is_text = False
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if is_text else "'")
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if is_text(text) else "'")
 
 
 def _represent_list(dumper: yaml.SafeDumper, items: list[Any]) -> yaml.SequenceNode:

@@ -79,10 +79,8 @@ def check_size(shape: tuple[int, ...], what: str, *inside: str | int) -> None:
     have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if need > have // 2:
         size = "×".join(str(length) for length in shape)
-        raise Fault(
-            f"{what} ({size} numbers) would take {_bytes(need)} of memory; this machine has {_bytes(have)}",
-            inside,
-        )
+        needs = f"{what} ({size} numbers) would take {_bytes(need)} of memory"
+        raise Fault(f"{needs}; this machine has {_bytes(have)}", inside)
 
 
 def _bytes(number: int) -> str:
@@ -100,15 +98,9 @@ def absolute(file: str, base_dir: Path) -> str:
 
 
 def read_array(file: str, base_dir: Path) -> Array:
-    """Return the numbers in a data file.
+    """Return the numbers in a data file, doubles in the shape that they have there; a CSV file gives two dimensions.
 
-    Args:
-        file: path, relative to ``base_dir``, with ``:key`` for an array of an .npz or a dataset of an .h5
-            file.
-        base_dir: folder of the configuration.
-
-    Returns:
-        The array in double precision, in the shape it has in the file; a CSV file gives two dimensions.
+    ``file`` is relative to ``base_dir``, with ``:key`` for an array of an .npz or a dataset of an .h5 file.
 
     Raises:
         Fault: the file cannot be read, does not hold finite numbers, or is too large.
@@ -122,24 +114,9 @@ def read_array(file: str, base_dir: Path) -> Array:
         if suffix in _CSV:
             return read_csv(path).matrix()
         if suffix not in readers:
-            raise Fault(
-                f"{path.name}: no known kind of data file; allowed: .npy, .npz:key, .csv, .h5:dataset"
-            )
+            allowed = "allowed: .npy, .npz:key, .csv, .h5:dataset"
+            raise Fault(f"{path.name}: no known kind of data file; {allowed}")
         return _finite(readers[suffix](path, key), path.name)
-
-
-def _check_unpacked(path: Path, size: int) -> None:
-    """Refuse what is small on disk only because next to nothing is in it.
-
-    Raises:
-        Fault: the array has ``size`` bytes, far more than the file.
-    """
-    allowed = max(UNPACKED_BYTES, UNPACKED_RATIO * path.stat().st_size)
-    if size > allowed:
-        raise Fault(
-            f"{path.name}: unpacks to {_bytes(size)}, {_bytes(allowed)} are allowed for a file of its size; give "
-            f"such an array as .npy"
-        )
 
 
 @contextmanager
@@ -163,17 +140,14 @@ def readable(path: Path) -> None:
         Fault: no such file, a folder, or no permission.
     """
     try:
-        is_file = path.is_file()
-        if is_file:
+        if path.is_file():
             path.open("rb").close()
+            return
+        what = "not a file" if path.exists() else "no such file"
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise Fault(f"{shown(str(path), 200)}: cannot be opened: {reason}") from error
-    if not is_file:
-        raise Fault(
-            f"{path}: {'not a file' if path.exists() else 'no such file'}; paths are relative to the "
-            f"configuration"
-        )
+    raise Fault(f"{path}: {what}; paths are relative to the configuration")
 
 
 def _split(file: str) -> tuple[str, str | None]:
@@ -182,11 +156,7 @@ def _split(file: str) -> tuple[str, str | None]:
 
 
 def _finite(array: np.ndarray[Any, Any], name: str) -> Array:
-    """Return the array as doubles, or say why it is not one of numbers."""
-    if array.dtype.kind not in "iuf":
-        raise Fault(
-            f"{name}: holds {array.dtype}, not numbers; real or integer arrays are allowed, no pickles"
-        )
+    """Return the array as doubles, or say which is not finite."""
     with np.errstate(over="ignore"):
         numbers = np.ascontiguousarray(array, dtype=np.float64)
     if not np.isfinite(numbers).all():
@@ -198,8 +168,7 @@ def _finite(array: np.ndarray[Any, Any], name: str) -> Array:
 def _read_npy(path: Path, key: str | None) -> np.ndarray[Any, Any]:
     with path.open("rb") as file:
         shape, dtype = _npy_header(file)
-        _plain_numbers(dtype, path.name)
-        check_size(shape, path.name)
+        _admit(path, shape, dtype)
         if dtype.itemsize * math.prod(shape) > path.stat().st_size - file.tell():
             raise Fault(f"{path.name}: is cut short; its header promises {shape}")
     array: np.ndarray[Any, Any] = np.load(path, allow_pickle=False)
@@ -213,9 +182,21 @@ def _npy_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return shape, dtype
 
 
-def _plain_numbers(dtype: np.dtype[Any], name: str) -> None:
+def _admit(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], unpacks_to: int = 0) -> None:
+    """Refuse what holds no numbers, too many, or is small on disk only because next to nothing is in it.
+
+    Raises:
+        Fault: one of these; ``unpacks_to`` bytes are far more than the file has.
+    """
     if dtype.kind not in "iuf":
-        raise Fault(f"{name}: holds {dtype}, not numbers; real or integer arrays are allowed, no pickles")
+        raise Fault(
+            f"{path.name}: holds {dtype}, not numbers; real or integer arrays are allowed, no pickles"
+        )
+    check_size(shape, path.name)
+    allowed = max(UNPACKED_BYTES, UNPACKED_RATIO * path.stat().st_size)
+    if unpacks_to > allowed:
+        what = f"unpacks to {_bytes(unpacks_to)}, {_bytes(allowed)} are allowed for a file of its size"
+        raise Fault(f"{path.name}: {what}; give such an array as .npy")
 
 
 def _read_npz(path: Path, key: str | None) -> np.ndarray[Any, Any]:
@@ -224,9 +205,7 @@ def _read_npz(path: Path, key: str | None) -> np.ndarray[Any, Any]:
         member = members[_chosen(key, list(members), path.name, "array")]
         with archive.open(member) as file:
             shape, dtype = _npy_header(file)
-            _plain_numbers(dtype, path.name)
-            check_size(shape, path.name)
-            _check_unpacked(path, dtype.itemsize * math.prod(shape))
+            _admit(path, shape, dtype, unpacks_to=dtype.itemsize * math.prod(shape))
         with archive.open(member) as file:
             array: np.ndarray[Any, Any] = np.lib.format.read_array(file, allow_pickle=False)
     return array
@@ -234,15 +213,12 @@ def _read_npz(path: Path, key: str | None) -> np.ndarray[Any, Any]:
 
 def _chosen(key: str | None, names: list[str], file: str, what: str) -> str:
     """Return the array that is meant: the one named, or the only one there is."""
-    if key is None and len(names) == 1:
-        return names[0]
-    if key is None:
-        raise Fault(f"{file}: say which {what} after a colon; it has: {listed(names) or 'none'}")
-    if key not in names:
-        raise Fault(
-            f"{file}: has no {what} {shown(key)}{suggestion(key, names)}; it has: {listed(names) or 'none'}"
-        )
-    return key
+    there = f"it has: {listed(names) or 'none'}"
+    if key is None and len(names) != 1:
+        raise Fault(f"{file}: say which {what} after a colon; {there}")
+    if key is not None and key not in names:
+        raise Fault(f"{file}: has no {what} {shown(key)}{suggestion(key, names)}; {there}")
+    return names[0] if key is None else key
 
 
 def _read_h5(path: Path, key: str | None) -> np.ndarray[Any, Any]:
@@ -251,10 +227,8 @@ def _read_h5(path: Path, key: str | None) -> np.ndarray[Any, Any]:
     with h5py.File(path, "r") as file:
         names = [name for name in _h5_datasets(file) if not file[name].is_virtual and not file[name].external]
         dataset = file[_chosen(key.strip("/") if key else None, names, path.name, "dataset")]
-        _plain_numbers(dataset.dtype, path.name)
-        check_size(dataset.shape, path.name)
-        piece = math.prod(dataset.chunks or (0,))
-        _check_unpacked(path, dataset.dtype.itemsize * max(dataset.size, piece))
+        n_unpacked = max(dataset.size, math.prod(dataset.chunks or (0,)))
+        _admit(path, dataset.shape, dataset.dtype, unpacks_to=dataset.dtype.itemsize * n_unpacked)
         array: np.ndarray[Any, Any] = dataset[()]
     return np.asarray(array)
 

@@ -278,6 +278,14 @@ def resolve(text: str) -> str | int | float | bool | None:
     return text
 
 
+def is_text(text: str) -> bool:
+    """Whether a text stays one when it is written without quotes."""
+    try:
+        return isinstance(resolve(text), str) and text != "<<"
+    except ValueError:
+        return False
+
+
 def _integer(text: str) -> int | None:
     """Return the integer, or None if 64 bits do not hold it (it is taken as a floating-point number then)."""
     digits = text.replace("_", "")

@@ -11,9 +11,9 @@ from decimal import Context, Decimal
 from fractions import Fraction
 from typing import Any
 
-from truncflow_cli.config.document import Node
+from truncflow_cli.config.document import plain
 from truncflow_cli.config.errors import one_line, shown
-from truncflow_cli.config.yaml_nodes import parse_value, resolve
+from truncflow_cli.config.yaml_nodes import is_text, parse_value
 from truncflow_cli.errors import UserError
 
 #: A sweep of more runs than this is a slip of the pen.
@@ -61,7 +61,7 @@ class Value:
         safe = _UNSAFE.sub("_", readable).strip("_.")[:_LONGEST_NAME]
         says_it_all = safe == readable and safe == safe.lower()
         if isinstance(self.plain, str):
-            says_it_all = says_it_all and _is_text(readable)
+            says_it_all = says_it_all and is_text(readable)
         return safe if says_it_all else "-".join(filter(None, (safe, digest(self.exact))))
 
 
@@ -84,7 +84,7 @@ def parse_values(spec: str, option: str) -> tuple[Value, ...]:
         if _LIKE_A_RANGE.match(item):
             values.extend(_range(item, option))
         else:
-            values.append(Value(item, _plain(parse_value(item, option))))
+            values.append(Value(item, plain(parse_value(item, option))))
         if len(values) > MOST_MEMBERS:
             raise UserError(f"{option}: more than {MOST_MEMBERS:,} values")
     return tuple(values)
@@ -176,14 +176,6 @@ def _geometric(a: float, b: float, n: int) -> Iterator[float]:
     yield b
 
 
-def _plain(node: Node) -> Any:
-    if isinstance(node.value, dict):
-        return {key: _plain(child) for key, child in node.value.items()}
-    if isinstance(node.value, list):
-        return [_plain(child) for child in node.value]
-    return node.value
-
-
 def _exact(plain: Any) -> str:
     if isinstance(plain, dict):
         return "{" + ",".join(f"{json.dumps(key)}:{_exact(plain[key])}" for key in sorted(plain)) + "}"
@@ -192,11 +184,3 @@ def _exact(plain: Any) -> str:
     if isinstance(plain, bool) or plain is None:
         return json.dumps(plain)
     return number_text(plain) if isinstance(plain, (int, float)) else json.dumps(plain)
-
-
-def _is_text(text: str) -> bool:
-    """Whether a text stays one when it is written without quotes."""
-    try:
-        return isinstance(resolve(text), str)
-    except ValueError:
-        return False
