@@ -14,10 +14,10 @@ from recorded_runs import Recorded, damaged, solve
 from rich.console import Console
 
 from truncflow_cli.report.compare import compare, member
-from truncflow_cli.report.compare.curves import letter, overlay
+from truncflow_cli.report.compare.states import common_times
 from truncflow_cli.report.compare.tables import comparison_json
 from truncflow_cli.report.compare.terminal import MOST_RUNS, render_comparison
-from truncflow_cli.report.compare.times import common_times
+from truncflow_cli.report.sparkline import letter, overlay
 
 
 def thinned(run: Recorded, rows: np.ndarray) -> Recorded:

@@ -16,14 +16,13 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Annotation
 
 from truncflow_cli.report.compare import drawings
-from truncflow_cli.report.compare.compare import Comparison, compare
-from truncflow_cli.report.compare.member import Member, member
-from truncflow_cli.report.content import quantities_of
+from truncflow_cli.report.compare.compare import Comparison, Member, compare, member
 from truncflow_cli.report.figures import balance, fraction, geometry, loss, motion, norms, truncation
 from truncflow_cli.report.figures.panels import LONG_HANDLE, curve, legend, legend_below, remark, value_axis
 from truncflow_cli.report.figures.style import DPI, applied, as_it_stands, names_of, new_figure
 from truncflow_cli.report.figures.subject import Subject
 from truncflow_cli.report.figures.timeline import Timeline, settled_at
+from truncflow_cli.report.summary import Summary
 from truncflow_cli.run_data import RunLike
 
 LONG = "a_cluster_with_a_long_name, and_another_one_that_is_as_long"
@@ -198,7 +197,7 @@ def test_a_balance_far_below_its_tolerance_is_seen() -> None:
 
 def test_the_norms_of_the_report_are_those_of_the_figure() -> None:
     run = run_of("collapsed")
-    told = quantities_of(cast("RunLike", run), run.certificates)
+    told = Summary(cast("RunLike", run)).quantities
     drawn = {line.get_label(): line.get_ydata() for line in norms.figure(Subject(run)).axes[0].lines}
     for letter in "WB":
         np.testing.assert_array_equal(drawn[rf"$\Vert {letter}\Vert$"], told[f"‖{letter}‖"])

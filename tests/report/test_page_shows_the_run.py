@@ -15,12 +15,12 @@ from reference import passes
 import truncflow_cli as truncflow
 from truncflow_cli.diagnostics import NAMES, certify
 from truncflow_cli.events import Kind
-from truncflow_cli.report.content import certificates_of
 from truncflow_cli.report.page import write_page
 from truncflow_cli.report.page.document import PRINT_CONFIG, page
 from truncflow_cli.report.page.eventdata import MEANING
 from truncflow_cli.report.page.meanings import MEANINGS, VERDICTS
 from truncflow_cli.report.sentences import story
+from truncflow_cli.report.summary import Summary
 
 CLOSE = {"rtol": 1e-7, "atol": 0.0}
 
@@ -185,7 +185,7 @@ def test_a_run_file_has_its_page_and_gives_its_config(tmp_path):
 def test_a_run_that_has_not_ended_well_has_a_page(runs, count, attrs):
     run = samples.first_times(runs["separated"], count, **attrs)
     read = Page(page(run))
-    told = story(run, certificates_of(run))[0]
+    told = story(Summary(run))[0]
     assert "e^" in told or " ".join(told.replace("`", "").split()) in read.words
     shown = ["killed" if value == "running" else value for value in attrs.values()]
     assert all(value in read.words for value in shown)

@@ -262,7 +262,7 @@ def test_switch_to_the_general_flow_is_told():
 def test_names_of_clusters_are_used():
     run = damaged(separated(), notes={"clusters": "right, top"})
     text = flat(report(run))
-    assert "clusters: 0 right and 1 top" in text
+    assert "clusters 0 right and 1 top" in text
     assert "all 40 points of right by layer 0" in text
 
 
@@ -302,6 +302,6 @@ def test_general_run_that_is_separated_says_the_same_events():
 
 def test_work_is_shown_for_each_event():
     assert work_done({"steps": 30, "orders": 1500, "roots": 0}, 20) == (
-        "steps 30 (1.5 an event), evaluations of the field 1,500 (75 an event), roots located 0"
+        "steps 30 (1.5 an event), Taylor orders 1,500 (75 an event), roots located 0"
     )
     assert work_done({"steps": 30}, 0) == "steps 30"

@@ -122,6 +122,8 @@ FLOWS: dict[str, Flow] = {
             parts={
                 "start_warnings": "truncflow_cli.config.start:separated",
                 "scene": "truncflow_cli.report.scene:LayeredScene",
+                "quantities": "truncflow_cli.report.flow_stories:layered_quantities",
+                "story": "truncflow_cli.report.flow_stories:layered_story",
             },
         ),
         Flow(
@@ -138,6 +140,8 @@ FLOWS: dict[str, Flow] = {
             parts={
                 "start_warnings": "truncflow_cli.config.start:general",
                 "scene": "truncflow_cli.report.scene:LayeredScene",
+                "quantities": "truncflow_cli.report.flow_stories:layered_quantities",
+                "story": "truncflow_cli.report.flow_stories:layered_story",
             },
         ),
         Flow(
@@ -155,6 +159,9 @@ FLOWS: dict[str, Flow] = {
             parts={
                 "start_warnings": "truncflow_cli.config.start:collapsed",
                 "scene": "truncflow_cli.report.scene:CollapsedScene",
+                "quantities": "truncflow_cli.report.flow_stories:collapsed_quantities",
+                "facts": "truncflow_cli.report.flow_stories:collapsed_facts",
+                "story": "truncflow_cli.report.flow_stories:collapsed_story",
             },
         ),
         Flow(
@@ -172,6 +179,9 @@ FLOWS: dict[str, Flow] = {
             parts={
                 "start_warnings": "truncflow_cli.config.start:clustered",
                 "scene": "truncflow_cli.report.scene:ClusteredScene",
+                "quantities": "truncflow_cli.report.flow_stories:clustered_quantities",
+                "facts": "truncflow_cli.report.flow_stories:clustered_facts",
+                "story": "truncflow_cli.report.flow_stories:clustered_story",
             },
         ),
     )

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 
 from truncflow_cli.diagnostics.hypotheses import Finding
+from truncflow_cli.flows.registry import flow_named
 from truncflow_cli.problem import Problem
 from truncflow_cli.report.console import Page
-from truncflow_cli.report.content import THEOREM
 from truncflow_cli.report.numbers import count, short
 
 #: Findings of one kind that are listed; all that fail are shown in any case.
@@ -21,9 +21,10 @@ def render_findings(
 ) -> None:
     """Write what was found, what fails with its remedy, and what may be concluded."""
     page = Page(console)
-    failing = [finding for finding in findings if finding.needed and not finding.holds]
-    flow = f"flow {problem.flow} ({THEOREM[problem.flow]})"
-    page.picture(flow, "bold")
+    needed = [finding for finding in findings if finding.needed]
+    failing = [finding for finding in needed if not finding.holds]
+    flow = flow_named(problem.flow)
+    page.picture(f"flow {flow.name} ({flow.theorem})", "bold")
     page.line(
         f"{count(problem.x.shape[0], 'point')}, {count(problem.n_clusters, 'cluster')}, "
         f"{count(problem.n_layers, 'layer')}, dimension {problem.dim}"
@@ -31,14 +32,14 @@ def render_findings(
     margin = notes.get("construct margin")
     if margin is not None:
         page.line(f"start constructed ({notes.get('construct')}), margin {short(float(margin))}")
-    _table(page, "Hypotheses of the theorem", [f for f in findings if f.needed])
+    _table(page, "Hypotheses of the theorem", needed)
     _table(page, "What more could be concluded", [f for f in findings if not f.needed])
     page.heading("In short")
-    if problem.flow == "general":
-        page.line("The general flow needs no hypothesis.")
-    elif failing:
+    if failing:
         number = "1 hypothesis is" if len(failing) == 1 else f"{len(failing)} hypotheses are"
         page.line(f"{number} not met.", "bold red")
+    elif not needed or flow.acts_on == "all":  # the equations of the whole network assume nothing of the data
+        page.line(f"The {flow.name} flow needs no hypothesis.")
     else:
         page.line("Every hypothesis of the theorem holds at the start.", "green")
 

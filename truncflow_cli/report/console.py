@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
-from rich.cells import cell_len, set_cell_size
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
+from truncflow_cli.report.numbers import count
 from truncflow_cli.report.symbols import ascii_only
 
 #: Columns that everything under a heading is moved in.
 INDENT = 2
-#: Columns that the last column of a table has at least.
-LEAST = 4
 #: Columns between the columns of a table.
 GAP = 2
 
@@ -63,28 +63,37 @@ class Page:
         header: Sequence[str],
         rows: Sequence[Sequence[str]],
         right: Sequence[int] = (),
-        styles: Sequence[str] | None = None,
+        styles: Sequence[str] = (),
+        most: int | None = None,
+        noun: str = "",
     ) -> None:
-        """Write a table without lines: ``right`` are the columns of numbers, ``styles`` one a row.
+        """Write a table without lines, made as narrow as the console.
 
-        The last column gives way where there is no room for it.
+        Args:
+            header, rows: the cells.
+            right: the columns of numbers.
+            styles: one a row.
+            most: how many rows are shown; how many are left out is then said.
+            noun: what a row is.
         """
-        cells = [[self.shown(cell) for cell in row] for row in (header, *rows)]
-        widths = [max(cell_len(row[column]) for row in cells) for column in range(len(header))]
-        room = self.width - sum(widths[:-1]) - GAP * (len(widths) - 1)
-        widths[-1] = min(widths[-1], max(room, LEAST))
-        for row in cells:
-            if cell_len(row[-1]) > widths[-1]:
-                row[-1] = set_cell_size(row[-1], widths[-1] - 1).rstrip() + self.shown("…")[:1]
-        for index, row in enumerate(cells):
-            padded = [
-                " " * (width - cell_len(cell)) + cell
-                if column in right
-                else cell + " " * (width - cell_len(cell))
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ]
-            style = "dim" if index == 0 else (styles[index - 1] if styles else "")
-            self.picture((" " * GAP).join(padded), style)
+        table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim")
+        for column, name in enumerate(header):
+            table.add_column(
+                Text(self.shown(name)),
+                justify="right" if column in right else "left",
+                no_wrap=True,
+                overflow="crop",
+            )
+        for row, style in zip_longest(rows[:most], styles[:most], fillvalue=""):
+            table.add_row(*(Text(self.shown(cell)) for cell in row), style=style)
+        options = self.console.options.update(width=self.width)
+        for line in self.console.render_lines(table, options, pad=False):
+            text = Text.assemble(*((segment.text, segment.style or "") for segment in line))
+            text.rstrip()
+            self._write(Text(" " * INDENT).append_text(text))
+        if most is not None and len(rows) > most:
+            left_out = len(rows) - most
+            self.line(f"and {count(left_out, noun) if noun else left_out} more")
 
     def _write(self, text: Text) -> None:
         self.console.print(text, soft_wrap=True, highlight=False)

@@ -27,8 +27,9 @@ def share(part: float, whole: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """Return "1 event", "2 events"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    """Return "1 event", "2 events", "2 pairs of gloves"."""
+    head, of, rest = noun.partition(" of ")
+    return f"{number} {noun}" if number == 1 else f"{number} {head}s{of}{rest}"
 
 
 def listing(words: list[str], most: int = 6) -> str:

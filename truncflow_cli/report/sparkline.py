@@ -1,13 +1,16 @@
-"""Small pictures of a curve, in characters."""
+"""Small pictures of curves, in characters: on one scale and one axis, alone or several over one another."""
 
 from __future__ import annotations
 
 import math
+import string
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from truncflow_cli.problem import Array
+from truncflow_cli.report.numbers import short
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 ASCII_BLOCKS = "_.-=+*#@"
@@ -20,6 +23,10 @@ FLOOR = 1e-32
 CROWDED = 0.05
 #: Dots of a braille character: bit by (row, column).
 BRAILLE = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+#: Where two curves share a character.
+SHARED = "="
+#: Columns of a chart's labels.
+LABEL = 9
 
 
 @dataclass(frozen=True)
@@ -72,38 +79,80 @@ def positions(times: Array, s: Array) -> Array:
     return np.asarray(np.clip(share, 0.0, 1.0))
 
 
-def sampled(s: Array, values: Array, count: int) -> Array:
-    """Return values (T,) at times s (T,) at ``count`` evenly spaced places of the axis, linear in between."""
+def longest(times: Sequence[Array]) -> Array:
+    """Return the saved times (T,) of the run that goes furthest: they make the axis of several."""
+    return max(times, key=lambda s: (float(s[-1]), s.size))
+
+
+def sampled(s: Array, values: Array, axis: Array, columns: int) -> Array:
+    """Return a curve, values (T,) at times s (T,), at evenly spaced places of an axis, linear in between.
+
+    What is not finite is left out; beyond the end of the curve is NaN. ``axis``: the saved times that make it.
+    """
     seen = np.isfinite(values)
     if not seen.any():
-        return np.full(count, np.nan)
-    return np.interp(np.linspace(0.0, 1.0, count), positions(s[seen], s), values[seen])
+        return np.full(columns, np.nan)
+    places = np.linspace(0.0, 1.0, columns)
+    end = positions(s[-1:], axis)[0] + 0.5 / columns
+    return np.where(places <= end, np.interp(places, positions(s[seen], axis), values[seen]), np.nan)
+
+
+def line(s: Array, values: Array, axis: Array, scale: Scale, width: int, *, ascii_only: bool) -> str:
+    """Return a curve as ``width`` characters on a scale and an axis that it may share with others."""
+    blocks = ASCII_BLOCKS if ascii_only else BLOCKS
+    heights = scale.heights(sampled(s, values, axis, width))
+    return "".join(
+        " " if np.isnan(h) else blocks[min(int(h * len(blocks)), len(blocks) - 1)] for h in heights
+    )
 
 
 def sparkline(s: Array, values: Array, width: int, *, ascii_only: bool) -> str:
-    """Return a curve, values (T,) at times s (T,), as ``width`` characters."""
+    """Return a curve, values (T,) at times s (T,), as ``width`` characters on its own scale."""
     if values.size < 2 or s[-1] <= s[0] or not np.isfinite(values).any():
         return ""
-    blocks = ASCII_BLOCKS if ascii_only else BLOCKS
-    heights = scale_of(values).heights(sampled(s, values, width))
-    return "".join(blocks[min(int(h * len(blocks)), len(blocks) - 1)] for h in heights)
+    return line(s, values, s, scale_of(values), width, ascii_only=ascii_only)
+
+
+def labelled(s: Array, values: Array, width: int, *, ascii_only: bool) -> str:
+    """Return the sparkline of a curve, "log" behind it where its scale is logarithmic."""
+    curve = sparkline(s, values, width, ascii_only=ascii_only)
+    return curve + (" log" if curve and scale_of(values).logarithmic else "")
 
 
 def chart(s: Array, values: Array, width: int, height: int, *, ascii_only: bool) -> list[str]:
     """Return a curve, values (T,) at times s (T,), as ``height`` rows of ``width`` characters, top first."""
     columns, rows = (width, height) if ascii_only else (2 * width, 4 * height)
-    heights = scale_of(values).heights(sampled(s, values, columns))
-    level = np.clip(((1.0 - heights) * (rows - 1)).round().astype(int), 0, rows - 1)
     dots = np.zeros((rows, columns), dtype=bool)
-    previous = level[0]
-    for column, row in enumerate(level):
-        # Steep parts are drawn without gaps.
-        dots[min(previous, row) + (previous < row) : max(previous, row) + (previous <= row), column] = True
+    for column, row in _strokes(scale_of(values).heights(sampled(s, values, s, columns)), rows):
         dots[row, column] = True
-        previous = row
     if ascii_only:
         return ["".join("*" if dot else " " for dot in line) for line in dots]
     return [_braille(dots[4 * r : 4 * r + 4]) for r in range(height)]
+
+
+def overlay(curves: Sequence[tuple[Array, Array]], width: int, height: int) -> list[str]:
+    """Return curves, times and values (T,) each, as rows of characters: A, B, ... and = where they meet."""
+    scale = scale_of(np.concatenate([values for _, values in curves]))
+    axis = longest([s for s, _ in curves])
+    rows = [[" "] * width for _ in range(height)]
+    for index, (s, values) in enumerate(curves):
+        for column, row in _strokes(scale.heights(sampled(s, values, axis, width)), height):
+            rows[row][column] = letter(index)[0] if rows[row][column] == " " else SHARED
+    return ["".join(row) for row in rows]
+
+
+def _strokes(heights: Array, rows: int) -> Iterator[tuple[int, int]]:
+    """Yield column and row, top first, of every dot of a curve; steep parts are drawn without gaps."""
+    seen = np.flatnonzero(np.isfinite(heights))
+    levels = np.clip(((1.0 - heights[seen]) * (rows - 1)).round().astype(int), 0, rows - 1).tolist()
+    previous = levels[0] if levels else 0
+    for column, row in zip(seen.tolist(), levels, strict=True):
+        for each in {
+            row,
+            *range(min(previous, row) + (previous < row), max(previous, row) + (previous <= row)),
+        }:
+            yield column, each
+        previous = row
 
 
 def _braille(dots: np.ndarray[tuple[int, int], np.dtype[np.bool_]]) -> str:
@@ -113,3 +162,52 @@ def _braille(dots: np.ndarray[tuple[int, int], np.dtype[np.bool_]]) -> str:
         code = sum(BRAILLE[r][k] for r in range(4) for k in (0, 1) if dots[r, c + k])
         characters.append(chr(0x2800 + code) if code else " ")
     return "".join(characters)
+
+
+def letter(index: int) -> str:
+    """Return what a run is called in a comparison: A, B, ..., Z, A1, B1, ..."""
+    turn, place = divmod(index, len(string.ascii_uppercase))
+    return string.ascii_uppercase[place] + (str(turn) if turn else "")
+
+
+def event_ticks(times: Array, s: Array, width: int, ascii_only: bool) -> str:
+    """Return a row of marks where events (E,) are on the axis of saved times (T,), denser where there are more."""
+    if s[-1] <= 0.0 or not times.size:
+        return ""
+    at = np.minimum((positions(times, s) * width).astype(int), width - 1)
+    counts = np.bincount(at, minlength=width)
+    marks = ".:#" if ascii_only else "·∶█"
+    levels = (1, max(3, int(counts.max()) // 3))
+    return "".join(" " if n == 0 else marks[sum(n > level for level in levels)] for n in counts.tolist())
+
+
+def framed(
+    rows: Sequence[str],
+    scale: Scale,
+    axis: Array,
+    events: Sequence[tuple[str, Array]],
+    remark: str = "",
+    *,
+    ascii_only: bool,
+) -> Iterator[str]:
+    """Yield the lines of a chart: its rows with the ends of its scale, rows of event marks, and its axis.
+
+    Args:
+        rows: the curves.
+        scale, axis: what they are drawn on.
+        events: rows of marks: their label, and the times (E,) of the events.
+        remark: what there is to say below, besides the kinds of scale and axis.
+        ascii_only: whether only ASCII can be shown.
+    """
+    width, bar = len(rows[0]), "|" if ascii_only else "│"
+    ends = {0: short(scale.high), len(rows) - 1: short(scale.low)}
+    yield from (f"{ends.get(index, ''):>{LABEL}}{bar}{row}" for index, row in enumerate(rows))
+    for label, times in events:
+        ticks = event_ticks(times, axis, width, ascii_only)
+        if ticks.strip():
+            yield f"{label:>{LABEL}}{bar}{ticks}"
+    crowded = logarithmic_axis(axis)
+    start, end = f"s = {short(float(axis[1]))}" if crowded else "0", f"s = {short(float(axis[-1]))}"
+    kinds = {(0, 0): "", (1, 0): "logarithmic", (0, 1): "log s", (1, 1): "log-log"}
+    said = ", ".join(filter(None, (kinds[scale.logarithmic, crowded], remark)))
+    yield f"{'':>{LABEL}} {start}{said:^{max(0, width - len(start) - len(end))}}{end}"

@@ -10,18 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from truncflow_cli.certificate import Certificate
-from truncflow_cli.cluster_names import cluster_names
-from truncflow_cli.report.content import (
-    certificates_of,
-    quantities_of,
-    section_of,
-    sizes_of,
-)
-from truncflow_cli.report.history import by_kind, rests, separation_spans, truncations
+from truncflow_cli.problem import Array
+from truncflow_cli.report.history import by_kind, rests, separation_spans
 from truncflow_cli.report.json_output import clean
 from truncflow_cli.report.sentences import story
-from truncflow_cli.run_data import RunLike
+from truncflow_cli.report.summary import Summary
+from truncflow_cli.run_data import Run
 
 #: Keys of a config that say where a run goes, not what it is.
 NOT_THE_RUN = ("name", "output")
@@ -31,10 +25,9 @@ LONGEST_VALUE = 200
 ABSENT = "-"
 
 
-def run_row(run: RunLike) -> dict[str, Any]:
+def run_row(run: Run) -> dict[str, Any]:
     """Return one row for a run: what it is, its loss, events by kind, largest |D(s)|, verdicts, time."""
-    attrs, sizes = run.attrs, sizes_of(run)
-    certificates = certificates_of(run)
+    attrs, summary = run.attrs, Summary(run)
     return {
         "file": str(run.path),
         "flow": attrs["flow"],
@@ -42,19 +35,19 @@ def run_row(run: RunLike) -> dict[str, Any]:
         "rotation_frozen": bool(attrs.get("rotation_frozen", False)),
         "status": attrs["status"],
         "seed": attrs.get("seed"),
-        **{name: sizes[name] for name in ("N", "Q", "C", "L")},
+        **{name: summary.sizes[name] for name in ("N", "Q", "C", "L")},
         "s_end": float(run.s[-1]),
         "loss_first": float(run.loss[0]),
         "loss_last": float(run.loss[-1]),
         "events": int(run.events.size),
         **{f"events_{kind}": number for kind, number in by_kind(run).items()},
         "max_abs_D": float(np.abs(run.energy_balance).max()),
-        **{f"certificate_{name}": certificate.verdict for name, certificate in certificates.items()},
+        **{f"certificate_{name}": summary.verdict(name) for name in summary.certificates},
         "elapsed_seconds": float(attrs.get("elapsed_seconds", math.nan)),
     }
 
 
-def run_rows(runs: Iterable[RunLike]) -> list[dict[str, Any]]:
+def run_rows(runs: Iterable[Run]) -> list[dict[str, Any]]:
     """Return a row for each run, with what differs between their configs: the table of a sweep.
 
     Each run is looked at once, in turn, so that ``runs`` can open them one after the other.
@@ -68,12 +61,12 @@ def run_rows(runs: Iterable[RunLike]) -> list[dict[str, Any]]:
     return rows
 
 
-def differing_keys(runs: Sequence[RunLike]) -> dict[str, list[Any]]:
+def differing_keys(runs: Sequence[Run]) -> dict[str, list[Any]]:
     """Return the dotted config keys in which runs differ, each with its value in every run, in their order."""
     return differing([flat_settings(run) for run in runs])
 
 
-def flat_settings(run: RunLike) -> dict[str, Any]:
+def flat_settings(run: Run) -> dict[str, Any]:
     """Return a run's config by dotted keys.
 
     List entries are numbered, as in ``--set``, but arrays of numbers are one value each.
@@ -126,63 +119,56 @@ def _shortened(value: list[Any]) -> Any:
     return f"{'×'.join(map(str, shape))} numbers (checksum {zlib.crc32(text.encode()):08x})"
 
 
-def run_json(run: RunLike) -> dict[str, Any]:
+def run_json(run: Run) -> dict[str, Any]:
     """Return everything that the report shows as plain Python values; what is not a finite number is None."""
-    certificates = certificates_of(run)
-    integrator = section_of(run, "integrator")
-    result = {
-        "file": str(run.path),
-        "attributes": dict(run.attrs),
-        "sizes": sizes_of(run),
-        "clusters": cluster_names(run.notes, len(run.y_tilde)),
-        "tolerance": {name: integrator.get(name) for name in ("rtol", "atol")},
-        "notes": dict(run.notes),
-        "warnings": list(run.warnings),
-        "story": story(run, certificates),
-        "loss": {
-            "first": float(run.loss[0]),
-            "last": float(run.loss[-1]),
-            "largest": float(run.loss.max()),
-            "clusters": [{"first": float(part[0]), "last": float(part[-1])} for part in run.loss_cluster.T],
-        },
-        "energy_balance": _balance(run, certificates),
-        "state": {
-            name: {"first": float(values[0]), "last": float(values[-1])}
-            for name, values in quantities_of(run, certificates).items()
-        },
-        "events": {
-            "total": int(run.events.size),
-            "by_kind": by_kind(run),
-            "truncations": [
-                {**vars(history), "cut": list(history.cut), "whole": list(history.whole)}
-                for history in truncations(run)
-            ],
-            "not_separated": [
-                {"cluster": cluster, "layer": layer, "start": span.start, "stop": span.stop}
-                for (cluster, layer), spans in separation_spans(run).items()
-                for span in spans
-            ],
-            "rests": [{"layer": layer, "s": s} for layer, s in rests(run).items()],
-        },
-        "counters": dict(run.counters),
-        "certificates": {
-            name: {key: getattr(certificate, key) for key in CERTIFICATE_FIELDS}
-            for name, certificate in certificates.items()
-        },
-        "config": run.settings,
-    }
-    cleaned: dict[str, Any] = clean(result)
+    summary = Summary(run)
+    balance = summary.certificates.get("energy_balance")
+    cleaned: dict[str, Any] = clean(
+        {
+            "file": run.path,
+            "attributes": run.attrs,
+            "sizes": summary.sizes,
+            "clusters": summary.names,
+            "tolerance": {name: summary.section("integrator").get(name) for name in ("rtol", "atol")},
+            "notes": run.notes,
+            "warnings": run.warnings,
+            "story": story(summary),
+            "loss": {
+                **_ends(run.loss),
+                "largest": run.loss.max(),
+                "clusters": [_ends(part) for part in run.loss_cluster.T],
+            },
+            "energy_balance": {
+                "largest": np.abs(run.energy_balance).max(),
+                "last": run.energy_balance[-1],
+                "tolerance": None if balance is None else balance.bound,
+                "within_tolerance": None if balance is None else balance.verdict == "holds",
+            },
+            "state": {name: _ends(values) for name, values in summary.quantities.items()},
+            "events": {
+                "total": run.events.size,
+                "by_kind": by_kind(run),
+                "truncations": [vars(history) for history in summary.truncations],
+                "not_separated": [
+                    {"cluster": cluster, "layer": layer, **vars(span)}
+                    for (cluster, layer), spans in separation_spans(run).items()
+                    for span in spans
+                ],
+                "rests": [{"layer": layer, "s": s} for layer, s in rests(run).items()],
+            },
+            "counters": run.counters,
+            "certificates": {
+                name: {key: getattr(certificate, key) for key in CERTIFICATE_FIELDS}
+                for name, certificate in summary.certificates.items()
+            },
+            "config": run.settings,
+        }
+    )
     return cleaned
 
 
 CERTIFICATE_FIELDS = ("statement", "source", "hypothesis", "verdict", "value", "bound", "margin")
 
 
-def _balance(run: RunLike, certificates: Mapping[str, Certificate]) -> dict[str, Any]:
-    balance = certificates.get("energy_balance")
-    return {
-        "largest": float(np.abs(run.energy_balance).max()),
-        "last": float(run.energy_balance[-1]),
-        "tolerance": None if balance is None else balance.bound,
-        "within_tolerance": None if balance is None else balance.verdict == "holds",
-    }
+def _ends(values: Array) -> dict[str, float]:
+    return {"first": values[0], "last": values[-1]}

@@ -1,6 +1,5 @@
 """Runs side by side: what differs in their configs, how far their states part, which events they share."""
 
-from truncflow_cli.report.compare.compare import Comparison, compare
-from truncflow_cli.report.compare.member import Member, member
+from truncflow_cli.report.compare.compare import Comparison, Member, compare, member
 
 __all__ = ["Comparison", "Member", "compare", "member"]

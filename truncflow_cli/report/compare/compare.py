@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from truncflow_cli.events import Kind
+from truncflow_cli.problem import Array, IntArray
 from truncflow_cli.report.compare.events import Matching, match
-from truncflow_cli.report.compare.states import Difference, differences
-from truncflow_cli.report.compare.times import CommonTimes, common_times
-from truncflow_cli.report.content import section_of
+from truncflow_cli.report.compare.states import CommonTimes, Difference, common_times, differences
 from truncflow_cli.report.numbers import count, short
-from truncflow_cli.report.tables import differing_keys
-from truncflow_cli.run_data import RunLike
+from truncflow_cli.report.summary import Summary, number_or_nan
+from truncflow_cli.report.tables import differing_keys, flat_settings, run_row
+from truncflow_cli.run_data import Run
 
 #: Event times agree if they differ by no more than the looser of the two relative tolerances, times this,
 #: times the length of the run: the error of a crossing is that of the state over the speed of the crossing.
@@ -45,78 +46,110 @@ class Comparison:
     remarks: list[str]
 
 
-def compare(first: RunLike, second: RunLike) -> Comparison:
+@dataclass(frozen=True)
+class Member:
+    """What a comparison of several runs needs of each once its file is closed again.
+
+    Attributes:
+        row: its row in a table of runs.
+        settings: its config, by dotted keys.
+        s: (T,) its saved times.
+        loss: (T,) its loss.
+        event_times: (E,) times of its events.
+        verdicts: names of its certificates, by verdict.
+    """
+
+    row: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    s: Array
+    loss: Array
+    event_times: Array
+    verdicts: Mapping[str, list[str]]
+
+    @property
+    def path(self) -> str:
+        """The run file."""
+        return str(self.row["file"])
+
+
+def member(run: Run) -> Member:
+    """Return what has to be kept of a run."""
+    verdicts: dict[str, list[str]] = {}
+    for certificate in Summary(run).certificates.values():
+        verdicts.setdefault(certificate.verdict, []).append(certificate.name)
+    return Member(run_row(run), flat_settings(run), run.s, run.loss, run.events["s"].copy(), verdicts)
+
+
+def compare(first: Run, second: Run) -> Comparison:
     """Compare two runs of any flows, sizes and saved times, as far as they can be compared."""
-    runs = first, second
+    runs = Summary(first), Summary(second)
     times = common_times(first.s, second.s)
-    found = differences(runs, times)
-    obstacle = _obstacle(first, second)
+    found = differences((first, second), times)
+    obstacle = _obstacle(*runs)
     matching = None
     if not obstacle:
-        tolerance = AGREEMENT * max(_rtol(run) for run in runs) * max(1.0, float(times.s[-1]))
+        tolerance = AGREEMENT * max(map(_rtol, runs)) * max(1.0, float(times.s[-1]))
         matching = match((first.events, second.events), float(times.s[-1]), tolerance)
     return Comparison(
         paths=(str(first.path), str(second.path)),
-        config={key: (values[0], values[1]) for key, values in differing_keys(runs).items()},
+        config={key: (here, there) for key, (here, there) in differing_keys((first, second)).items()},
         times=times,
         differences=found,
         matching=matching,
-        remarks=[*_remarks(first, second, found), *filter(None, [obstacle])],
+        remarks=[*_remarks(*runs, found), *filter(None, [obstacle])],
     )
 
 
-def _rtol(run: RunLike) -> float:
-    value = section_of(run, "integrator").get("rtol", USUAL_RTOL)
-    return float(value) if isinstance(value, (int, float)) else USUAL_RTOL
+def _rtol(summary: Summary) -> float:
+    rtol = number_or_nan(summary.section("integrator").get("rtol"))
+    return USUAL_RTOL if math.isnan(rtol) else rtol
 
 
-def _n_points(run: RunLike) -> int:
-    return 0 if run.x is None else int(run.x.shape[0])
-
-
-def _obstacle(first: RunLike, second: RunLike) -> str:
+def _obstacle(first: Summary, second: Summary) -> str:
     """Return why events cannot be matched; nothing if they can."""
-    if not first.events.size and not second.events.size:
+    if not first.run.events.size and not second.run.events.size:
         return ""
-    if _n_points(first) != _n_points(second):
-        return f"The runs have {count(_n_points(first), 'point')} and {_n_points(second)}: events are not matched."
-    if not np.array_equal(_clusters(first), _clusters(second)):
+    here, there = first.sizes["N"], second.sizes["N"]
+    if here != there:
+        return f"The runs have {count(here, 'point')} and {there}: events are not matched."
+    if here and not np.array_equal(_clusters(first), _clusters(second)):
         return "The points are distributed over the clusters differently: events are not matched."
     return ""
 
 
-def _clusters(run: RunLike) -> Any:
-    return np.empty(0) if run.cluster is None else run.cluster
+def _clusters(summary: Summary) -> IntArray:
+    cluster = summary.run.cluster
+    return np.empty(0, dtype=np.int64) if cluster is None else cluster
 
 
-def _remarks(first: RunLike, second: RunLike, found: list[Difference]) -> Iterator[str]:
-    flows = [str(run.attrs["flow"]) for run in (first, second)]
-    dims = [run.y.shape[1] for run in (first, second)]
-    if len(found) == 1 and dims[0] != dims[1]:
-        yield f"The runs are in {dims[0]} and {dims[1]} dimensions: only the losses are compared."
+def _remarks(first: Summary, second: Summary, found: list[Difference]) -> Iterator[str]:
+    here, there = first.sizes, second.sizes
+    if len(found) == 1 and here["Q"] != there["Q"]:
+        yield f"The runs are in {here['Q']} and {there['Q']} dimensions: only the losses are compared."
     elif len(found) == 1:
-        yield f"The states of {flows[0]} and {flows[1]} have no part of one shape: only the losses are compared."
-    layers = [0 if run.beta is None else run.beta.shape[1] for run in (first, second)]
-    if len(found) > 1 and all(layers) and layers[0] != layers[1]:
-        yield f"The runs have {layers[0]} and {layers[1]} layers: those of the same index are compared."
-    if first.x is not None and second.x is not None and first.x.shape == second.x.shape and first.x.size:
-        apart = float(np.abs(first.x - second.x).max())
+        flows = f"{first.flow.name} and {second.flow.name}"
+        yield f"The states of {flows} have no part of one shape: only the losses are compared."
+    elif here["L"] and there["L"] and here["L"] != there["L"]:
+        yield f"The runs have {here['L']} and {there['L']} layers: those of the same index are compared."
+    x, other = first.run.x, second.run.x
+    if x is not None and other is not None and x.shape == other.shape and x.size:
+        apart = float(np.abs(x - other).max())
         if apart > 0.0:
             yield f"The points themselves differ, by up to {short(apart)}; those of the same index are compared."
-    if sorted(flows) == ["general", "separated"]:
-        yield from _separation_remark(first if flows[0] == "separated" else second)
-    for run in (first, second):
+    by_layers = {summary.flow.acts_on: summary for summary in (first, second)}
+    if set(by_layers) == {"own", "all"}:
+        yield _separation_remark(by_layers["own"].run)
+    for run in (first.run, second.run):
         if run.attrs["status"] != "complete":
             yield f"{run.path} is {run.attrs['status']}, at s = {short(float(run.s[-1]))}."
 
 
-def _separation_remark(separated: RunLike) -> Iterator[str]:
+def _separation_remark(separated: Run) -> str:
     lost = separated.events["s"][separated.events["kind"] == Kind.SEPARATION_LOST]
-    if lost.size:
-        yield (
-            f"Separation (3.3) is lost at s = {short(float(lost[0]))}: up to there Theorems 3.2 and 5.1 are the "
-            "same flow, from there on they are not. What is lost separation in `separated` is in `general` the "
-            "truncation of a foreign point: the two are matched."
-        )
-    else:
-        yield "Separation (3.3) is never lost: Theorems 3.2 and 5.1 are the same flow here."
+    if not lost.size:
+        return "Separation (3.3) is never lost: Theorems 3.2 and 5.1 are the same flow here."
+    return (
+        f"Separation (3.3) is lost at s = {short(float(lost[0]))}: up to there Theorems 3.2 and 5.1 are the "
+        "same flow, from there on they are not. What is lost separation in `separated` is in `general` the "
+        "truncation of a foreign point: the two are matched."
+    )

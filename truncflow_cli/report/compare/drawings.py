@@ -11,10 +11,8 @@ from matplotlib.ticker import SymmetricalLogLocator
 
 from truncflow_cli.events import Kind
 from truncflow_cli.problem import Array
-from truncflow_cli.report.compare.compare import Comparison
-from truncflow_cli.report.compare.curves import longest
+from truncflow_cli.report.compare.compare import Comparison, Member
 from truncflow_cli.report.compare.events import Matching
-from truncflow_cli.report.compare.member import Member
 from truncflow_cli.report.figures.panels import curve, legend, remark, value_axis
 from truncflow_cli.report.figures.style import (
     GREY,
@@ -27,6 +25,7 @@ from truncflow_cli.report.figures.style import (
 )
 from truncflow_cli.report.figures.timeline import MOST_LABELS, Timeline, settled_at
 from truncflow_cli.report.numbers import count
+from truncflow_cli.report.sparkline import longest
 
 #: What stands for each kind of event.
 MARKERS = "ov^sDPX*d"

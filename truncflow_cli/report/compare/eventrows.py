@@ -55,16 +55,13 @@ def parting_sentence(matching: Matching, names: tuple[str, str]) -> str:
         if not len(matching.pairs):
             return "They share no event."
         return f"All crossings agree, to {short(matching.tolerance)} in s: the runs never part."
-    which = 0 if parting.at[0] is not None else 1
-    index = parting.at[which]
-    assert index is not None
-    event = matching.logs[which][index]
+    event, times = matching.event(parting.at), matching.times(parting.at)
     what = f"{_spoken(event['kind'])}{_where(event)}"
     before = "no event" if not parting.before else count(parting.before, "event")
     start = f"They part after {before} in common (to {short(matching.tolerance)} in s): {what}"
-    if None in parting.at:
-        return f"{start}, s = {short(float(event['s']))}, is in {names[which]} only."
-    times = [float(log["s"][at]) for log, at in zip(matching.logs, parting.at, strict=True)]
+    if times[0] is None or times[1] is None:
+        which = names[0] if times[1] is None else names[1]
+        return f"{start}, s = {short(float(event['s']))}, is in {which} only."
     return f"{start}, s = {short(times[0])} in {names[0]} and {short(times[1])} in {names[1]}."
 
 
@@ -81,15 +78,10 @@ def event_rows(matching: Matching) -> list[list[str]]:
     Time in the first and in the second run, by how much later, kind, layer, point and coordinate.
     """
     rows = []
-    for first, second in first_differences(matching, MOST_EVENTS):
-        event = matching.logs[1][second] if first is None else matching.logs[0][first]
-        times = [
-            None if at is None else float(log["s"][at])
-            for log, at in zip(matching.logs, (first, second), strict=True)
-        ]
-        shift = "" if times[0] is None or times[1] is None else f"{times[1] - times[0]:+.3g}"
+    for at in first_differences(matching, MOST_EVENTS):
+        event, (here, there) = matching.event(at), matching.times(at)
+        shift = "" if here is None or there is None else f"{there - here:+.3g}"
         indices = [str(event[name]) if event[name] >= 0 else "-" for name in ("layer", "point", "coordinate")]
-        rows.append(
-            [*("-" if s is None else short(s) for s in times), shift, _spoken(int(event["kind"])), *indices]
-        )
+        times = ["-" if s is None else short(s) for s in (here, there)]
+        rows.append([*times, shift, _spoken(int(event["kind"])), *indices])
     return rows

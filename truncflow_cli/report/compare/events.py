@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
 
 import numpy as np
 
 from truncflow_cli.events import EventLog, Kind
 from truncflow_cli.problem import Array, IntArray
 
+#: An event of two runs by its index in the log of each, None where a run does not have it.
+At = tuple[int | None, int | None]
 #: What tells an event from every other, besides the number of its occurrence.
 KEY = ("kind", "layer", "cluster", "coordinate", "point")
 #: Events are numbered below this: two such numbers multiplied by a handful stay within 64 bits.
@@ -42,10 +46,22 @@ class Matching:
         """(P,) by how much later the second run has each event of a pair."""
         return np.asarray(self.logs[1]["s"][self.pairs[:, 1]] - self.logs[0]["s"][self.pairs[:, 0]])
 
-    @property
+    @cached_property
     def parting(self) -> Parting | None:
         """The first event at which the runs part; None if all of their events agree."""
         return _parting(self)
+
+    def event(self, at: At) -> np.void:
+        """Return the event of these indices, as the first run that has it logged it."""
+        which = 0 if at[0] is not None else 1
+        return cast("np.void", self.logs[which][at[which]])
+
+    def times(self, at: At) -> tuple[float | None, float | None]:
+        """Return when the two runs have it; None where one does not."""
+        here, there = (
+            None if k is None else float(log["s"][k]) for log, k in zip(self.logs, at, strict=True)
+        )
+        return here, there
 
 
 @dataclass(frozen=True)
@@ -57,7 +73,7 @@ class Parting:
         before: how many pairs of events agree before it.
     """
 
-    at: tuple[int | None, int | None]
+    at: At
     before: int
 
 
@@ -135,7 +151,7 @@ def _alone(pairs: IntArray, here: EventLog, there: EventLog) -> tuple[IntArray, 
 def _parting(matching: Matching) -> Parting | None:
     here, there = (log["s"] for log in matching.logs)
     apart = np.flatnonzero(np.abs(matching.shifts) > matching.tolerance)
-    candidates: list[tuple[float, tuple[int | None, int | None]]] = []
+    candidates: list[tuple[float, At]] = []
     earlier = np.minimum(here[matching.pairs[:, 0]], there[matching.pairs[:, 1]])
     if apart.size:
         i, j = matching.pairs[apart[earlier[apart].argmin()]]
@@ -152,11 +168,11 @@ def _parting(matching: Matching) -> Parting | None:
     return Parting(at, int(np.count_nonzero(agreeing & (earlier <= s))))
 
 
-def first_differences(matching: Matching, most: int) -> list[tuple[int | None, int | None]]:
+def first_differences(matching: Matching, most: int) -> list[At]:
     """Return the indices, in the two logs, of the first events that do not agree; None where one is missing."""
     shifted = matching.pairs[np.abs(matching.shifts) > matching.tolerance]
     times = [log["s"] for log in matching.logs]
-    found: list[tuple[float, tuple[int | None, int | None]]] = []
+    found: list[tuple[float, At]] = []
     earliest = np.minimum(times[0][shifted[:, 0]], times[1][shifted[:, 1]])
     for row in np.argsort(earliest, kind="stable")[:most]:
         found.append((float(earliest[row]), (int(shifted[row, 0]), int(shifted[row, 1]))))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from truncflow_cli.report.compare.compare import Comparison
-from truncflow_cli.report.compare.member import Member
+from truncflow_cli.report.compare.compare import Comparison, Member
 from truncflow_cli.report.figures import require_matplotlib
 
 #: Runs that are compared with the first one in figures; the losses of all are drawn.

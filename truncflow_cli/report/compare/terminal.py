@@ -9,16 +9,24 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from truncflow_cli.report.compare.compare import Comparison
-from truncflow_cli.report.compare.curves import SHARED, common_scale, letter, line, longest, overlay
+from truncflow_cli.report.compare.compare import Comparison, Member
 from truncflow_cli.report.compare.eventrows import event_rows, kind_rows, parting_sentence
-from truncflow_cli.report.compare.member import Member
 from truncflow_cli.report.compare.states import Difference
 from truncflow_cli.report.console import Page
 from truncflow_cli.report.numbers import count, listing, share, short
-from truncflow_cli.report.sparkline import logarithmic_axis, scale_of, sparkline
-from truncflow_cli.report.tables import differing
-from truncflow_cli.report.text import LABEL, PLURAL, STATUS_STYLE, event_ticks
+from truncflow_cli.report.sparkline import (
+    LABEL,
+    SHARED,
+    framed,
+    labelled,
+    letter,
+    line,
+    longest,
+    overlay,
+    scale_of,
+)
+from truncflow_cli.report.tables import ABSENT, differing
+from truncflow_cli.report.text import CURVE, PLURAL, STATUS_STYLE, WIDEST
 
 #: Runs that are listed, runs whose losses are drawn over one another, runs compared with the first one each.
 MOST_RUNS, MOST_CURVES, MOST_PAIRS = 24, 6, 6
@@ -26,8 +34,8 @@ MOST_RUNS, MOST_CURVES, MOST_PAIRS = 24, 6, 6
 MOST_ROWS, MOST_KEYS, MOST_LETTERS, LONGEST_VALUE = 12, 24, 8, 60
 #: A distance is so many times the quantity itself at least, where it is not given in percent.
 SPOKEN_OF = 20.0
-#: Characters of a curve in a table, rows of the chart, columns of a file's name.
-CURVE, CHART_ROWS, LONGEST_NAME = 22, 10, 28
+#: Rows of the chart, columns of a file's name.
+CHART_ROWS, LONGEST_NAME = 10, 28
 
 
 def render_comparison(members: Sequence[Member], comparisons: Sequence[Comparison], console: Console) -> None:
@@ -44,7 +52,7 @@ def render_comparison(members: Sequence[Member], comparisons: Sequence[Compariso
     _settings(page, members)
     _losses(page, members)
     for index, comparison in enumerate(comparisons[:MOST_PAIRS], start=1):
-        _pair(page, comparison, index)
+        _pair(page, comparison, letter(index))
     left_out = len(members) - 1 - min(len(comparisons), MOST_PAIRS)
     if left_out:
         page.gap()
@@ -53,36 +61,33 @@ def render_comparison(members: Sequence[Member], comparisons: Sequence[Compariso
 
 def _runs(page: Page, members: Sequence[Member]) -> None:
     page.picture(f"{len(members)} runs", "bold", 0)
-    rows = []
-    for index, member in enumerate(members[:MOST_RUNS]):
-        row = member.row
-        judged = ", ".join(
+    rows, styles = [], []
+    for index, member in enumerate(members):
+        row, status = member.row, str(member.row["status"])
+        judged = [
             f"{len(member.verdicts[verdict])} {PLURAL[verdict]}"
             for verdict in ("violated", "holds")
             if member.verdicts.get(verdict)
-        )
-        name = _tail(Path(member.path).stem, LONGEST_NAME)
+        ]
+        name = Path(member.path).stem
         rows.append(
             [
                 letter(index),
-                name,
+                name
+                if len(name) <= LONGEST_NAME
+                else "~" + name[1 - LONGEST_NAME :],  # where those of a study differ
                 str(row["flow"]),
-                str(row["status"]),
+                status,
                 short(float(row["s_end"])),
                 str(row["events"]),
                 short(float(row["max_abs_D"])),
-                judged,
+                ", ".join(judged),
             ]
         )
+        fine = "" if status == "complete" else STATUS_STYLE.get(status, "")
+        styles.append("bold red" if member.verdicts.get("violated") else fine)
     header = ("", "run", "flow", "status", "s", "events", "max |D|", "certificates")
-    styles = [
-        "bold red" if member.verdicts.get("violated") else STATUS_STYLE.get(str(member.row["status"]), "")
-        for member in members[:MOST_RUNS]
-    ]
-    styles = ["" if style == "green" else style for style in styles]
-    page.table(header, rows, right=(4, 5, 6), styles=styles)
-    if len(members) > MOST_RUNS:
-        page.line(f"and {count(len(members) - MOST_RUNS, 'run')} more")
+    page.table(header, rows, (4, 5, 6), styles, most=MOST_RUNS, noun="run")
     for names, who in _grouped([member.verdicts.get("violated", []) for member in members[:MOST_RUNS]]):
         if names:
             spoken = listing([name.replace("_", " ") for name in names])
@@ -121,138 +126,95 @@ def _letters(who: Sequence[str]) -> str:
 
 
 def _value(value: Any) -> str:
-    if value == "-":
+    if value == ABSENT:
         return "not set"
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 3] + "..."
 
 
-def _tail(name: str, room: int) -> str:
-    """Return the end of a name, where those of one study differ."""
-    return name if len(name) <= room else "~" + name[1 - room :]
-
-
 def _losses(page: Page, members: Sequence[Member]) -> None:
     page.heading("Loss")
-    drawn = [member for member in members[:MOST_CURVES] if member.s.size > 1]
-    scale = common_scale([member.loss for member in members[:MOST_CURVES]])
-    axis = longest([member.s for member in members[:MOST_CURVES]])
-    if len(drawn) == len(members[:MOST_CURVES]) and scale.high > scale.low:
-        _chart(page, members[:MOST_CURVES])
-    first = members[0]
+    drawn = members[:MOST_CURVES]
+    scale = scale_of(np.concatenate([member.loss for member in drawn]))
+    axis = longest([member.s for member in drawn])
+    if all(member.s.size > 1 for member in drawn) and scale.high > scale.low:
+        width = min(page.width, WIDEST) - LABEL - 1
+        picture = overlay([(member.s, member.loss) for member in drawn], width, CHART_ROWS)
+        events = [(f"events {letter(index)}", member.event_times) for index, member in enumerate(drawn)]
+        remark = f"{SHARED} where curves meet"
+        for text in framed(picture, scale, axis, events, remark, ascii_only=page.ascii_only):
+            page.picture(text)
     rows = []
     for index, member in enumerate(members[:MOST_RUNS]):
-        loss = float(member.loss[0]), float(member.loss[-1])
+        first, last = float(member.loss[0]), float(member.loss[-1])
         curve = ""
         if index < MOST_CURVES and axis[-1] > 0.0:
             curve = line(member.s, member.loss, axis, scale, CURVE, ascii_only=page.ascii_only)
         rows.append(
             [
                 letter(index),
-                short(loss[0]),
-                short(loss[1]),
-                share(loss[1], loss[0]) if loss[0] > 0.0 else "-",
-                "" if index == 0 else f"{loss[1] - float(first.loss[-1]):+.3g}",
+                short(first),
+                short(last),
+                share(last, first) if first > 0.0 else "-",
+                "" if index == 0 else f"{last - float(members[0].loss[-1]):+.3g}",
                 curve + (" log" if curve and scale.logarithmic else ""),
             ]
         )
     page.table(("", "start", "end", "left", "end - A's", ""), rows, right=(1, 2, 3, 4))
 
 
-def _chart(page: Page, members: Sequence[Member]) -> None:
-    width = min(page.width, 76) - LABEL - 1
-    curves = [(member.s, member.loss) for member in members]
-    scale = common_scale([member.loss for member in members])
-    bar = "|" if page.ascii_only else "│"
-    for index, row in enumerate(overlay(curves, width, CHART_ROWS)):
-        label = {0: short(scale.high), CHART_ROWS - 1: short(scale.low)}.get(index, "")
-        page.picture(f"{label:>{LABEL}}{bar}{row}")
-    axis = longest([member.s for member in members])
-    for index, member in enumerate(members):
-        ticks = event_ticks(member.event_times, axis, width, page.ascii_only)
-        if ticks.strip():
-            page.picture(f"{f'events {letter(index)}':>{LABEL}}{bar}{ticks}")
-    crowded = logarithmic_axis(axis)
-    ends = f"s = {short(float(axis[1]))}" if crowded else "0", f"s = {short(float(axis[-1]))}"
-    kind = {(0, 0): "", (1, 0): "logarithmic", (0, 1): "log s", (1, 1): "log-log"}[scale.logarithmic, crowded]
-    legend = f"{kind}{', ' if kind else ''}{SHARED} where curves meet"
-    page.picture(f"{'':>{LABEL}} {ends[0]}{legend:^{max(0, width - len(ends[0]) - len(ends[1]))}}{ends[1]}")
-
-
-def _pair(page: Page, comparison: Comparison, index: int) -> None:
-    page.heading(f"{letter(index)} against A")
-    page.line(f"compared {comparison.times.how('A', letter(index))}")
+def _pair(page: Page, comparison: Comparison, name: str) -> None:
+    page.heading(f"{name} against A")
+    page.line(f"compared {comparison.times.how('A', name)}")
     for remark in comparison.remarks:
         page.line(remark)
     _states(page, comparison)
-    _events(page, comparison, index)
+    _events(page, comparison, name)
 
 
 def _states(page: Page, comparison: Comparison) -> None:
     s = comparison.times.s
     estimated = comparison.times.interpolated
-    rows = [_state_row(page, each, s, estimated) for each in comparison.differences[:MOST_ROWS]]
+    rows = [_state_row(page, each, s, estimated) for each in comparison.differences]
     columns = ("", f"at s = {short(float(s[-1]))}", "of A's", "largest", "at s")
     header = (*columns, *(["interp. error"] if estimated else []), "")
-    page.table(header, rows, right=tuple(range(1, len(header) - 1)))
-    if len(comparison.differences) > MOST_ROWS:
-        page.line(f"and {len(comparison.differences) - MOST_ROWS} more")
+    page.table(header, rows, right=tuple(range(1, len(header) - 1)), most=MOST_ROWS)
 
 
 def _state_row(page: Page, difference: Difference, s: np.ndarray, estimated: bool) -> list[str]:
-    distance = np.abs(difference.values)
+    distance, last, size = np.abs(difference.values), difference.last, difference.size
     width = CURVE // 2 if estimated else CURVE
-    curve = sparkline(s, distance, width, ascii_only=page.ascii_only) if distance.any() else ""
-    last = (
-        f"{difference.last:+.4g}" if difference.name == "loss" and difference.last else short(difference.last)
-    )
+    relative = "-"
+    if size > 0.0:
+        times = abs(last) / size
+        relative = share(abs(last), size) if times <= SPOKEN_OF else f"{short(times)} times"
     return [
         difference.name,
-        last,
-        _relative(abs(difference.last), difference.size),
+        f"{last:+.4g}" if difference.name == "loss" and last else short(last),
+        relative,
         short(difference.largest),
         short(float(s[difference.where])) if difference.largest else "-",
         *([short(difference.error)] if estimated else []),
-        curve + (" log" if curve and scale_of(distance).logarithmic else ""),
+        labelled(s, distance, width, ascii_only=page.ascii_only) if distance.any() else "",
     ]
 
 
-def _relative(part: float, whole: float) -> str:
-    if whole <= 0.0:
-        return "-"
-    return share(part, whole) if part <= SPOKEN_OF * whole else f"{short(part / whole)} times"
-
-
-def _events(page: Page, comparison: Comparison, index: int) -> None:
-    matching = comparison.matching
+def _events(page: Page, comparison: Comparison, there: str) -> None:
+    matching, here = comparison.matching, "A"
     if matching is None:
         return
-    names = "A", letter(index)
     rows = kind_rows(matching)
     page.gap()
     if not rows:
         page.line("No events in either.")
         return
-    here, there = names
-    header = (
-        "events",
-        here,
-        there,
-        "matched",
-        f"{here} only",
-        f"{there} only",
-        "median |Δs|",
-        "largest |Δs|",
-    )
-    page.table((*header, ""), [[*row, ""] for row in rows], right=tuple(range(1, 8)))
-    for name, beyond in zip(names, matching.beyond, strict=True):
+    alone = f"{here} only", f"{there} only"
+    header = ("events", here, there, "matched", *alone, "median |Δs|", "largest |Δs|")
+    page.table(header, rows, right=tuple(range(1, 8)))
+    for name, beyond in zip((here, there), matching.beyond, strict=True):
         if beyond:
             page.line(f"{name} has {count(beyond, 'event')} after the end of the other.")
-    page.line(parting_sentence(matching, names), "bold" if matching.parting else "")
-    differing_events = event_rows(matching)
-    if differing_events:
-        page.table(
-            (f"s in {here}", f"s in {there}", "later by", "what", "layer", "point", "coord."),
-            differing_events,
-            right=(0, 1, 2, 4, 5, 6),
-        )
+    page.line(parting_sentence(matching, (here, there)), "bold" if matching.parting else "")
+    if differing_events := event_rows(matching):
+        columns = (f"s in {here}", f"s in {there}", "later by", "what", "layer", "point", "coord.")
+        page.table(columns, differing_events, right=(0, 1, 2, 4, 5, 6))

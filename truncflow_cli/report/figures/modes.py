@@ -10,10 +10,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from truncflow_cli.diagnostics.clustered import RANK_SHARE
 from truncflow_cli.problem import Array
-from truncflow_cli.report.content import second_moment
 from truncflow_cli.report.figures.panels import curve, legend, remark
 from truncflow_cli.report.figures.style import DASHES, PALE, new_figure, shades, typeset
 from truncflow_cli.report.figures.subject import Subject
+from truncflow_cli.report.flow_stories import second_moment
 
 #: Eigenvalues named one by one; the others are on the colour scale alone.
 MOST_NAMES = 8

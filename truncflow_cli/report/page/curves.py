@@ -10,7 +10,7 @@ import numpy as np
 from truncflow_cli.certificate import Certificate
 from truncflow_cli.diagnostics.collapsed import spectral_gap
 from truncflow_cli.problem import Array
-from truncflow_cli.report.content import second_moment
+from truncflow_cli.report.flow_stories import second_moment
 from truncflow_cli.report.page.eventdata import MOST_EVENTS
 from truncflow_cli.report.page.frames import MOST_CURVES, MOST_LAYERS, Frames
 from truncflow_cli.report.page.markup import number

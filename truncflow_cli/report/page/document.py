@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import math
 import shlex
-from collections.abc import Mapping
 from importlib.resources import files
 from string import Template
 from typing import Any
 
-from truncflow_cli.certificate import Certificate
-from truncflow_cli.cluster_names import called, cluster_names
-from truncflow_cli.flows.registry import flow_named
-from truncflow_cli.report.content import (
-    certificates_of,
-    facts_of,
-    section_of,
-    sizes_of,
-)
+from truncflow_cli.cluster_names import called
 from truncflow_cli.report.numbers import count
 from truncflow_cli.report.page.certificates import certificates_html, verdict_counts
 from truncflow_cli.report.page.curves import Chart, charts_of
@@ -28,9 +18,10 @@ from truncflow_cli.report.page.figures import chart_html, picture_html
 from truncflow_cli.report.page.frames import Frames, frames_of
 from truncflow_cli.report.page.geometry import Picture, pictures_of
 from truncflow_cli.report.page.markup import clean, escape, facts, name, number, paragraphs, script_json
-from truncflow_cli.report.sentences import is_loud, status_of, story, work_done
+from truncflow_cli.report.sentences import is_loud, story, work_done
 from truncflow_cli.report.sparkline import logarithmic_axis
-from truncflow_cli.runfile import RunFile
+from truncflow_cli.report.summary import Summary, number_or_nan
+from truncflow_cli.run_data import Run
 
 #: The parts of the page's script, in the order in which they need one another.
 SCRIPTS = ("base.js", "charts.js", "glyphs.js", "geometry.js", "events.js", "player.js", "page.js")
@@ -43,16 +34,16 @@ NOT_DRAWN = "The geometry is not drawn: some of its numbers are not finite, or t
 PRINT_CONFIG = "import sys, truncflow_cli as t; sys.stdout.write(t.open_run(sys.argv[1]).config)"
 
 
-def page(run: RunFile) -> str:
+def page(run: Run) -> str:
     """Return the page of a run as HTML.
 
     Nothing in it is fetched: style, script and data are inline, and a content security policy allows these, by their
     checksums, and nothing else.
     """
-    certificates = certificates_of(run)
-    names = called([name(each) for each in cluster_names(run.notes, len(run.y_tilde))])
+    summary = Summary(run)
+    certificates = summary.certificates
+    names = called([name(each) for each in summary.names])
     frames = frames_of(run)
-    flow = flow_named(str(run.attrs["flow"]))
     charts = charts_of(run, frames, certificates, names)
     pictures = pictures_of(run, frames)
     style = _resource("page.css")
@@ -61,14 +52,14 @@ def page(run: RunFile) -> str:
     return Template(_resource("page.html")).substitute(
         policy=_policy(style, script),
         title=escape(title),
-        status=_status(run),
-        facts=facts(_facts(run)),
-        story=_story(run, certificates),
+        status=_status(summary.status),
+        facts=facts([*summary.heading(number), ("events", f"{run.events.size:,}")]),
+        story=_story(summary),
         warnings=paragraphs(_warnings(run), "warning"),
         verdicts=verdict_counts(certificates),
         left_out=paragraphs(frames.sentences(), "note"),
         panels="\n".join(picture_html(picture, names) for picture in pictures),
-        not_drawn=paragraphs([NOT_DRAWN] if not pictures and flow.part("scene") else [], "note"),
+        not_drawn=paragraphs([NOT_DRAWN] if not pictures and summary.flow.part("scene") else [], "note"),
         charts="\n".join(chart_html(chart) for chart in charts),
         certificates=certificates_html(run, certificates),
         events=event_summary(run, names) + paragraphs(left_out(run), "note"),
@@ -95,7 +86,7 @@ def _policy(style: str, script: str) -> str:
 
 
 def _data(
-    run: RunFile, frames: Frames, charts: list[Chart], pictures: list[Picture], names: list[str]
+    run: Run, frames: Frames, charts: list[Chart], pictures: list[Picture], names: list[str]
 ) -> dict[str, Any]:
     return {
         "s": frames.s,
@@ -120,7 +111,7 @@ def _data(
     }
 
 
-def _warnings(run: RunFile) -> list[str]:
+def _warnings(run: Run) -> list[str]:
     told = [f"Warning: {each}" for each in run.warnings[:MOST_WARNINGS]]
     more = len(run.warnings) - MOST_WARNINGS
     return (
@@ -130,52 +121,17 @@ def _warnings(run: RunFile) -> list[str]:
     )
 
 
-def _story(run: RunFile, certificates: Mapping[str, Certificate]) -> str:
-    told = [paragraphs([each], "loud" if is_loud(each) else "") for each in story(run, certificates)]
-    return "\n".join([*told, paragraphs([clean(each) for each in facts_of(run)])])
+def _story(summary: Summary) -> str:
+    told = [paragraphs([each], "loud" if is_loud(each) else "") for each in story(summary)]
+    return "\n".join([*told, paragraphs([clean(each) for each in summary.facts])])
 
 
-def _status(run: RunFile) -> str:
-    status = status_of(run)
+def _status(status: str) -> str:
     kind = {"complete": "good", "failed": "bad"}.get(status, "open")
     return f'<span class="badge {kind}">{escape(status)}</span>'
 
 
-def _facts(run: RunFile) -> list[tuple[str, str]]:
-    attrs, sizes = run.attrs, sizes_of(run)
-    flow = str(attrs["flow"])
-    equations = "as printed" if attrs.get("equations") == "printed" else "exact"
-    frozen = ", rotation frozen" if attrs.get("rotation_frozen") else ""
-    integrator = section_of(run, "integrator")
-    result = [("flow", f"{flow} ({flow_named(flow).theorem}), equations {equations}{frozen}")]
-    if attrs.get("switched_at") is not None:
-        result.append(("from", f"s = {number(float(attrs['switched_at']))} on flow general (Theorem 5.1)"))
-    points = f"{count(sizes['N'], 'point')} in " if sizes["N"] else "no points, "
-    layers = f", {count(sizes['L'], 'layer')}" if sizes["L"] else ""
-    result.append(("data", f"{points}{count(sizes['C'], 'cluster')}, dimension {sizes['Q']}{layers}"))
-    asked = _number(integrator.get("s_end"))
-    of = f" of {number(asked)}" if asked > run.s[-1] else ""
-    result.append(("s", f"0 to {number(float(run.s[-1]))}{of}, {count(int(run.s.size), 'saved time')}"))
-    tolerance = [
-        f"{key} {_number(integrator[key]):g}"
-        for key in ("rtol", "atol")
-        if _number(integrator.get(key)) > 0.0
-    ]
-    if tolerance:
-        result.append(("tolerance", ", ".join(tolerance)))
-    result.append(("events", f"{run.events.size:,}"))
-    margin = _number(run.notes.get("construct margin"))
-    if not math.isnan(margin):
-        result.append(("start", f"constructed ({run.notes.get('construct')}), margin {number(margin)}"))
-    return result
-
-
-def _number(value: object) -> float:
-    """Return a number of the config or of the notes; NaN for what is none."""
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
-
-
-def _config(run: RunFile) -> str:
+def _config(run: Run) -> str:
     text = clean(run.config)
     cut = text[:MOST_CONFIG]
     note = (
@@ -186,7 +142,7 @@ def _config(run: RunFile) -> str:
     return f"{note}<pre><code>{escape(cut)}</code></pre>"
 
 
-def _reproduce(run: RunFile) -> str:
+def _reproduce(run: Run) -> str:
     attrs = run.attrs
     file = clean(run.path.name)
     quoted = shlex.quote(file if not file.startswith("-") else f"./{file}")
@@ -201,7 +157,7 @@ def _reproduce(run: RunFile) -> str:
     ]
     made = [
         ("made on", str(attrs.get("created", "")) or "unknown"),
-        ("took", f"{number(_number(attrs.get('elapsed_seconds')))} s"),
+        ("took", f"{number(number_or_nan(attrs.get('elapsed_seconds')))} s"),
         ("seed", str(attrs.get("seed", ""))),
     ]
     if run.counters:
