@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from truncflow_cli import blas_threads, config, diagnostics, runfile, solver
+from truncflow_cli import blas_threads, config, diagnostics, kernels, runfile, solver
 from truncflow_cli.chunk import Chunk
 from truncflow_cli.config import Built, Experiment
 from truncflow_cli.errors import RunFailed, UserError
-from truncflow_cli.kernels import library as native
 from truncflow_cli.problem import Problem
 from truncflow_cli.resources import check_needs
 from truncflow_cli.run_data import Run
@@ -170,7 +169,7 @@ def execute(
     problem = plan.built.problem if resume is None else resume.problem
     if not force:
         check_needs(problem, plan.target)
-    native.prepare(say)
+    kernels.prepare(problem.settings.backend, say)
     blas_threads.settle()
     with runfile.create(
         plan.target,

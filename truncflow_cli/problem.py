@@ -89,6 +89,8 @@ class Problem:
         """Whether crossings are stepped over and located afterwards."""
         if self.flow != "separated" or self.settings.freeze_rotation:
             return False
+        if self.settings.backend == "numpy":
+            return False
         return self.settings.events == "batched" or (
             self.settings.events == "auto" and self.x.size >= VERY_MANY
         )

@@ -58,6 +58,7 @@ def test_every_default_is_in_it() -> None:
         "events": "exact",
         "on_separation_lost": "record",
         "max_events": 1_000_000,
+        "backend": "auto",
     }
     assert settings["save"] == {"count": 401, "spacing": "linear", "checkpoint_every": 30.0}
     assert settings["output"] == "runs/{name}.h5"

@@ -111,13 +111,13 @@ def sweep(
 
 def _run(plan: Sweep, workers: int, dask: str | None, where: str, quiet: bool) -> Table:
     """Run what is missing, and keep the table up to date meanwhile."""
-    from truncflow_cli.kernels import library
+    from truncflow_cli import kernels
     from truncflow_cli.runfile.atomic import explained, sync_folder
     from truncflow_cli.sweep import folder
     from truncflow_cli.sweep.member import Report, Result, Task
     from truncflow_cli.sweep.table import Table
 
-    library.prepare(say)
+    kernels.prepare("auto", say)
     tasks = [Task(member.index, member.file_name, member.overrides) for member in plan.members]
     with folder.locked(plan.folder), explained(plan.table_path):
         table = Table(plan)

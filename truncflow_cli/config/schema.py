@@ -167,8 +167,16 @@ class Integrator(Model):
         "each coordinate of a point and layer where that is more.",
     )
 
+    backend: Literal["auto", "compiled", "numpy"] = Field(
+        "auto",
+        description="What does the work of the flows separated and general: compiled code, or numpy, which gives the "
+        "same results many times slower; auto: compiled code where it is there.",
+    )
+
     @model_validator(mode="after")
     def _batched_moves(self) -> Integrator:
+        if self.events == "batched" and self.backend == "numpy":
+            raise mistake("batched needs compiled code; allowed with backend numpy: exact, auto", "events")
         if self.events == "batched" and self.freeze_rotation:
             raise mistake("batched belongs to moving rotations; allowed here: exact, auto", "events")
         return self

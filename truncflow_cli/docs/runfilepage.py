@@ -80,6 +80,7 @@ def run_file_page() -> str:
             f"## Sizes\n\nIn the shapes below: {letters}.\n",
             f"## Attributes of the root\n\n{attributes}",
             "- `solving_seconds`: the part of it in which the flow was solved, up to the last sample\n"
+            "- `backend`: compiled or numpy, which has done the work of a flow that has both (not in older files)\n"
             "- `switched_at`: where the flow `general` took over from `separated`, if it did\n",
             f"## data\n\n{_items(DATA)}",
             f"## initial\n\nWhat the run started from; files of older versions lack it.\n\n{_items(INITIAL)}",

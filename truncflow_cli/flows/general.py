@@ -11,7 +11,7 @@ from truncflow_cli.flows.general_groups import common_side, grouped, several_lay
 from truncflow_cli.flows.interface import Change, EventRow, ManySteps, Surfaces
 from truncflow_cli.flows.pattern_state import pattern_state, restore_pattern
 from truncflow_cli.flows.taylor import TaylorFlow
-from truncflow_cli.kernels.compiled_network import CompiledNetwork
+from truncflow_cli.kernels import Backend, network_kernel
 from truncflow_cli.kernels.interface import Group, Key, NetworkKernel
 from truncflow_cli.network_field import Pass, forward_pass, tangent, velocity
 from truncflow_cli.patterns import PINNED, TRUNCATED, UNTRUNCATED
@@ -43,11 +43,19 @@ class GeneralFlow(TaylorFlow):
     kernel: NetworkKernel
 
     def __init__(
-        self, data: GeneralData, R: Array, beta: Array, *, rtol: float, atol: float, order: int = MAX_ORDER
+        self,
+        data: GeneralData,
+        R: Array,
+        beta: Array,
+        *,
+        rtol: float,
+        atol: float,
+        order: int = MAX_ORDER,
+        backend: Backend = "compiled",
     ) -> None:
         self.data = data
         floor = max(float(np.abs(data.y_tilde).max()), atol / rtol)
-        self.kernel = CompiledNetwork(
+        self.kernel = network_kernel(backend)(
             data, R, tolerance=min(STEP_SHARE * rtol, SERIES), floor=floor, order=order
         )
         super().__init__(self.kernel, data.center)

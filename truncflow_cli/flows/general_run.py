@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from truncflow_cli.chunk import Chunk
 from truncflow_cli.flows.general import MAX_ORDER, GeneralFlow
 from truncflow_cli.flows.general_data import general_data
+from truncflow_cli.kernels import chosen
 from truncflow_cli.problem import Problem
 from truncflow_cli.saved_state import Saved
 from truncflow_cli.solver.assemble import assemble, never
@@ -35,5 +36,6 @@ def general_solver(problem: Problem) -> EventLoop:
         rtol=settings.rtol,
         atol=settings.atol,
         order=order,
+        backend=chosen(settings.backend),
     )
     return EventLoop(flow, settings.s_end, shortest=shortest_step(settings.s_end, order, MAX_ORDER))

@@ -43,6 +43,7 @@ class Flow:
         arrays: its datasets along the trajectory.
         solve: function (problem, saved, due, take_points) -> chunks, see ``solver.solve``.
         acts_on: "own" if layer ℓ acts on cluster ℓ alone, "all" if on every cluster, "" if no layer moves.
+        kernels: whether compiled code and numpy both can do its work (``integrator.backend``).
         equation: its equations of motion in the paper.
         accepts: config keys, by dotted path, that only some flows have and this one does; "key=value" is a value.
         constructions: the constructions of a start that meet its hypotheses.
@@ -58,6 +59,7 @@ class Flow:
     arrays: tuple[StateArray, ...]
     solve: str
     acts_on: str
+    kernels: bool = False
     equation: str = ""
     accepts: frozenset[str] = frozenset()
     constructions: tuple[str, ...] = ()
@@ -107,6 +109,7 @@ FLOWS: dict[str, Flow] = {
             meaning="each cluster is seen by its own layer only",
             arrays=(BETA, R, TRUNCATED_FRACTION),
             solve="truncflow_cli.flows.separated_run:solve_separated",
+            kernels=True,
             acts_on="own",
             equation="(3.22) and (3.25)",
             accepts=frozenset(
@@ -132,6 +135,7 @@ FLOWS: dict[str, Flow] = {
             meaning="every layer sees every cluster",
             arrays=(BETA, R, TRUNCATED_FRACTION),
             solve="truncflow_cli.flows.general_run:solve_general",
+            kernels=True,
             acts_on="all",
             equation="(5.4) and (5.6)",
             accepts=frozenset({"layers"}),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from truncflow_cli.flows.interface import NO_SURFACES, Change, EventRow, LocalField, ManySteps, Surfaces
@@ -11,7 +13,7 @@ from truncflow_cli.flows.layer_events import LayerLog
 from truncflow_cli.flows.moments import field
 from truncflow_cli.flows.pattern_state import pattern_state, restore_pattern
 from truncflow_cli.flows.taylor import TaylorFlow
-from truncflow_cli.kernels.compiled_layer import CompiledLayer
+from truncflow_cli.kernels import Backend, layer_kernel
 from truncflow_cli.kernels.interface import LayerKernel
 from truncflow_cli.patterns import PINNED, TRUNCATED, UNTRUNCATED
 from truncflow_cli.problem import Array, IntArray
@@ -40,7 +42,6 @@ class LayerFlow(TaylorFlow):
     """
 
     kernel: LayerKernel
-    make_kernel = CompiledLayer
 
     def __init__(
         self,
@@ -52,10 +53,11 @@ class LayerFlow(TaylorFlow):
         atol: float,
         printed: bool,
         order: int = MAX_ORDER,
+        backend: Backend = "compiled",
     ) -> None:
         self.data = data
         self.printed = printed
-        self.kernel = self.make_kernel(
+        self.kernel = self._make_kernel(backend)(
             data, R, tolerance=STEP_SHARE * rtol, floor=atol / rtol, printed=printed, order=order
         )
         super().__init__(self.kernel, data.center)
@@ -70,6 +72,9 @@ class LayerFlow(TaylorFlow):
         self.kernel.sum_moments()
         self.pin_point = self.pin_row = np.empty(0, np.int64)
         self._on_surface: tuple[IntArray, IntArray] = (self.pin_point, self.pin_row)
+
+    def _make_kernel(self, backend: Backend) -> Callable[..., LayerKernel]:
+        return layer_kernel(backend)
 
     def _coordinates(self, rows: slice) -> Array:
         """Return z (m, Q) of these rows of ``data.x``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from truncflow_cli.flows.interface import ManySteps
 from truncflow_cli.flows.layer_data import LayerData
 from truncflow_cli.flows.separated import LayerFlow
 from truncflow_cli.flows.taylor import TaylorOutput
+from truncflow_cli.kernels import Backend
 from truncflow_cli.kernels.compiled_layer import BatchStep, CompiledBatches
 from truncflow_cli.kernels.interface import Coefficients, Crossings
 from truncflow_cli.patterns import TRUNCATED, UNTRUNCATED
@@ -68,7 +70,6 @@ class BatchedLayerFlow(LayerFlow):
     """
 
     kernel: CompiledBatches
-    make_kernel = CompiledBatches
 
     def __init__(
         self, data: LayerData, R: Array, beta: Array, *, rtol: float, atol: float, printed: bool
@@ -77,6 +78,9 @@ class BatchedLayerFlow(LayerFlow):
         self._inside = INSIDE_SHARE * rtol
         self._length = 0.0
         self._pause = 0
+
+    def _make_kernel(self, backend: Backend) -> Callable[..., CompiledBatches]:
+        return CompiledBatches
 
     def caches(self) -> State:
         """See ``PiecewiseFlow.caches``."""

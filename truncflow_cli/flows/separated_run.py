@@ -11,6 +11,7 @@ from truncflow_cli.flows.general_run import general_solver
 from truncflow_cli.flows.layer_data import layer_data
 from truncflow_cli.flows.separated import MAX_ORDER, LayerFlow
 from truncflow_cli.flows.separated_batched import BatchedLayerFlow
+from truncflow_cli.kernels import chosen
 from truncflow_cli.problem import Problem
 from truncflow_cli.saved_state import Saved
 from truncflow_cli.solver.assemble import assemble, never
@@ -54,7 +55,9 @@ def layer_solver(problem: Problem, layer: int, *, in_place: bool = False) -> Eve
     own = problem.x if problem.n_clusters == 1 else problem.x[problem.cluster == layer]
     order = series_order(own, problem.beta0[layer], problem.y_tilde[layer], most)
     del own  # of very many points there should not be another copy
-    make = BatchedLayerFlow if problem.batched and order == most else partial(LayerFlow, order=order)
+    backend = chosen(settings.backend)
+    batched = problem.batched and order == most and backend == "compiled"
+    make = BatchedLayerFlow if batched else partial(LayerFlow, order=order, backend=backend)
     flow = make(
         layer_data(problem, layer, in_place=in_place),
         problem.R0[layer],

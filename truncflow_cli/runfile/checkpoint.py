@@ -143,7 +143,7 @@ def read(path: Path, file: h5py.File) -> Checkpoint | None:
         checks.check_unpacked(path, [dataset])
         if dataset.ndim != 1 or dataset.dtype != np.uint8:
             raise UserError(f"{path}: {_STATE} has type {dataset.dtype} and shape {dataset.shape}")
-        origin = Origin(**{name: str(facts[name]) for name in Origin.__dataclass_fields__})
+        origin = Origin(**{name: str(facts.get(name, "")) for name in Origin.__dataclass_fields__})
         s, saved, events = float(facts["s"]), int(facts["saved"]), int(facts["events"])
         checkpoint = Checkpoint(np.asarray(dataset[()]), s, saved, events, origin)
         if facts["sha256"] != checkpoint.digest():

@@ -20,7 +20,7 @@ from truncflow_cli.certificate import Certificate
 from truncflow_cli.problem import Problem
 from truncflow_cli.runfile import schema
 from truncflow_cli.runfile.handles import Sheet
-from truncflow_cli.runfile.origin import installed
+from truncflow_cli.runfile.origin import backend_of, installed
 from truncflow_cli.runfile.schema import Item
 from truncflow_cli.runfile.structure import chunks_of, sizes_of
 
@@ -172,13 +172,15 @@ def remove_certificates(sheet: Sheet) -> None:
 
 def root_attributes(problem: Problem, provenance: Provenance) -> dict[str, Any]:
     """Return the root attributes of a run that begins now, by name."""
+    backend = backend_of(problem)
     return {
         "format": schema.FORMAT,
         "format_version": schema.FORMAT_VERSION,
         "flow": problem.flow,
         "equations": problem.equations,
         "rotation_frozen": problem.settings.freeze_rotation,
-        "events_mode": "batched" if problem.batched else "exact",
+        "events_mode": "batched" if problem.batched and backend != "numpy" else "exact",
+        **({"backend": backend} if backend else {}),
         "seed": provenance.seed,
         "truncflow_version": truncflow_cli.__version__,
         "python_version": platform.python_version(),

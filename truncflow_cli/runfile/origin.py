@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 
 import truncflow_cli
+from truncflow_cli.flows.registry import flow_named
+from truncflow_cli.kernels import chosen
 from truncflow_cli.problem import Problem
 
 #: Packages and modules whose sources decide what a run computes, and the kinds of files that these are.
@@ -32,6 +34,7 @@ class Origin:
         libraries: versions of Python and of the libraries that take part.
         machine: the processor.
         problem: digest of the problem's arrays and settings, its length and saved times left out.
+        backend: what does the work of the flow's kernels; empty for a flow without.
     """
 
     version: str
@@ -39,6 +42,7 @@ class Origin:
     libraries: str
     machine: str
     problem: str
+    backend: str = ""
 
 
 def origin_of(problem: Problem) -> Origin:
@@ -46,8 +50,18 @@ def origin_of(problem: Problem) -> Origin:
     libraries = [f"{name} {installed(name)}" for name in _LIBRARIES]
     python = f"Python {platform.python_version()}"
     return Origin(
-        truncflow_cli.__version__, _program(), ", ".join([python, *libraries]), _machine(), _digest(problem)
+        truncflow_cli.__version__,
+        _program(),
+        ", ".join([python, *libraries]),
+        _machine(),
+        _digest(problem),
+        backend_of(problem),
     )
+
+
+def backend_of(problem: Problem) -> str:
+    """Return what does the work of the flow's kernels, "compiled" or "numpy"; nothing for a flow without."""
+    return chosen(problem.settings.backend) if flow_named(problem.flow).kernels else ""
 
 
 @cache

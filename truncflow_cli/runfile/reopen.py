@@ -112,6 +112,11 @@ def check_origin(path: Path, there: Origin, here: Origin) -> None:
             f"{path}: the run was begun by {which}; only the same program can go on with it to the bit. "
             "Use that one, or --force to start again from the beginning"
         )
+    if there.backend != here.backend:
+        raise UserError(
+            f"{path}: the run was begun with integrator.backend {there.backend}, and this would be {here.backend}; "
+            f"only the same goes on with it to the bit. Set integrator.backend={there.backend}, or --force starts again"
+        )
     if there.problem != here.problem:
         raise UserError(
             f"{path}: the run was begun with other data or another initial state (a file or a table that the config "

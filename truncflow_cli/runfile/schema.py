@@ -7,7 +7,8 @@ with values; the other axes are named by scales in the root group, which hold th
 Besides the datasets listed here:
 
 - root attributes: ``ATTRIBUTES``; ``solving_seconds``, the part of ``elapsed_seconds`` in which the flow was solved, up
-  to the last sample; and ``switched_at`` where `general` took over from `separated` at that s (from there on
+  to the last sample; ``backend``, compiled or numpy, which has done the work of a flow that has both (not in older
+  files); and ``switched_at`` where `general` took over from `separated` at that s (from there on
   ``truncated_fraction`` is over all points);
 - group ``counters``: an integer attribute for each statistic of the work done (steps, evaluations, ...);
 - group ``notes``: attributes, what was found while the problem was built (margins of a construction, ...),
