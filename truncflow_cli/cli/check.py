@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,40 +28,34 @@ def check(
     Which of them hold at the start, by how much, what is closest to failing, and what would mend those that
     fail. Nothing is run or written. The exit code is 0 whether they hold or not; --json tells, as "holds".
     """
-    from truncflow_cli.diagnostics import hypotheses as hypotheses
+    from truncflow_cli.cli.output import printed_whole
+    from truncflow_cli.diagnostics import hypotheses
+    from truncflow_cli.report.checks import render_findings
+    from truncflow_cli.report.json_output import print_json
 
-    experiment = _load(config, settings or ())
-    built = _build(experiment)
+    experiment, built = _built(config, settings or ())
     findings = hypotheses.check(built.problem, built.notes)
     if as_json:
-        from truncflow_cli.report.json_output import print_json
+        print_json(_as_json(experiment, built, findings))
+        return
+    with printed_whole() as console:
+        render_findings(built.problem, findings, built.notes, console)
 
-        print_json(check_json(experiment, built, findings))
-    else:
-        _print_text(built, findings)
 
-
-def _load(path: Path, settings: Sequence[str]) -> Experiment:
-    """Load a config; what would keep it from starting, a hypothesis that fails, is what is asked for here."""
+def _built(path: Path, settings: Sequence[str]) -> tuple[Experiment, Built]:
+    """Build a config; what would keep it from starting, a hypothesis that fails, is what is asked for here."""
     from truncflow_cli import config
 
     experiment = config.load(path, settings)
-    if experiment.config.integrator.on_separation_lost != "stop":
-        return experiment
-    return config.load(path, [*settings, "integrator.on_separation_lost=record"])
-
-
-def _build(experiment: Experiment) -> Built:
-    from truncflow_cli import config
-
+    if experiment.config.integrator.on_separation_lost == "stop":
+        experiment = config.load(path, [*settings, "integrator.on_separation_lost=record"])
     built = config.build(experiment)
     for warning in built.warnings:
         say(f"warning: {warning}")
-    return built
+    return experiment, built
 
 
-def check_json(experiment: Experiment, built: Built, findings: Sequence[Finding]) -> dict[str, Any]:
-    """Return what --json prints."""
+def _as_json(experiment: Experiment, built: Built, findings: Sequence[Finding]) -> dict[str, Any]:
     problem = built.problem
     return {
         "name": experiment.name,
@@ -75,16 +68,5 @@ def check_json(experiment: Experiment, built: Built, findings: Sequence[Finding]
         "holds": all(finding.holds for finding in findings if finding.needed),
         "findings": [dataclasses.asdict(finding) for finding in findings],
         "notes": built.notes,
-        "warnings": list(built.warnings),
+        "warnings": built.warnings,
     }
-
-
-def _print_text(built: Built, findings: Sequence[Finding]) -> None:
-    from rich.console import Console
-
-    from truncflow_cli.report.checks import render_findings
-
-    console = Console()
-    with console.capture() as captured:
-        render_findings(built.problem, findings, built.notes, console)
-    sys.stdout.write(captured.get())

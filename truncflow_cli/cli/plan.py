@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from truncflow_cli.api import Plan, Resumption, finished_run, resumption
+from truncflow_cli.cli.output import print_facts
 from truncflow_cli.errors import UserError
+from truncflow_cli.report.json_output import print_json
 from truncflow_cli.resources import check_needs, in_units, needs_of
 
 #: What an event takes in the run file.
 _EVENT_BYTES = 30
 
 
-def plan_json(plan: Plan, force: bool, resume: bool = False) -> dict[str, Any]:
+def plan_json(plan: Plan, force: bool, resume: bool) -> dict[str, Any]:
     """Return the plan as what --json prints."""
     problem = plan.built.problem
     needs = needs_of(problem)
@@ -37,30 +38,35 @@ def plan_json(plan: Plan, force: bool, resume: bool = False) -> dict[str, Any]:
         "memory_bytes": needs.memory,
         "refused": _refusal(plan),
         "notes": plan.built.notes,
-        "warnings": list(plan.built.warnings),
+        "warnings": plan.built.warnings,
     }
 
 
-def plan_lines(plan: Plan, force: bool, resume: bool = False) -> Iterator[str]:
-    """Yield the plan as lines of text."""
+def print_plan(plan: Plan, force: bool, resume: bool, as_json: bool) -> None:
+    """Print the plan, as lines of text or as JSON."""
     facts = plan_json(plan, force, resume)
+    if as_json:
+        print_json(facts)
+        return
     frozen = ", rotation frozen" if facts["rotation_frozen"] else ""
-    rows = {
-        "would run": f"{facts['name']} ({facts['config']})",
-        "flow": f"{facts['flow']}, equations {facts['equations']}{frozen}",
-        "data": f"N = {facts['points']} points, C = {facts['clusters']} clusters, Q = {facts['dim']}",
-        "layers": f"L = {facts['layers']}",
-        "time": f"s = 0 to {facts['s_end']:g}, {facts['saved']} saved times",
-        "tolerance": f"rtol {facts['rtol']:g}, atol {facts['atol']:g}",
-        "output": f"{facts['output']} ({facts['output_state']})",
-        "size": f"about {in_units(facts['bytes'])}, and {_EVENT_BYTES} bytes an event",
-        "memory": f"about {in_units(facts['memory_bytes'])}",
-        **({"refused": facts["refused"]} if facts["refused"] else {}),
-        **{name: f"{note:.6g}" if isinstance(note, float) else note for name, note in facts["notes"].items()},
-    }
-    width = max(map(len, rows))
-    for name, text in rows.items():
-        yield f"{name:{width}}  {text}"
+    print_facts(
+        {
+            "would run": f"{facts['name']} ({facts['config']})",
+            "flow": f"{facts['flow']}, equations {facts['equations']}{frozen}",
+            "data": f"N = {facts['points']} points, C = {facts['clusters']} clusters, Q = {facts['dim']}",
+            "layers": f"L = {facts['layers']}",
+            "time": f"s = 0 to {facts['s_end']:g}, {facts['saved']} saved times",
+            "tolerance": f"rtol {facts['rtol']:g}, atol {facts['atol']:g}",
+            "output": f"{facts['output']} ({facts['output_state']})",
+            "size": f"about {in_units(facts['bytes'])}, and {_EVENT_BYTES} bytes an event",
+            "memory": f"about {in_units(facts['memory_bytes'])}",
+            **({"refused": facts["refused"]} if facts["refused"] else {}),
+            **{
+                name: f"{note:.6g}" if isinstance(note, float) else note
+                for name, note in facts["notes"].items()
+            },
+        }
+    )
 
 
 def _refusal(plan: Plan) -> str:

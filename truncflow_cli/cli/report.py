@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,10 +13,8 @@ from truncflow_cli.cli.guard import ExitCode, say
 from truncflow_cli.cli.options import Debug, RunPaths
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from truncflow_cli.cli.drawing import Wanted
-    from truncflow_cli.runfile import RunFile
+    from truncflow_cli.run_data import Run
 
 
 def report(
@@ -58,6 +55,7 @@ def report(
     line; if a table or JSON is asked for as well, they are said on stderr.
     """
     from truncflow_cli.cli.drawing import Wanted
+    from truncflow_cli.cli.output import print_path
     from truncflow_cli.errors import UserError
 
     if as_json and as_csv:
@@ -66,23 +64,23 @@ def report(
     wanted.check(len(runs))
     violated: list[str] = []
     if as_json:
-        _print_json(_opened(runs, violated), runs[0])
+        _print_json(runs, violated)
     elif as_csv:
-        _print_csv(_opened(runs, violated))
+        _print_csv(runs, violated)
     elif not wanted:
-        _print_text(_opened(runs, violated), runs)
+        _print_text(runs, violated)
     if wanted:
-        for path in _draw(wanted, _opened(runs, violated), runs):
+        for path in _draw(wanted, runs, violated):
             if as_json or as_csv:
                 say(f"wrote {os.fsencode(path).decode(errors='replace')}")
             else:
-                typer.echo(os.fsencode(path))  # the bytes of its name, whatever their encoding
+                print_path(path)
     if strict and violated:
         say("violated: " + ", ".join(dict.fromkeys(violated)))
         raise typer.Exit(ExitCode.VIOLATED)
 
 
-def _opened(paths: Sequence[Path], violated: list[str]) -> Iterator[RunFile]:
+def _opened(paths: Sequence[Path], violated: list[str]) -> Iterator[Run]:
     """Open one run after the other, and note what is violated in it: any number of files can be looked at."""
     from truncflow_cli.runfile import open_run
 
@@ -96,68 +94,60 @@ def _opened(paths: Sequence[Path], violated: list[str]) -> Iterator[RunFile]:
             ]
 
 
-def _print_json(runs: Iterator[RunFile], first_path: Path) -> None:
+def _beside_first(paths: Sequence[Path], violated: list[str]) -> Iterator[tuple[int, Run, Run]]:
+    """Open one run after the other beside the first; yield its number, the first and itself."""
+    from truncflow_cli.runfile import open_run
+
+    with open_run(paths[0]) as first:
+        for index, run in enumerate(_opened(paths, violated)):
+            yield index, first, run
+
+
+def _print_json(paths: Sequence[Path], violated: list[str]) -> None:
     from truncflow_cli.report.compare import compare
     from truncflow_cli.report.compare.tables import comparison_json
     from truncflow_cli.report.json_output import print_json
     from truncflow_cli.report.tables import run_json
-    from truncflow_cli.runfile import open_run
 
-    with open_run(first_path) as first:
-        objects: list[dict[str, Any]] = []
-        for index, run in enumerate(runs):
-            found = run_json(run)
-            if index:
-                found["comparison"] = comparison_json(compare(first, run))
-            objects.append(found)
+    objects: list[dict[str, Any]] = []
+    for index, first, run in _beside_first(paths, violated):
+        comparison = {"comparison": comparison_json(compare(first, run))} if index else {}
+        objects.append(run_json(run) | comparison)
     print_json(objects[0] if len(objects) == 1 else objects)
 
 
-def _print_csv(runs: Iterator[RunFile]) -> None:
+def _print_csv(paths: Sequence[Path], violated: list[str]) -> None:
     from truncflow_cli.cli.output import print_csv
     from truncflow_cli.report.tables import run_rows
 
-    rows = run_rows(runs)
+    rows = run_rows(_opened(paths, violated))
     header = list(dict.fromkeys(name for row in rows for name in row))
     print_csv(header, ([row.get(name, "") for name in header] for row in rows))
 
 
-def _print_text(runs: Iterator[RunFile], paths: Sequence[Path]) -> None:
-    console = _console()
+def _print_text(paths: Sequence[Path], violated: list[str]) -> None:
+    from truncflow_cli.cli.output import printed_whole
+
     if len(paths) == 1:
         from truncflow_cli.report.text import render
 
-        for run in runs:
-            with console.capture() as whole:  # damage can be met anywhere in a file; half a report is none
+        for run in _opened(paths, violated):
+            with printed_whole() as console:  # damage can be met anywhere in a file
                 render(run, console)
-            sys.stdout.write(whole.get())
         return
     from truncflow_cli.report.compare import compare, member
     from truncflow_cli.report.compare.terminal import MOST_PAIRS, render_comparison
-    from truncflow_cli.runfile import open_run
 
     members, comparisons = [], []
-    with open_run(paths[0]) as first:
-        for index, run in enumerate(runs):
-            members.append(member(run))
-            if 0 < index <= MOST_PAIRS:
-                comparisons.append(compare(first, run))
-    render_comparison(members, comparisons, console)
+    for index, first, run in _beside_first(paths, violated):
+        members.append(member(run))
+        if 0 < index <= MOST_PAIRS:
+            comparisons.append(compare(first, run))
+    with printed_whole() as console:
+        render_comparison(members, comparisons, console)
 
 
-def _console() -> Console:
-    from rich.console import Console
-
-    class Output(Console):
-        """Leaves a reader that has seen enough, as ``| head`` does, to the guard; rich would exit with 1."""
-
-        def on_broken_pipe(self) -> None:
-            raise BrokenPipeError
-
-    return Output()
-
-
-def _draw(wanted: Wanted, runs: Iterator[RunFile], paths: Sequence[Path]) -> Iterator[Path]:
+def _draw(wanted: Wanted, paths: Sequence[Path], violated: list[str]) -> Iterator[Path]:
     from truncflow_cli.cli.drawing import draw, folder_names
     from truncflow_cli.report.compare import Comparison, Member, compare, member
     from truncflow_cli.report.compare.figures import MOST_COMPARED, draw_comparison
@@ -170,13 +160,11 @@ def _draw(wanted: Wanted, runs: Iterator[RunFile], paths: Sequence[Path]) -> Ite
     names = folder_names(paths)
     members: list[Member] = []
     comparisons: list[Comparison] = []
-    with open_run(paths[0]) as first:
-        for index, run in enumerate(runs):
-            own = folder / names[index] if folder is not None and several else folder
-            yield from draw(wanted, run, own)
-            if several:
-                members.append(member(run))
-            if 0 < index <= MOST_COMPARED:
-                comparisons.append(compare(first, run))
+    for index, first, run in _beside_first(paths, violated):
+        yield from draw(wanted, run, folder / names[index] if folder is not None and several else folder)
+        if several:
+            members.append(member(run))
+        if 0 < index <= MOST_COMPARED:
+            comparisons.append(compare(first, run))
     if folder is not None and several:
         yield from draw_comparison(members, comparisons, names, folder)

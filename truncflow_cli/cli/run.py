@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from truncflow_cli.cli.guard import explain, say
-from truncflow_cli.cli.options import ConfigFile, Debug, Settings
+from truncflow_cli.cli.options import AsJson, ConfigFile, Debug, DryRun, Quiet, Settings
 from truncflow_cli.errors import UserError
 from truncflow_cli.signals import terminated_by_exception, undisturbed
 
 if TYPE_CHECKING:
     from truncflow_cli.api import Outcome, Plan, Resumption
     from truncflow_cli.certificate import Certificate
-    from truncflow_cli.runfile import Record, RunFile
+    from truncflow_cli.run_data import Run
 
 
 #: Attributes of the run file that --json repeats.
@@ -42,11 +39,9 @@ def run(
             "is complete.",
         ),
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, say what would be run, and write nothing.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, not the path.")] = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Solve a config and write its run file, whose path is printed.
@@ -65,7 +60,9 @@ def run(
     for warning in plan.built.warnings:
         say(f"warning: {warning}")
     if dry_run:
-        _print_plan(plan, force, resume, as_json)
+        from truncflow_cli.cli.plan import print_plan
+
+        print_plan(plan, force, resume, as_json)
         return
     there = api.resumption(plan) if resume else None if force else api.finished_run(plan)
     if isinstance(there, runfile.Run):
@@ -86,26 +83,28 @@ def run(
 def _execute(plan: Plan, force: bool, resume: Resumption | None, quiet: bool) -> Outcome:
     from truncflow_cli import api
     from truncflow_cli.cli import progress
+    from truncflow_cli.cli.output import command_line
 
-    command = shlex.join(["truncflow", *sys.argv[1:]]).encode(errors="backslashreplace").decode()
-    execute = partial(api.execute, plan, force=force, command=command, say=say, resume=resume)
+    execute = partial(api.execute, plan, force=force, command=command_line(), say=say, resume=resume)
     if quiet or not progress.is_wanted():
         return execute()
-    with progress.ProgressBar(plan.built.problem.settings.s_end) as bar:
-        return execute(watch=bar.watch)
+    with progress.solving(plan.built.problem.settings.s_end) as watch:
+        return execute(watch=watch)
 
 
-def _print_result(run: RunFile | Record, as_json: bool) -> None:
-    if not as_json:
-        typer.echo(os.fsencode(run.path))  # the bytes of its name, whatever their encoding
-        return
+def _print_result(run: Run, as_json: bool) -> None:
+    from truncflow_cli.cli.output import print_path
     from truncflow_cli.report.json_output import print_json
 
-    print_json(outcome_json(run))
+    if as_json:
+        print_json(_as_json(run))
+    else:
+        print_path(run.path)
 
 
-def outcome_json(run: RunFile | Record) -> dict[str, Any]:
-    """Return what --json prints of a run."""
+def _as_json(run: Run) -> dict[str, Any]:
+    from truncflow_cli.report.history import by_kind
+
     return {
         "path": run.path,
         **{name: run.attrs[name] for name in _REPEATED},
@@ -113,25 +112,15 @@ def outcome_json(run: RunFile | Record) -> dict[str, Any]:
         "saved": len(run.s),
         "loss": {"first": run.loss[0], "last": run.loss[-1]},
         "energy_balance": run.energy_balance[-1],
-        "events": events_by_kind(run),
+        "events": by_kind(run),
         "certificates": {name: certificate.verdict for name, certificate in run.certificates.items()},
         "counters": run.counters,
         "notes": run.notes,
-        "warnings": list(run.warnings),
+        "warnings": run.warnings,
     }
 
 
-def events_by_kind(run: RunFile | Record) -> dict[str, int]:
-    """Return how many events of each kind there were."""
-    import numpy as np
-
-    from truncflow_cli.events import Kind
-
-    counts = np.bincount(run.events["kind"], minlength=len(Kind)).tolist()
-    return {kind.name.lower(): counts[kind] for kind in Kind}
-
-
-def _print_notes(run: RunFile | Record, quiet: bool) -> None:
+def _print_notes(run: Run, quiet: bool) -> None:
     for certificate in run.certificates.values():
         if certificate.verdict == "violated":
             say(f"warning: violated, {certificate.name}: {_finding(run, certificate)}")
@@ -142,20 +131,10 @@ def _print_notes(run: RunFile | Record, quiet: bool) -> None:
         )
 
 
-def _finding(run: RunFile | Record, certificate: Certificate) -> str:
+def _finding(run: Run, certificate: Certificate) -> str:
     """Return what is not so: the statement, or, of the run's own measure of its error, what that means."""
     if certificate.name != "energy_balance":
         return certificate.statement
     from truncflow_cli.report.sentences import out_of_tolerance
 
     return " ".join(out_of_tolerance(run, run.certificates))
-
-
-def _print_plan(plan: Plan, force: bool, resume: bool, as_json: bool) -> None:
-    from truncflow_cli.cli.plan import plan_json, plan_lines
-    from truncflow_cli.report.json_output import print_json
-
-    if as_json:
-        print_json(plan_json(plan, force, resume))
-    else:
-        typer.echo("\n".join(plan_lines(plan, force, resume)))

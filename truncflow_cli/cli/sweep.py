@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import sys
 import time
 from collections import Counter
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from truncflow_cli.cli.guard import ExitCode, say
-from truncflow_cli.cli.options import ConfigFile, Debug, Settings
+from truncflow_cli.cli.options import AsJson, ConfigFile, Debug, DryRun, Quiet, Settings
+from truncflow_cli.cli.output import command_line, print_facts, print_path
+from truncflow_cli.report.json_output import print_json
 from truncflow_cli.signals import terminated_by_exception
 
 if TYPE_CHECKING:
-    from truncflow_cli.cli.sweep_display import Display
     from truncflow_cli.sweep.plan import Sweep
     from truncflow_cli.sweep.table import Table
 
@@ -71,11 +69,9 @@ def sweep(
             metavar="QUANTITY",
         ),
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, say what would be run, and write nothing.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, not the path.")] = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Run a config for every combination of settings, a run file each, and print the path of the table.
@@ -90,8 +86,7 @@ def sweep(
 
     if dask is None and not dry_run:
         local.prepare_workers()  # they load the program while the members are validated here
-    command = shlex.join(["truncflow", *sys.argv[1:]]).encode(errors="backslashreplace").decode()
-    plan = plan_sweep(config, grid or (), zipped or (), settings or (), out, command)
+    plan = plan_sweep(config, grid or (), zipped or (), settings or (), out, command_line())
     quantity = pictures.quantity(summary, plan) if summary is not None else None
     workers = min(len(plan.members), local.cores()) if workers is None else workers
     if not 1 <= workers <= local.MOST_WORKERS:
@@ -103,8 +98,12 @@ def sweep(
     began = time.monotonic()
     table = _run(plan, workers, dask, where, quiet)
     drawn = _draw(plan, table, quantity) if quantity is not None else []
-    _print_result(plan, table, drawn, as_json, time.monotonic() - began)
-    _print_notes(plan, table, quiet, time.monotonic() - began)
+    seconds = time.monotonic() - began
+    if as_json:
+        print_json(_as_json(plan, table, drawn, seconds))
+    else:
+        print_path(plan.table_path)
+    _print_notes(plan, table, quiet, seconds)
     if code := _exit_code(table):
         raise typer.Exit(code)
 
@@ -112,6 +111,7 @@ def sweep(
 def _run(plan: Sweep, workers: int, dask: str | None, where: str, quiet: bool) -> Table:
     """Run what is missing, and keep the table up to date meanwhile."""
     from truncflow_cli import kernels
+    from truncflow_cli.cli.sweep_display import shown
     from truncflow_cli.runfile.atomic import explained, sync_folder
     from truncflow_cli.sweep import folder
     from truncflow_cli.sweep.member import Report, Result, Task
@@ -122,19 +122,20 @@ def _run(plan: Sweep, workers: int, dask: str | None, where: str, quiet: bool) -
     with folder.locked(plan.folder), explained(plan.table_path):
         table = Table(plan)
         next_write = time.monotonic() + _WRITE_EVERY
-        with _display(plan, workers, where, quiet) as display:
+        with nullcontext() if quiet else shown(plan, workers, where) as show:
 
             def take(report: Report) -> None:
                 nonlocal next_write
-                if display is not None:
-                    display.take(report)
-                if isinstance(report, Result):
-                    table.take(report)
-                    if time.monotonic() >= next_write:
-                        began = time.monotonic()
-                        table.write()
-                        now = time.monotonic()
-                        next_write = now + max(_WRITE_EVERY, (now - began) / _WRITE_SHARE)
+                if show is not None:
+                    show(report)
+                if not isinstance(report, Result):
+                    return
+                table.take(report)
+                began = time.monotonic()
+                if began >= next_write:
+                    table.write()
+                    now = time.monotonic()
+                    next_write = now + max(_WRITE_EVERY, (now - began) / _WRITE_SHARE)
 
             try:
                 if dask is not None:
@@ -164,23 +165,11 @@ def _draw(plan: Sweep, table: Table, quantity: str) -> list[Path]:
         return []
 
 
-def _display(plan: Sweep, workers: int, where: str, quiet: bool) -> AbstractContextManager[Display | None]:
-    from truncflow_cli.cli import progress
-
-    if quiet or not progress.is_wanted():
-        return nullcontext()
-    from truncflow_cli.cli.sweep_display import Display
-
-    return Display(plan, workers, where)
-
-
 def _exit_code(table: Table) -> ExitCode:
     """Return the gravest of the members' exit codes: a defect, a failed run, one that was refused, one cut short."""
     codes = {result.exit_code for result in table.results.values()}
-    for code in (ExitCode.DEFECT, ExitCode.FAILED, ExitCode.USAGE, ExitCode.INTERRUPTED):
-        if code in codes:
-            return code
-    return ExitCode.DONE
+    order = (ExitCode.DEFECT, ExitCode.FAILED, ExitCode.USAGE, ExitCode.INTERRUPTED)
+    return next((code for code in order if code in codes), ExitCode.DONE)
 
 
 def _counts(table: Table) -> dict[str, int]:
@@ -189,30 +178,21 @@ def _counts(table: Table) -> dict[str, int]:
     return {
         "complete": counts["complete"],
         "found_complete": sum(not result.fresh for result in results),
-        "failed": counts["failed"],
-        "refused": counts["refused"],
-        "interrupted": counts["interrupted"],
+        **{status: counts[status] for status in ("failed", "refused", "interrupted")},
     }
 
 
-def _print_result(plan: Sweep, table: Table, drawn: list[Path], as_json: bool, seconds: float) -> None:
-    if not as_json:
-        typer.echo(os.fsencode(plan.table_path))  # the bytes of its name, whatever their encoding
-        return
-    from truncflow_cli.report.json_output import print_json
-
-    print_json(
-        {
-            "path": plan.table_path,
-            "folder": plan.folder,
-            "members": len(plan.members),
-            **_counts(table),
-            "exit_code": int(_exit_code(table)),
-            "elapsed_seconds": seconds,
-            "summary": drawn,
-            "runs": table.rows(),
-        }
-    )
+def _as_json(plan: Sweep, table: Table, drawn: list[Path], seconds: float) -> dict[str, Any]:
+    return {
+        "path": plan.table_path,
+        "folder": plan.folder,
+        "members": len(plan.members),
+        **_counts(table),
+        "exit_code": int(_exit_code(table)),
+        "elapsed_seconds": seconds,
+        "summary": drawn,
+        "runs": table.rows(),
+    }
 
 
 def _print_notes(plan: Sweep, table: Table, quiet: bool, seconds: float) -> None:
@@ -243,19 +223,16 @@ def _print_plan(plan: Sweep, where: str, as_json: bool) -> None:
         "where": where,
     }
     if as_json:
-        from truncflow_cli.report.json_output import print_json
-
         print_json({**facts, "files": [plan.folder / member.file_name for member in plan.members]})
         return
-    shape = " × ".join(f"{', '.join(axis.keys)} ({len(axis)})" for axis in plan.axes)
-    rows = {
-        "would run": f"{plan.name} ({plan.source.label}), {len(plan.members):,} runs",
-        "over": shape,
-        "on": where,
-        "into": f"{plan.folder} ({there:,} of the files are there)",
-    }
-    for name, text in rows.items():
-        typer.echo(f"{name:9}  {text}")
+    print_facts(
+        {
+            "would run": f"{plan.name} ({plan.source.label}), {len(plan.members):,} runs",
+            "over": " × ".join(f"{', '.join(axis.keys)} ({len(axis)})" for axis in plan.axes),
+            "on": where,
+            "into": f"{plan.folder} ({there:,} of the files are there)",
+        }
+    )
     for member in plan.members[:_LISTED]:
         typer.echo(f"  {member.file_name}")
     if len(plan.members) > _LISTED:

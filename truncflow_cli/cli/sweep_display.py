@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from types import TracebackType
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from truncflow_cli.cli.progress import is_wanted
 from truncflow_cli.sweep.member import Report, Result, Underway
 
 if TYPE_CHECKING:
@@ -19,34 +21,36 @@ _LINES = 8
 _BAR = 16
 
 
-class Display:
-    """Shows how many runs are done, which are under way, what went wrong, and the time left; a context manager."""
+@contextmanager
+def shown(sweep: Sweep, workers: int, where: str) -> Iterator[Callable[[Report], None]]:
+    """Show how many runs are done, which are under way, what went wrong, and the time left.
+
+    Gives what is to be called with each report of a worker; nothing is shown where nobody looks.
+    """
+    if not is_wanted():
+        yield lambda report: None
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    state = _State(sweep, workers, where)
+    with Live(
+        get_renderable=state.render, console=Console(stderr=True), refresh_per_second=4, transient=True
+    ):
+        yield state.take
+
+
+class _State:
+    """How far a sweep is."""
 
     def __init__(self, sweep: Sweep, workers: int, where: str) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
-        self._sweep = sweep
-        self._workers = workers
-        self._where = where
+        self._sweep, self._workers, self._where = sweep, workers, where
         self._began = time.monotonic()
         self._underway: dict[int, float] = {}
         self._results = {"complete": 0, "failed": 0, "refused": 0, "interrupted": 0}
         self._found = 0
         self._seconds = 0.0
         self._wrong: deque[str] = deque(maxlen=_LINES)
-        self._live = Live(
-            get_renderable=self._render, console=Console(stderr=True), refresh_per_second=4, transient=True
-        )
-
-    def __enter__(self) -> Display:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.stop()
 
     def take(self, report: Report) -> None:
         """Note a report of a worker."""
@@ -62,7 +66,7 @@ class Display:
                     f"{report.status}: {self._sweep.members[report.index].name}: {report.message}"
                 )
 
-    def seconds_left(self) -> float | None:
+    def _seconds_left(self) -> float | None:
         """Return about how long the rest takes, None before the first run has ended."""
         done = sum(self._results.values())
         fresh = done - self._found
@@ -71,13 +75,14 @@ class Display:
         rest = len(self._sweep.members) - done - sum(dict(self._underway).values())
         return max(0.0, rest) * self._seconds / fresh / self._workers
 
-    def _render(self) -> RenderableType:
+    def render(self) -> RenderableType:
+        """Return what is shown."""
         from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
         done, total = sum(self._results.values()), len(self._sweep.members)
-        left = self.seconds_left()
+        left = self._seconds_left()
         counts = [f"{self._results['complete']:,} complete"]
         if self._found:
             counts[0] += f" ({self._found:,} already there)"

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from truncflow_cli.cli.options import Debug, RunPath
 
 if TYPE_CHECKING:
     from truncflow_cli.problem import Array
-
-#: The columns, in this order: name in the file, and what an entry of it is called.
-_COLUMNS = {
-    "s": "s",
-    "loss": "loss",
-    "loss_cluster": "loss",
-    "energy_balance": "energy_balance",
-    "beta": "beta",
-    "R": "R",
-    "B": "B",
-    "W": "W",
-    "truncated_fraction": "truncated_fraction",
-}
 
 
 def trajectory(run: RunPath, debug: Debug = False) -> None:
@@ -37,7 +25,7 @@ def trajectory(run: RunPath, debug: Debug = False) -> None:
     with open_run(run) as file:
         blocks = file.sample_blocks()
         first = next(blocks)
-        print_csv(_header(first), _rows(first, blocks))
+        print_csv(_header(first), _rows(chain([first], blocks)))
 
 
 def _header(samples: Mapping[str, Array]) -> list[str]:
@@ -45,18 +33,15 @@ def _header(samples: Mapping[str, Array]) -> list[str]:
     import numpy as np
 
     return [
-        "_".join([called, *map(str, index)])
-        for name, called in _COLUMNS.items()
-        if name in samples
-        for index in np.ndindex(samples[name].shape[1:])
+        "_".join(["loss" if name == "loss_cluster" else name, *map(str, index)])
+        for name, values in samples.items()
+        for index in np.ndindex(values.shape[1:])
     ]
 
 
-def _rows(first: Mapping[str, Array], blocks: Iterator[dict[str, Array]]) -> Iterator[list[float]]:
-    import itertools
-
+def _rows(blocks: Iterator[dict[str, Array]]) -> Iterator[list[float]]:
     import numpy as np
 
-    for samples in itertools.chain([first], blocks):
-        parts = [samples[name].reshape(len(samples["s"]), -1) for name in _COLUMNS if name in samples]
+    for samples in blocks:
+        parts = [values.reshape(len(values), -1) for values in samples.values()]
         yield from np.hstack(parts).tolist()
