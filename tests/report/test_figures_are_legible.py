@@ -17,7 +17,7 @@ from matplotlib.text import Annotation
 
 from truncflow_cli.report.compare import drawings
 from truncflow_cli.report.compare.compare import Comparison, Member, compare, member
-from truncflow_cli.report.figures import balance, fraction, geometry, loss, motion, norms, truncation
+from truncflow_cli.report.figures import balance, collapsed, fraction, geometry, loss, motion, truncation
 from truncflow_cli.report.figures.panels import LONG_HANDLE, curve, legend, legend_below, remark, value_axis
 from truncflow_cli.report.figures.style import DPI, applied, as_it_stands, names_of, new_figure
 from truncflow_cli.report.figures.subject import Subject
@@ -172,7 +172,7 @@ def test_what_a_layer_does_not_see_is_hatched() -> None:
 def test_lines_between_clusters_do_not_become_stripes() -> None:
     for clusters, parted in ((3, True), (40, False)):
         axes = Figure().subplots()
-        truncation._rows(axes, cast("Subject", None), np.repeat(np.arange(clusters), 6))
+        truncation._rows(axes, np.repeat(np.arange(clusters), 6))
         across = [line for line in axes.lines if list(line.get_xdata()) == [0, 1]]
         assert bool(across) == parted
 
@@ -198,7 +198,7 @@ def test_a_balance_far_below_its_tolerance_is_seen() -> None:
 def test_the_norms_of_the_report_are_those_of_the_figure() -> None:
     run = run_of("collapsed")
     told = Summary(cast("RunLike", run)).quantities
-    drawn = {line.get_label(): line.get_ydata() for line in norms.figure(Subject(run)).axes[0].lines}
+    drawn = {line.get_label(): line.get_ydata() for line in collapsed.norms(Subject(run)).axes[0].lines}
     for letter in "WB":
         np.testing.assert_array_equal(drawn[rf"$\Vert {letter}\Vert$"], told[f"‖{letter}‖"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from unittest import mock
 
 import matplotlib as mpl
@@ -11,9 +12,11 @@ from figure_runs import interrupted, run_of
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from page_reading import Page
 from scipy.linalg import logm
 
 from truncflow_cli.events import EVENT_DTYPE, Kind
+from truncflow_cli.flows import registry
 from truncflow_cli.report.figures import balance, catalog, fraction, geometry, loss, modes, motion, truncation
 from truncflow_cli.report.figures.geometry import chosen_times, scene_for
 from truncflow_cli.report.figures.patterns import changes
@@ -21,6 +24,7 @@ from truncflow_cli.report.figures.style import PALETTE, names_of
 from truncflow_cli.report.figures.subject import Subject
 from truncflow_cli.report.figures.timeline import Timeline
 from truncflow_cli.report.history import CROSSINGS
+from truncflow_cli.report.page.document import page
 from truncflow_cli.report.projection import projection_for
 from truncflow_cli.runfile import RunFile
 
@@ -43,6 +47,24 @@ def remark(figure: Figure) -> str:
 )
 def test_each_flow_has_its_figures(name: str, expected: set[str]) -> None:
     assert {figure for figure, _ in catalog.figures_of(run_of(name))} == expected
+
+
+def test_a_flow_with_arrays_of_its_own_has_their_norms(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_of("clustered")
+    momentum = registry.StateArray("momentum", ("s", "output", "input"), "what is not pictured")
+    unknown = dataclasses.replace(registry.FLOWS["clustered"], arrays=(momentum,), parts={})
+    monkeypatch.setitem(registry.FLOWS, "clustered", unknown)
+    array, W = run.array, run.W
+    monkeypatch.setattr(
+        run, "array", lambda path, *rows: W if path == "trajectory/momentum" else array(path, *rows)
+    )
+    drawn = dict(catalog.figures_of(run))
+    assert set(drawn) == {"loss", "energy-balance", "states"}
+    (line,) = drawn["states"].axes[0].lines
+    np.testing.assert_allclose(line.get_ydata(), np.linalg.norm(run.W, axis=(1, 2)))
+    read = Page(page(run))
+    assert [chart["key"] for chart in read.data["charts"]] == ["loss", "balance", "momentum"]
+    assert not read.data["panels"] and "not drawn" not in read.words
 
 
 @pytest.mark.parametrize("run", [run_of, interrupted], ids=["rest", "interrupted"])

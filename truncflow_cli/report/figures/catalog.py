@@ -1,4 +1,4 @@
-"""Every figure, by the name that its files get."""
+"""Every figure, by the name that its files get: a new one is its module and one entry here."""
 
 from __future__ import annotations
 
@@ -7,41 +7,46 @@ from types import MappingProxyType
 
 from matplotlib.figure import Figure
 
+from truncflow_cli.flows.registry import flow_named
 from truncflow_cli.report.figures import (
     balance,
+    collapsed,
     fraction,
     geometry,
-    invariant,
     loss,
     modes,
     motion,
-    norms,
+    states,
     truncation,
-)
+)  # fmt: skip
 from truncflow_cli.report.figures.style import applied
 from truncflow_cli.report.figures.subject import Subject
+from truncflow_cli.report.quantities import Condition, any_flow, has, has_only
 from truncflow_cli.runfile import RunFile
 
-#: Each returns its figure, or None where the run has nothing that it could show.
-FIGURES: MappingProxyType[str, Callable[[Subject], Figure | None]] = MappingProxyType(
+#: Each is drawn for the flows that it suits; None is returned where a run has nothing that it could show.
+FIGURES: MappingProxyType[str, tuple[Condition, Callable[[Subject], Figure | None]]] = MappingProxyType(
     {
-        "loss": loss.figure,
-        "truncation": truncation.figure,
-        "truncated-fraction": fraction.figure,
-        "motion": motion.figure,
-        "energy-balance": balance.figure,
-        "geometry": geometry.figure,
-        "invariant": invariant.figure,
-        "norms": norms.figure,
-        "modes": modes.figure,
+        "loss": (any_flow, loss.figure),
+        "truncation": (has("beta", "R"), truncation.figure),
+        "truncated-fraction": (has("beta", "R", "truncated_fraction"), fraction.figure),
+        "motion": (has("beta", "R"), motion.figure),
+        "energy-balance": (any_flow, balance.figure),
+        "geometry": (any_flow, geometry.figure),
+        "invariant": (has("B", "W"), collapsed.invariant),
+        "norms": (has("B", "W"), collapsed.norms),
+        "modes": (has_only("W"), modes.figure),
+        "states": (any_flow, states.figure),
     }
 )
 
 
 def figures_of(run: RunFile) -> Iterator[tuple[str, Figure]]:
     """Yield the name and the figure of everything that can be shown of a run."""
-    subject = Subject(run)
-    for name, draw in FIGURES.items():
+    subject, flow = Subject(run), flow_named(run.flow)
+    for name, (suits, draw) in FIGURES.items():
+        if not suits(flow):
+            continue
         with applied():
             figure = draw(subject)
         if figure is not None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from truncflow_cli.problem import Array
-from truncflow_cli.report.figures.panels import legend, remark
+from truncflow_cli.report.figures.panels import legend, stacked
 from truncflow_cli.report.figures.patterns import changes
-from truncflow_cli.report.figures.style import DASHES, new_figure, shades
+from truncflow_cli.report.figures.style import DASHES, shades
 from truncflow_cli.report.figures.subject import Subject
 
+NAME = r"truncated fraction, mean of $1 - h(z_r)$"
 #: Layers shown at most.
 MOST_LAYERS = 6
 #: With more coordinates than this they are rows of a picture instead of lines.
@@ -27,27 +30,26 @@ def figure(subject: Subject) -> Figure | None:
     if subject.run.truncated_fraction is None or not subject.run.n_points or not subject.layered:
         return None
     layers = subject.busiest_layers(MOST_LAYERS)
-    lines, separated = subject.run.dim <= MOST_LINES, subject.separated
-    alone = separated and not np.isfinite(subject.switched_at)
-    result = new_figure(0.7 + (2.2 if layers.size == 1 else 1.45) * layers.size)
-    panels = result.subplots(layers.size, 1, sharex=True, squeeze=False)[:, 0]
-    for panel, layer in zip(panels, layers, strict=True):
-        draw = _lines if lines else _picture
-        times = subject.timeline.grid(STEPS if lines else COLUMNS)
-        draw(panel, times, _fractions(subject, int(layer), times))
-        panel.set_title(f"layer {layer} on {subject.names[layer]}" if alone else f"layer {layer}")
-        subject.timeline.apply(panel, label=layer == layers[-1])
+    lines = subject.run.dim <= MOST_LINES
+    later = "of the layer's own cluster before that, of all points after"
+    said = (later if subject.separated and not subject.alone else "", subject.of_layers(layers))
+    draws = [partial(_layer, subject=subject, layer=int(layer)) for layer in layers]
+    result = stacked(subject, 0.7 + (2.2 if layers.size == 1 else 1.45) * layers.size, draws, said=said)
     if lines:
-        legend(panels[0])
-        result.supylabel(r"truncated fraction, mean of $1 - h(z_r)$", fontsize=9.0)
+        legend(result.axes[0])
+        result.supylabel(NAME, fontsize=9.0)
     else:
         color_map = mpl.cm.ScalarMappable(mpl.colors.Normalize(0.0, 1.0), "cividis")
-        result.colorbar(color_map, ax=list(panels), aspect=30, pad=0.015).set_label(
-            r"truncated fraction, mean of $1 - h(z_r)$"
-        )
-    later = "of the layer's own cluster before that, of all points after" if not alone and separated else ""
-    remark(result, subject.remarks(later, subject.of_layers(layers)))
+        result.colorbar(color_map, ax=list(result.axes), aspect=30, pad=0.015).set_label(NAME)
     return result
+
+
+def _layer(axes: Axes, subject: Subject, layer: int) -> str:
+    lines = subject.run.dim <= MOST_LINES
+    times = subject.timeline.grid(STEPS if lines else COLUMNS)
+    (_lines if lines else _picture)(axes, times, _fractions(subject, layer, times))
+    axes.set_title(subject.title(layer))
+    return ""
 
 
 def _fractions(subject: Subject, layer: int, times: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,8 +12,8 @@ from matplotlib.figure import Figure
 
 from truncflow_cli.events import EventLog, Kind
 from truncflow_cli.problem import Array
-from truncflow_cli.report.figures.panels import curve, legend, remark, value_axis, zero_remark
-from truncflow_cli.report.figures.style import GREY, color, look, new_figure
+from truncflow_cli.report.figures.panels import curve, stacked, suit
+from truncflow_cli.report.figures.style import GREY, color, look
 from truncflow_cli.report.figures.subject import Subject
 
 #: Ticks closer together than this share of the axis are one tick.
@@ -28,21 +29,15 @@ ROW = 0.24
 def figure(subject: Subject) -> Figure:
     """Draw the loss; below it, a row for each kind of event that happened."""
     kinds = _kinds(subject)
-    result = new_figure(2.9 + (ROW * len(kinds) + 0.25 if kinds else 0.0))
+    draws, rows = [partial(_loss, subject=subject)], ROW * len(kinds)
     if kinds:
-        upper, lower = result.subplots(2, 1, sharex=True, height_ratios=(2.4, ROW * len(kinds)))
-        draw_ticks(lower, subject, kinds)
-        subject.timeline.apply(lower)
-    else:
-        upper = result.subplots()
-    shown = draw_curves(upper, subject)
-    logarithmic = value_axis(upper, shown)
-    subject.timeline.apply(upper, label=not kinds)
-    upper.set_ylabel(r"loss $\mathcal{C}$")
-    if len(upper.get_legend_handles_labels()[0]) > 1:
-        legend(upper)
-    remark(result, subject.remarks(zero_remark(logarithmic, *shown)))
-    return result
+        draws.append(partial(draw_ticks, subject=subject, rows=kinds))
+    return stacked(subject, 2.9 + (rows + 0.25 if kinds else 0.0), draws, (2.4, rows) if kinds else None)
+
+
+def _loss(axes: Axes, subject: Subject) -> str:
+    shown = draw_curves(axes, subject)
+    return suit(axes, shown, r"loss $\mathcal{C}$", named=len(shown) > 1)
 
 
 def _kinds(subject: Subject) -> dict[str, EventLog]:
@@ -71,7 +66,7 @@ def draw_curves(axes: Axes, subject: Subject) -> list[Array]:
     return shown
 
 
-def draw_ticks(axes: Axes, subject: Subject, rows: Mapping[str, EventLog]) -> None:
+def draw_ticks(axes: Axes, subject: Subject, rows: Mapping[str, EventLog]) -> str:
     """Draw a row of ticks for some events, under their name, and in it a lane for each cluster."""
     clusters = subject.run.n_clusters
     lanes = clusters if clusters <= MOST_LANES else 1
@@ -85,17 +80,15 @@ def draw_ticks(axes: Axes, subject: Subject, rows: Mapping[str, EventLog]) -> No
             ticks[:, :, 1] = row + 0.12 + 0.76 * top, row + 0.12 + 0.76 * (top + height)
             tint = color(int(k)) if k >= 0 else "black"
             where = axes.get_yaxis_transform()
-            axes.add_collection(
-                LineCollection(
-                    list(ticks),
-                    colors=tint,
-                    linewidths=0.8,
-                    transform=where,
-                    rasterized=place.size > DENSE,
-                    clip_on=False,
-                ),
-                autolim=False,
+            lines = LineCollection(
+                list(ticks),
+                colors=tint,
+                linewidths=0.8,
+                transform=where,
+                rasterized=place.size > DENSE,
+                clip_on=False,
             )
+            axes.add_collection(lines, autolim=False)
         axes.text(
             1.01, row + 0.5, f"{mine.size:,}", transform=axes.get_yaxis_transform(), va="center", size=7.5
         )
@@ -103,3 +96,4 @@ def draw_ticks(axes: Axes, subject: Subject, rows: Mapping[str, EventLog]) -> No
     axes.set_yticklabels(list(rows))
     axes.tick_params(axis="y", length=0.0)
     axes.spines["left"].set_visible(False)
+    return ""

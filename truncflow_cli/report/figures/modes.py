@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,10 +12,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from truncflow_cli.diagnostics.clustered import RANK_SHARE
 from truncflow_cli.problem import Array
-from truncflow_cli.report.figures.panels import curve, legend, remark
-from truncflow_cli.report.figures.style import DASHES, PALE, new_figure, shades, typeset
+from truncflow_cli.report.figures.panels import curve, legend, stacked
+from truncflow_cli.report.figures.style import DASHES, PALE, shades, typeset
 from truncflow_cli.report.figures.subject import Subject
-from truncflow_cli.report.flow_stories import second_moment
+from truncflow_cli.report.quantities import modes_of
 
 #: Eigenvalues named one by one; the others are on the colour scale alone.
 MOST_NAMES = 8
@@ -22,54 +24,29 @@ ROUNDING = 1e-14
 
 
 def figure(subject: Subject) -> Figure | None:
-    """Draw |(W(s) − W_∞)v| for each eigenvector v; nothing for the other flows."""
-    run = subject.run
-    if run.W is None or run.B is not None or not run.n_points:
-        return None
-    eigenvalues, vectors, limit = _limit(subject)
-    left = np.linalg.norm((run.W - limit) @ vectors, axis=1)
-    result = new_figure(3.4)
-    axes = result.subplots()
-    largest = float(left.max(initial=0.0))
-    floor = max(ROUNDING * float(np.linalg.norm(run.W, axis=(1, 2)).max()), np.finfo(float).tiny)
-    total = np.linalg.norm(run.W - limit, axis=(1, 2))
+    """Draw |(W(s) − W_∞)v| for each eigenvector v; nothing without points."""
+    return stacked(subject, 3.4, [partial(_draw, subject=subject)]) if subject.run.n_points else None
+
+
+def _draw(axes: Axes, subject: Subject) -> str:
+    W, modes = subject.state("W"), modes_of(subject.run)
+    left, total = modes.left(W), np.linalg.norm(W - modes.limit, axis=(1, 2))
+    floor = max(ROUNDING * float(np.linalg.norm(W, axis=(1, 2)).max()), np.finfo(float).tiny)
+    total, seen = np.where(total > floor, total, np.nan), np.where(left > floor, left, np.nan)
     label = r"all, $\Vert W - W_\infty\Vert_F$"
-    curve(axes, run.s, np.where(total > floor, total, np.nan), color=PALE, linewidth=4.0, label=label)
-    _modes(axes, subject, eigenvalues, np.where(left > floor, left, np.nan))
+    curve(axes, subject.run.s, total, color=PALE, linewidth=4.0, label=label)
+    _modes(axes, subject, modes.rates, seen)
     axes.set_yscale("log", nonpositive="mask")
-    if largest > 0.0:
-        axes.set_ylim(max(floor, 0.3 * np.nanmin(np.where(left > floor, left, np.nan))), 3.0 * total.max())
+    if np.isfinite(seen).any():
+        axes.set_ylim(max(floor, 0.3 * np.nanmin(seen)), 3.0 * np.nanmax(total))
     axes.set_ylabel(r"$|(W(s) - W_\infty)\,v_k|$")
-    subject.timeline.apply(axes)
-    if eigenvalues.size > MOST_NAMES:
+    if modes.rates.size > MOST_NAMES:
         axes.legend(loc="lower left")
     else:
         legend(axes)
-    rank = int(np.count_nonzero(eigenvalues > RANK_SHARE * eigenvalues.max(initial=0.0)))
-    said = (
-        ""
-        if rank == run.dim
-        else f"$XX^T$ has rank {rank} of {run.dim}: along the other eigenvectors $W$ stays as it is"
-    )
-    remark(result, subject.remarks(said))
-    return result
-
-
-def _limit(subject: Subject) -> tuple[Array, Array, Array]:
-    """Return the eigenvalues (Q,) and eigenvectors (Q, Q) of A, and the limit of W(s), (Q, Q).
-
-    W_∞ = Y_ext X⁺ (9.12), plus W(0) on the kernel of XXᵀ, where nothing moves.
-    """
-    run = subject.run
-    assert run.W is not None
-    A = second_moment(run.x, run.cluster, run.settings.get("point_weights"))
-    eigenvalues, vectors = np.linalg.eigh(A)
-    weights = subject.evidence.point_weights
-    K = run.y[run.cluster].T @ (run.x * weights[:, None])
-    seen = eigenvalues > RANK_SHARE * max(float(eigenvalues[-1]), 0.0)
-    inverse = np.divide(1.0, eigenvalues, out=np.zeros_like(eigenvalues), where=seen)
-    limit = (K @ vectors * inverse) @ vectors.T + run.W[0] @ (vectors * ~seen) @ vectors.T
-    return eigenvalues, vectors, limit
+    rank = int(np.count_nonzero(modes.moving))
+    rest = f"$XX^T$ has rank {rank} of {subject.run.dim}: along the other eigenvectors $W$ stays as it is"
+    return rest if rank < subject.run.dim else ""
 
 
 def _modes(axes: Axes, subject: Subject, eigenvalues: Array, left: Array) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,8 +12,8 @@ from matplotlib.lines import Line2D
 from truncflow_cli.diagnostics.concentration import Concentration, concentration
 from truncflow_cli.diagnostics.full_truncation import truncated_from
 from truncflow_cli.problem import Array
-from truncflow_cli.report.figures.panels import curve, legend, remark, value_axis, zero_remark
-from truncflow_cli.report.figures.style import DASHES, GREY, color, look, new_figure, shades
+from truncflow_cli.report.figures.panels import curve, stacked, suit
+from truncflow_cli.report.figures.style import DASHES, GREY, color, look, shades
 from truncflow_cli.report.figures.subject import Subject
 from truncflow_cli.report.numbers import count
 
@@ -23,19 +25,15 @@ def figure(subject: Subject) -> Figure | None:
     """Draw both panels; nothing if the run has no layers that move."""
     if not subject.layered or not subject.run.n_points:
         return None
-    draw = _approach if subject.separated and subject.evidence.square else _speed
-    turns = bool((subject.turning > 0.0).any())
-    result = new_figure(4.6 if turns else 2.9)
-    panels = result.subplots(1 + turns, 1, sharex=True, squeeze=False)[:, 0]
-    said = [subject.sampling(), draw(panels[0], subject), _left_out(subject)]
-    if turns:
-        subject.timeline.apply(panels[0], label=False)
-        said.append(_turning(panels[1], subject))
+    draws = [partial(_approach if subject.separated and subject.evidence.square else _speed, subject=subject)]
+    still = ""
+    if (subject.turning > 0.0).any():
+        draws.append(partial(_turning, subject=subject))
     else:
-        said.append("rotations are frozen" if subject.evidence.frozen else "no layer turns")
-    subject.timeline.apply(panels[-1])
-    remark(result, subject.remarks(*dict.fromkeys(said)))
-    return result
+        still = "rotations are frozen" if subject.evidence.frozen else "no layer turns"
+    return stacked(
+        subject, 2.9 + 1.7 * (len(draws) - 1), draws, said=(subject.sampling(), _left_out(subject), still)
+    )
 
 
 def _left_out(subject: Subject) -> str:
@@ -60,18 +58,15 @@ def _approach(axes: Axes, subject: Subject) -> str:
         if constants.met:
             bounds = True
             shown.append(_bound(axes, subject, constants, k))
-    logarithmic = value_axis(axes, shown)
-    axes.set_ylabel(r"$|\beta^{(\ell)} + \tilde{y}_\ell|$")
-    meanings = []
-    if phases:
-        label = "$s_1$: wholly truncated,\n$R$ constant from there on"
-        meanings.append(Line2D([], [], color=GREY, linewidth=0.9, linestyle=(0, (1, 1)), label=label))
-    if bounds:
-        meanings.append(
-            Line2D([], [], color=GREY, linewidth=0.9, linestyle=(0, (4, 2)), label="bounds of Prop. 4.2")
+    meanings = [
+        Line2D([], [], color=GREY, linewidth=0.9, linestyle=(0, dashes), label=label)
+        for there, dashes, label in (
+            (phases, (1, 1), "$s_1$: wholly truncated,\n$R$ constant from there on"),
+            (bounds, (4, 2), "bounds of Prop. 4.2"),
         )
-    legend(axes, last=meanings)
-    return zero_remark(logarithmic, *shown)
+        if there
+    ]
+    return suit(axes, shown, r"$|\beta^{(\ell)} + \tilde{y}_\ell|$", last=meanings)
 
 
 def _constants(subject: Subject, k: int) -> Concentration:
@@ -97,14 +92,17 @@ def _bound(axes: Axes, subject: Subject, constants: Concentration, k: int) -> Ar
 
 def _speed(axes: Axes, subject: Subject) -> str:
     """Draw |∂_s β| of each layer."""
-    ev = subject.evidence
     speeds = np.sqrt(np.maximum(-subject.descent.beta_part, 0.0))
-    for layer in range(ev.n_layers):
-        curve(axes, ev.s, speeds[:, layer], label=f"layer {layer}", **_layer_look(subject, layer))
-    logarithmic = value_axis(axes, [speeds])
-    axes.set_ylabel(r"$|\partial_s \beta^{(\ell)}|$")
-    legend(axes)
-    return zero_remark(logarithmic, speeds[np.isfinite(speeds)])
+    return _by_layer(axes, subject, speeds, r"$|\partial_s \beta^{(\ell)}|$", named=True)
+
+
+def _by_layer(axes: Axes, subject: Subject, values: Array, name: str, *, named: bool) -> str:
+    """Draw values (M, L), a line a layer."""
+    for layer in range(values.shape[1]):
+        curve(
+            axes, subject.evidence.s, values[:, layer], label=f"layer {layer}", **_layer_look(subject, layer)
+        )
+    return suit(axes, [values], name, named=named)
 
 
 def _layer_look(subject: Subject, layer: int) -> dict[str, object]:
@@ -120,11 +118,6 @@ def _layer_look(subject: Subject, layer: int) -> dict[str, object]:
 
 def _turning(axes: Axes, subject: Subject) -> str:
     """Draw ‖Ω_ℓ‖ of each layer."""
-    ev, turning = subject.evidence, subject.turning.copy()
-    largest = float(np.nanmax(turning, initial=0.0))
-    turning[turning <= ROUNDING * largest] = 0.0
-    for layer in range(ev.n_layers):
-        curve(axes, ev.s, turning[:, layer], label=f"layer {layer}", **_layer_look(subject, layer))
-    axes.set_ylabel(r"$\Vert\Omega_\ell\Vert_F$")
-    logarithmic = value_axis(axes, [turning])
-    return zero_remark(logarithmic, turning[np.isfinite(turning)])
+    turning = subject.turning.copy()
+    turning[turning <= ROUNDING * float(np.nanmax(turning, initial=0.0))] = 0.0
+    return _by_layer(axes, subject, turning, r"$\Vert\Omega_\ell\Vert_F$", named=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from truncflow_cli.problem import Array
-from truncflow_cli.report.figures.style import DENSE, GREY
+from truncflow_cli.report.figures.style import DENSE, GREY, new_figure
+from truncflow_cli.report.figures.subject import Subject
 from truncflow_cli.report.sparkline import FLOOR, LOGARITHMIC
 
 #: Curves that a legend names; the others are counted.
@@ -33,6 +34,41 @@ def curve(axes: Axes, s: Array, values: Array, **how: Any) -> None:
     if np.count_nonzero(seen) < SPARSE:
         how = {"marker": "o", "markersize": 3.0, "clip_on": False, **how}
     axes.plot(s[seen], values[seen], rasterized=bool(s.size > DENSE), solid_capstyle="butt", **how)
+
+
+def stacked(
+    subject: Subject,
+    height: float,
+    draws: Sequence[Callable[[Axes], str]],
+    ratios: Sequence[float] | None = None,
+    said: Sequence[str] = (),
+) -> Figure:
+    """Draw panels above one another along the run's axis of s; each says what has to stand above the figure."""
+    figure = new_figure(height)
+    panels = figure.subplots(len(draws), 1, sharex=True, squeeze=False, height_ratios=ratios)[:, 0]
+    said = [*said, *(draw(axes) for draw, axes in zip(draws, panels, strict=True))]
+    for axes in panels:
+        subject.timeline.apply(axes, label=axes is panels[-1])
+    remark(figure, subject.remarks(*dict.fromkeys(said)))
+    return figure
+
+
+def curves(axes: Axes, s: Array, shown: Sequence[tuple[Array, dict[str, Any]]], name: str) -> str:
+    """Draw values (T,), each with its look, on an axis that suits and names them; return what to say of zeros."""
+    for values, how in shown:
+        curve(axes, s, values, **how)
+    return suit(axes, [values for values, _ in shown], name)
+
+
+def suit(
+    axes: Axes, shown: Sequence[Array], name: str, *, named: bool = True, last: Sequence[Any] = ()
+) -> str:
+    """Make the y axis suit what is drawn, name it, put the legend beside it; return what to say of zeros."""
+    logarithmic = value_axis(axes, shown)
+    axes.set_ylabel(name)
+    if named:
+        legend(axes, last=last)
+    return zero_remark(logarithmic, *(values[np.isfinite(values)] for values in shown))
 
 
 def value_axis(axes: Axes, values: Sequence[Array], *, from_zero: bool = True) -> bool:

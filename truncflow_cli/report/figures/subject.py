@@ -10,6 +10,7 @@ import numpy as np
 from truncflow_cli.certificate import Certificate
 from truncflow_cli.diagnostics.analysis import Evidence
 from truncflow_cli.diagnostics.descent import Descent, descent
+from truncflow_cli.flows.registry import flow_named
 from truncflow_cli.problem import Array, IntArray
 from truncflow_cli.report.figures.style import names_of, typeset
 from truncflow_cli.report.figures.timeline import Timeline
@@ -39,7 +40,21 @@ class Subject:
     @property
     def separated(self) -> bool:
         """Whether layer ℓ acts on cluster ℓ alone, from the start at least."""
-        return self.run.flow == "separated"
+        return flow_named(self.run.flow).acts_on == "own"
+
+    @property
+    def alone(self) -> bool:
+        """Whether each layer acts on its own cluster alone, throughout."""
+        return self.separated and not np.isfinite(self.switched_at)
+
+    def title(self, layer: int) -> str:
+        """Return which layer a panel shows, and whom it acts on."""
+        return f"layer {layer} on {self.names[layer]}" if self.alone else f"layer {layer}"
+
+    def state(self, name: str) -> Array:
+        """Return an array of the trajectory that the flow has."""
+        values: Array = getattr(self.run, name)
+        return values
 
     @property
     def switched_at(self) -> float:
@@ -71,11 +86,6 @@ class Subject:
                 _, Omega = ev.velocity[k]
                 norms[:, k] = np.linalg.norm(Omega, axis=(1, 2))
         return np.asarray(norms)
-
-    def event_times(self, kind: int | None = None) -> Array:
-        """Return the times of all events, or of those of a kind, (E',)."""
-        events = self.run.events
-        return np.asarray(events["s"] if kind is None else events["s"][events["kind"] == kind])
 
     def busiest_layers(self, most: int) -> IntArray:
         """Return at most so many layers, in order: all, or those with the most events."""

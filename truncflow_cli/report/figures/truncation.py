@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
+
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,11 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from truncflow_cli.problem import IntArray
-from truncflow_cli.report.figures.panels import remark
+from truncflow_cli.problem import Array, IntArray
+from truncflow_cli.report.figures.panels import stacked
 from truncflow_cli.report.figures.patterns import changes
-from truncflow_cli.report.figures.style import PALE, color, new_figure
+from truncflow_cli.report.figures.style import PALE, color
 from truncflow_cli.report.figures.subject import Subject
+from truncflow_cli.report.scene import spread
 
 #: Columns and rows of the picture at most.
 COLUMNS = 900
@@ -35,90 +39,96 @@ def figure(subject: Subject) -> Figure | None:
     """Draw a panel for each layer; nothing if no data pass layers that move."""
     if not subject.layered or not subject.run.n_points:
         return None
-    layers = subject.busiest_layers(MOST_LAYERS)
-    height = 2.6 if layers.size == 1 else 1.75
-    result = new_figure(0.75 + height * layers.size)
-    panels = result.subplots(layers.size, 1, sharex=True, squeeze=False)[:, 0]
-    dim = subject.run.dim
-    cut = (
-        mpl.colormaps["Blues"](np.linspace(0.32, DARKEST, dim)) if dim > 1 else mpl.colormaps["Blues"]([0.75])
+    layers, dim = subject.busiest_layers(MOST_LAYERS), subject.run.dim
+    shades = np.linspace(0.32, DARKEST, dim) if dim > 1 else [0.75]
+    palette = ListedColormap([(0.96, 0.96, 0.96, 1.0), *mpl.colormaps["Blues"](shades)])
+    rasters = [_raster(subject, int(layer), palette) for layer in layers]
+    later = "hatched: not seen by the layer before that" if np.isfinite(subject.switched_at) else ""
+    result = stacked(
+        subject,
+        0.75 + (2.6 if layers.size == 1 else 1.75) * layers.size,
+        [partial(_draw, subject=subject, raster=raster) for raster in rasters],
+        said=(later, subject.of_layers(layers), _left_out(rasters)),
     )
-    palette = ListedColormap([(0.96, 0.96, 0.96, 1.0), *cut])
-    pinned, said = False, dict[int, int]()
-    for panel, layer in zip(panels, layers, strict=True):
-        pinned |= _layer(panel, subject, int(layer), palette, said)
-        subject.timeline.apply(panel, label=layer == layers[-1])
     result.supylabel("points in order of first truncation", fontsize=9.0)
-    norm = BoundaryNorm(np.arange(dim + 2) - 0.5, palette.N)
     bar = result.colorbar(
-        mpl.cm.ScalarMappable(norm, palette), ax=list(panels), aspect=30, pad=0.015, shrink=0.9
-    )
+        mpl.cm.ScalarMappable(BoundaryNorm(np.arange(dim + 2) - 0.5, palette.N), palette),
+        ax=list(result.axes), aspect=30, pad=0.015, shrink=0.9,
+    )  # fmt: skip
     bar.set_label("coordinates $r$ with $z_r \\leq 0$")
     bar.ax.yaxis.set_major_locator(MaxNLocator(6, integer=True))
     bar.ax.minorticks_off()
     bar.outline.set_linewidth(0.5)
+    pinned = any(raster.pinned for raster in rasters)
     handles = [Patch(color=PINNED, label="held on a face (pinned)")] if pinned else []
-    if not _alone(subject) and 1 < subject.run.n_clusters <= MOST_NAMED:
+    if not subject.alone and 1 < subject.run.n_clusters <= MOST_NAMED:
         handles = [*(Patch(color=color(k), label=name) for k, name in enumerate(subject.names)), *handles]
     if handles:
-        panels[0].legend(
+        result.axes[0].legend(
             handles=handles, loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.1, ncols=len(handles),
             handlelength=1.2, columnspacing=1.2,
         )  # fmt: skip
-    later = "hatched: not seen by the layer before that" if np.isfinite(subject.switched_at) else ""
-    remark(result, subject.remarks(later, subject.of_layers(layers), _left_out(said)))
     return result
 
 
-def _alone(subject: Subject) -> bool:
-    """Whether each layer acts on its own cluster alone, throughout."""
-    return subject.separated and not np.isfinite(subject.switched_at)
+@dataclass(frozen=True)
+class Raster:
+    """One layer's picture.
+
+    Attributes:
+        layer: which.
+        picture: (rows, columns, 4) colours; transparent where the layer does not see a point.
+        cluster: (n,) clusters of all its points, from the top row down.
+        pinned: whether a point shown is ever pinned.
+    """
+
+    layer: int
+    picture: Array
+    cluster: IntArray
+    pinned: bool
 
 
-def _layer(
-    axes: Axes, subject: Subject, layer: int, palette: ListedColormap, left_out: dict[int, int]
-) -> bool:
-    """Draw one layer; return whether a point shown is ever pinned, and note how many of how many are shown."""
-    run = subject.run
-    switched = subject.switched_at
-    alone = _alone(subject)
-    members = np.flatnonzero(run.cluster == layer) if alone else np.arange(run.n_points)
+def _raster(subject: Subject, layer: int, palette: ListedColormap) -> Raster:
+    run, switched = subject.run, subject.switched_at
+    members = np.flatnonzero(run.cluster == layer) if subject.alone else np.arange(run.n_points)
     found = changes(run, layer, members, switched)
     cluster = run.cluster[members]
     order = np.lexsort((-found.amount(subject.timeline.end), found.first_truncated(), cluster))
-    rows = order[
-        np.unique(np.linspace(0, max(members.size - 1, 0), min(members.size, ROWS)).round().astype(int))
-    ]
+    rows = order[spread(members.size, ROWS)]
     times = subject.timeline.grid(COLUMNS + 1)
     counts, held = found.at(0.5 * (times[1:] + times[:-1]), rows)
     picture = palette(np.clip(counts, 0, palette.N - 1))
     picture[held] = mpl.colors.to_rgba(PINNED)
     if np.isfinite(switched) and subject.separated:
-        unseen = (cluster[rows] != layer)[:, None] & (times[:-1] < switched)
-        picture[unseen] = (1.0, 1.0, 1.0, 0.0)
+        picture[(cluster[rows] != layer)[:, None] & (times[:-1] < switched)] = (1.0, 1.0, 1.0, 0.0)
+    return Raster(layer, picture, cluster[order], bool(held.any()))
+
+
+def _draw(axes: Axes, subject: Subject, raster: Raster) -> str:
+    if np.isfinite(subject.switched_at) and subject.separated:
         axes.patch.set(facecolor="white", edgecolor=PALE, hatch="////", linewidth=0.0)
-    if rows.size:
+    if len(raster.picture):
         axes.imshow(
-            picture, extent=(0.0, 1.0, 0.0, 1.0), transform=axes.transAxes, aspect="auto", interpolation="nearest",
-            resample=False,
+            raster.picture, extent=(0.0, 1.0, 0.0, 1.0), transform=axes.transAxes, aspect="auto",
+            interpolation="nearest", resample=False,
         )  # fmt: skip
-    _rows(axes, subject, cluster[order])
-    title = f"layer {layer}"
-    axes.set_title(f"{title} on {subject.names[layer]}" if alone else title)
-    if rows.size < members.size:
-        left_out[members.size] = rows.size
-    return bool(held.any())
+    _rows(axes, raster.cluster)
+    axes.set_title(subject.title(raster.layer))
+    return ""
 
 
-def _left_out(shown: dict[int, int]) -> str:
-    """Say how many points are shown of how many, from that of each layer."""
+def _left_out(rasters: list[Raster]) -> str:
+    """Say how many points are shown of how many."""
+    shown = {
+        each.cluster.size: len(each.picture) for each in rasters if len(each.picture) < each.cluster.size
+    }
     if not shown:
         return ""
     total = max(shown)
     return f"{shown[total]:,} of {'up to ' if len(shown) > 1 else ''}{total:,} points, evenly along the order"
 
 
-def _rows(axes: Axes, subject: Subject, cluster: IntArray) -> None:
+def _rows(axes: Axes, cluster: IntArray) -> None:
     """Mark on the left which rows are which cluster's: cluster (n,) from the top row down."""
     n = max(cluster.size, 1)
     axes.set(ylim=(n, 0))

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from truncflow_cli.certificate import Certificate
 from truncflow_cli.diagnostics.collapsed import spectral_gap
+from truncflow_cli.flows.registry import flow_named
 from truncflow_cli.problem import Array
-from truncflow_cli.report.flow_stories import second_moment
 from truncflow_cli.report.page.eventdata import MOST_EVENTS
 from truncflow_cli.report.page.frames import MOST_CURVES, MOST_LAYERS, Frames
 from truncflow_cli.report.page.markup import number
+from truncflow_cli.report.quantities import Condition, any_flow, has, has_only, modes_of, norms_of
 from truncflow_cli.report.sparkline import scale_of
 from truncflow_cli.runfile import RunFile
-
-#: Eigenvalues below this share of the largest count as zero, and their modes as at rest.
-RANK_SHARE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -65,34 +63,29 @@ def charts_of(
     run: RunFile, frames: Frames, certificates: Mapping[str, Certificate], names: list[str]
 ) -> list[Chart]:
     """Return the pictures of a run; names (C,) are what its clusters are called."""
-    charts = [_loss(run, frames, names), _balance(run, frames, certificates)]
-    if run.beta is not None and run.R is not None:
-        charts += _layers(run, frames, run.beta, run.R)
-    elif run.B is not None and run.W is not None:
-        charts += _collapsed(frames, run.B, run.W, run.y)
-    elif run.W is not None and run.x is not None:
-        charts += _clustered(run, frames, run.W, run.x)
+    flow, charts = flow_named(run.flow), [_loss(run, frames, names), _balance(run, frames, certificates)]
+    for suits, draw in CHARTS:
+        charts += draw(run, frames) if suits(flow) else []
     return charts
 
 
+def _first(most: int, count: int, what: str, does: str = "are drawn") -> str:
+    """Say that not all of a number of things are shown; nothing if they are."""
+    return f" The first {most} of {count} {what} {does}." if count > most else ""
+
+
 def _loss(run: RunFile, frames: Frames, names: list[str]) -> Chart:
-    at = frames.times
-    curves = [Curve("total", run.loss[at])]
+    at, n = frames.times, run.n_clusters
     all_listed = run.events.size <= MOST_EVENTS
-    ticks = (
-        " Ticks on the axis are events."
-        if all_listed
-        else " Ticks on the axis are times at which events came."
-    )
-    ticks = ticks if run.events.size else ""
-    caption = f"The flow's own loss.{ticks}"
-    n = run.loss_cluster.shape[1]
+    curves = [Curve("total", run.loss[at])]
+    caption = "The flow's own loss and its parts by cluster." if n > 1 else "The flow's own loss."
+    if run.events.size:
+        caption += f" Ticks on the axis are {'events' if all_listed else 'times at which events came'}."
     if n > 1:
         curves += [Curve(names[k], run.loss_cluster[at, k], tint=k) for k in range(min(n, MOST_CURVES))]
-        dots = " Dots are those of the cluster." if run.beta is not None and all_listed and ticks else ""
-        caption = f"The flow's own loss and its parts by cluster.{ticks}{dots}"
-    if n > MOST_CURVES:
-        caption += f" The first {MOST_CURVES} of {n} clusters are drawn."
+        if run.beta is not None and all_listed and run.events.size:
+            caption += " Dots are those of the cluster."
+    caption += _first(MOST_CURVES, n, "clusters")
     if run.B is not None and run.W is not None:
         rate = spectral_gap(run.B[0], run.W[0]).rate
         if rate > 0.0:
@@ -124,73 +117,75 @@ def _balance(run: RunFile, frames: Frames, certificates: Mapping[str, Certificat
     return Chart("balance", "Energy balance", caption, tuple(curves), logarithmic=True, magnitude=True)
 
 
-def _layers(run: RunFile, frames: Frames, beta: Array, R: Array) -> Iterator[Chart]:
-    at = frames.times
-    layers = beta.shape[1]
-    shown = range(min(layers, MOST_CURVES))
-    few = f" The first {MOST_CURVES} of {layers} layers are drawn." if layers > MOST_CURVES else ""
-    if run.attrs["flow"] == "separated" and layers == run.y_tilde.shape[0]:
+def _layers(run: RunFile, frames: Frames) -> Iterator[Chart]:
+    """Yield how far the layers have come."""
+    beta, R = _state(run, "beta"), _state(run, "R")
+    at, shown = frames.times, range(min(run.n_layers, MOST_CURVES))
+    few = _first(MOST_CURVES, run.n_layers, "layers")
+    if flow_named(run.flow).acts_on == "own":
         distance = [np.linalg.norm(beta[at, k] + run.y_tilde[k], axis=1) for k in shown]
         yield Chart(
             "distance",
             "|β + ỹ|",
             f"How far each layer's apex −β is from the pulled-back label ỹ of its cluster.{few}",
-            tuple(Curve(f"layer {k}", values, tint=k) for k, values in enumerate(distance)),
+            _numbered("layer {}", distance),
             logarithmic=any(spans_much(values) for values in distance),
         )
-    moved = [np.linalg.norm(R[at, k] - R[0, k], axis=(1, 2)) for k in shown]
     yield Chart(
         "turned",
         "‖R − R(0)‖",
         f"How far each layer's orthant has turned since the start (Frobenius norm).{few}",
-        tuple(Curve(f"layer {k}", values, tint=k) for k, values in enumerate(moved)),
+        _numbered("layer {}", [np.linalg.norm(R[at, k] - R[0, k], axis=(1, 2)) for k in shown]),
     )
-    yield from _per_layer(run, frames, beta)
 
 
-def _per_layer(run: RunFile, frames: Frames, beta: Array) -> Iterator[Chart]:
+def _state(run: RunFile, name: str) -> Array:
+    values: Array = getattr(run, name)
+    return values
+
+
+def _numbered(name: str, values: Iterable[Array]) -> tuple[Curve, ...]:
+    return tuple(Curve(name.format(k), each, tint=k) for k, each in enumerate(values))
+
+
+def _per_layer(run: RunFile, frames: Frames) -> Iterator[Chart]:
     """Yield the truncated fraction and the bias of each layer, by coordinate."""
-    at, layers, dim = frames.times, beta.shape[1], beta.shape[2]
-    shown = range(min(dim, MOST_CURVES))
-    few = f" The first {MOST_CURVES} of {dim} coordinates are drawn." if dim > MOST_CURVES else ""
-    more = f" The first {MOST_LAYERS} of {layers} layers have pictures." if layers > MOST_LAYERS else ""
-    own = run.attrs["flow"] == "separated"
-    switched = run.attrs.get("switched_at")
-    of = "its own cluster's points" if own else "all points"
-    if own and switched is not None:
-        of = f"its own cluster's points, and of all points from s = {number(float(switched))} on"
-    for layer in range(min(layers, MOST_LAYERS)):
-        fraction = run.truncated_fraction
-        if fraction is not None:
-            yield Chart(
-                f"truncated-{layer}",
-                f"Truncated fraction, layer {layer}",
-                f"The share of {of} that the layer truncates, by coordinate of its frame.{few}{more}",
-                tuple(Curve(f"coordinate {r}", fraction[at, layer, r], tint=r) for r in shown),
-            )
-    for layer in range(min(layers, MOST_LAYERS)):
+    beta, fraction, at = _state(run, "beta"), run.truncated_fraction, frames.times
+    few = _first(MOST_CURVES, run.dim, "coordinates")
+    few += _first(MOST_LAYERS, run.n_layers, "layers", "have pictures")
+    of, switched = "all points", run.attrs.get("switched_at")
+    if flow_named(run.flow).acts_on == "own":
+        later = f", and of all points from s = {number(float(switched))} on" if switched is not None else ""
+        of = f"its own cluster's points{later}"
+    for layer in range(min(run.n_layers, MOST_LAYERS)):
+        if fraction is None:
+            break
+        yield Chart(
+            f"truncated-{layer}",
+            f"Truncated fraction, layer {layer}",
+            f"The share of {of} that the layer truncates, by coordinate of its frame.{few}",
+            _numbered("coordinate {}", fraction[at, layer, :MOST_CURVES].T),
+        )
+    for layer in range(min(run.n_layers, MOST_LAYERS)):
         yield Chart(
             f"beta-{layer}",
             f"β, layer {layer}",
-            f"The layer's cumulative bias, by coordinate of input space; the apex of its orthant is −β.{few}{more}",
-            tuple(Curve(f"β[{r}]", beta[at, layer, r], tint=r) for r in shown),
+            f"The layer's cumulative bias, by coordinate of input space; the apex of its orthant is −β.{few}",
+            _numbered("β[{}]", beta[at, layer, :MOST_CURVES].T),
         )
 
 
-def _collapsed(frames: Frames, B: Array, W: Array, y: Array) -> Iterator[Chart]:
+def _collapsed(run: RunFile, frames: Frames) -> Iterator[Chart]:
+    B, W = _state(run, "B"), _state(run, "W")
     b, w = B[frames.times], W[frames.times]
     invariant = b @ b.swapaxes(1, 2) - w.swapaxes(1, 2) @ w
     start = B[0] @ B[0].T - W[0].T @ W[0]
-    spectrum: Array = np.full((len(b), b.shape[1]), np.nan)
+    spectrum: Array = np.full((len(b), run.dim), np.nan)
     finite = np.isfinite(invariant).all(axis=(1, 2))
     spectrum[finite] = np.linalg.eigvalsh(invariant[finite])
-    shown = _ends(spectrum.shape[1])
-    few = (
-        f" The least and the largest of {spectrum.shape[1]} are drawn."
-        if len(shown) < spectrum.shape[1]
-        else ""
-    )
-    residual = np.linalg.norm(w @ b + y.T, axis=(1, 2))
+    shown = _ends(run.dim)
+    few = f" The least and the largest of {run.dim} are drawn." if len(shown) < run.dim else ""
+    residual = np.linalg.norm(w @ b + run.y.T, axis=(1, 2))
     yield Chart(
         "residual",
         "‖WB + Y‖",
@@ -211,13 +206,14 @@ def _collapsed(frames: Frames, B: Array, W: Array, y: Array) -> Iterator[Chart]:
         (Curve("drift", np.linalg.norm(invariant - start, ord=2, axis=(1, 2))),),
         logarithmic=True,
     )
+    sizes = {"‖B‖": b, "‖W‖": w}
     yield Chart(
         "norms",
         "‖B‖ and ‖W‖",
         "The sizes of the biases and of the output weight (operator norms).",
-        (
-            Curve("‖B‖", np.linalg.norm(b, ord=2, axis=(1, 2)), tint=0),
-            Curve("‖W‖", np.linalg.norm(w, ord=2, axis=(1, 2)), tint=1),
+        tuple(
+            Curve(name, np.linalg.norm(each, ord=2, axis=(1, 2)), tint=k)
+            for k, (name, each) in enumerate(sizes.items())
         ),
     )
 
@@ -230,34 +226,22 @@ def _ends(count: int) -> list[int]:
     return [*range(half), *range(count - half, count)]
 
 
-def _clustered(run: RunFile, frames: Frames, W: Array, x: Array) -> Iterator[Chart]:
-    """Yield the modes of (9.10): with A v = λ v, (W(s) − W(∞)) v = e^{−λs} (W(0) − W(∞)) v."""
-    assert run.cluster is not None, "points have clusters"
-    asked = run.settings.get("point_weights")
-    weights = np.full(x.shape[0], 1.0 / max(1, x.shape[0]))
-    if asked == "1/N_j":
-        weights = 1.0 / np.bincount(run.cluster)[run.cluster]
-    rates, vectors = np.linalg.eigh(second_moment(x, run.cluster, asked))
-    moving = rates > RANK_SHARE * max(float(rates[-1]), 0.0)
-    labelled = (run.y[run.cluster] * weights[:, None]).T @ x @ vectors
-    limit = W[0] @ vectors
-    limit[:, moving] = labelled[:, moving] / rates[moving]
-    w = W[frames.times]
-    left = np.asarray(np.linalg.norm(w @ vectors - limit, axis=1), dtype=np.float64)
-    shown = _ends(rates.size)[::-1]
-    few = (
-        f" The {len(shown) // 2} fastest and slowest of {rates.size} are drawn."
-        if len(shown) < rates.size
-        else ""
-    )
+def _clustered(run: RunFile, frames: Frames) -> Iterator[Chart]:
+    """Yield what is left of each mode (9.10)."""
+    if not run.n_points:
+        return
+    modes, w = modes_of(run), _state(run, "W")[frames.times]
+    left = modes.left(w)
+    shown, half = _ends(run.dim)[::-1], MOST_CURVES // 2
+    few = f" The {half} fastest and slowest of {run.dim} are drawn." if len(shown) < run.dim else ""
     yield Chart(
         "modes",
         "Modes",
         "What is left of each mode, |(W − W(∞)) v|, v an eigenvector of A = XXᵀ/N: it falls like e^{−λs} (9.10)."
-        + few
-        + ("" if moving.all() else " Modes with λ = 0 do not move."),
+        f"{few}{'' if modes.moving.all() else ' Modes with λ = 0 do not move.'}",
         tuple(
-            Curve(f"λ = {number(max(float(rates[k]), 0.0))}", left[:, k], tint=n) for n, k in enumerate(shown)
+            Curve(f"λ = {number(max(float(modes.rates[k]), 0.0))}", left[:, k], tint=n)
+            for n, k in enumerate(shown)
         ),
         logarithmic=True,
     )
@@ -275,3 +259,21 @@ def _clustered(run: RunFile, frames: Frames, W: Array, x: Array) -> Iterator[Cha
         "The size of the output weight (Frobenius norm).",
         (Curve("‖W‖", np.linalg.norm(w, axis=(1, 2))),),
     )
+
+
+def _states(run: RunFile, frames: Frames) -> Iterator[Chart]:
+    """Yield the norms of what no other picture is about."""
+    for name, values in norms_of(run).items():
+        yield Chart(
+            name, f"‖{name}‖", f"The size of {name} (Frobenius norm).", (Curve(name, values[frames.times]),)
+        )
+
+
+#: Which flows have which pictures besides loss and energy balance.
+CHARTS: tuple[tuple[Condition, Callable[[RunFile, Frames], Iterator[Chart]]], ...] = (
+    (has("beta", "R"), _layers),
+    (has("beta", "R"), _per_layer),
+    (has("B", "W"), _collapsed),
+    (has_only("W"), _clustered),
+    (any_flow, _states),
+)
