@@ -10,8 +10,8 @@ from linear_flow_problems import clustered, orthogonal, record
 
 from truncflow_cli.errors import RunFailed
 from truncflow_cli.events import Kind
+from truncflow_cli.flows import clustered as flow
 from truncflow_cli.flows.clustered import solve_clustered
-from truncflow_cli.solver import assemble
 from truncflow_cli.truncation import sector_margin
 
 
@@ -27,7 +27,7 @@ def data(seed=0, dim=3, sizes=(5, 3)):
 
 
 def test_samples_are_at_the_times_asked_for_in_bounded_chunks(monkeypatch):
-    monkeypatch.setattr(assemble, "CHUNK", 10)
+    monkeypatch.setattr(flow, "CHUNK_ENTRIES", 320)
     s = np.concatenate([[0.0], np.geomspace(1e-3, 1e6, 100)])
     run = record(solve_clustered(clustered(*data(), s)))
     np.testing.assert_array_equal(run["s"], s)

@@ -8,9 +8,9 @@ from linear_flow_problems import collapsed, record
 
 from truncflow_cli.errors import RunFailed
 from truncflow_cli.events import Kind
+from truncflow_cli.flows import collapsed as flow
 from truncflow_cli.flows.collapsed import solve_collapsed
 from truncflow_cli.flows.collapsed_step import Step
-from truncflow_cli.solver import assemble
 
 
 def random_start(seed=0, dim=3, n_clusters=2):
@@ -39,7 +39,7 @@ def test_run_of_no_length_has_its_start():
 def test_chunks_are_bounded(monkeypatch):
     """No more than so many samples are evaluated at a time, and a chunk has less than twice as many."""
     sizes, sample = [], Step.sample
-    monkeypatch.setattr(assemble, "CHUNK", 10)
+    monkeypatch.setattr(flow, "CHUNK_ENTRIES", 60)
     monkeypatch.setattr(Step, "sample", lambda step, t: sizes.append(t.size) or sample(step, t))
     run = record(solve_collapsed(collapsed(*random_start(), np.linspace(0.0, 50.0, 1001))))
     assert max(sizes) == 10

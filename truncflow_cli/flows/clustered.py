@@ -30,6 +30,8 @@ from truncflow_cli.saved_state import Saved, State
 from truncflow_cli.solver.assemble import assemble, never
 from truncflow_cli.solver.closed_form import ClosedForm, Counters
 
+#: Largest number of entries in the arrays that evaluate one chunk.
+CHUNK_ENTRIES = 1_000_000
 EPS = float(np.finfo(np.float64).eps)
 #: Bytes of memory for each byte of the trajectory, when it is certified, as measured.
 _CERTIFYING = 3
@@ -48,8 +50,8 @@ def solve_clustered(
     from the modes: "energy_balance" compares the two.
     """
     form = modes(problem)
-    size = max(form.factors.size, problem.dim**2)
-    return assemble(problem, [ClosedForm(form, problem.settings.s_end)], saved, due, sample_size=size)
+    most = max(1, CHUNK_ENTRIES // max(form.factors.size, problem.dim**2))
+    return assemble(problem, [ClosedForm(form, problem.settings.s_end)], saved, due, most_samples=most)
 
 
 def memory(problem: Problem, trajectory: int) -> int:

@@ -35,8 +35,8 @@ from truncflow_cli.saved_state import State as Arrays
 from truncflow_cli.solver.assemble import assemble, never
 from truncflow_cli.solver.piece import NO_TIMES, Piece
 
-#: Numbers for each entry of B that a sample takes: its 16 nodes and 40 points of quadrature.
-_SAMPLED_ENTRY = 16 + 40
+#: Entries of B that one chunk has samples of, which bounds the memory of the step's evaluation too.
+CHUNK_ENTRIES = 30_000
 #: Numbers for each entry of B that a step has: its 16 nodes seen from one another, three times.
 _STEP_ENTRY = 3 * 16 * 16
 #: Bytes of memory for each byte of the trajectory, when it is certified, as measured.
@@ -55,8 +55,8 @@ def solve_collapsed(
     ``on_separation_lost: stop`` ends the run at the first `uncollapse`. Samples have B (T, Q, C) and W (T, Q, Q);
     events are `rest`, `uncollapse` and `collapse`.
     """
-    size = _SAMPLED_ENTRY * problem.beta0.size
-    return assemble(problem, [CollapsedSolver(problem)], saved, due, lost=Kind.UNCOLLAPSE, sample_size=size)
+    most = max(1, CHUNK_ENTRIES // problem.beta0.size)
+    return assemble(problem, [CollapsedSolver(problem)], saved, due, lost=Kind.UNCOLLAPSE, most_samples=most)
 
 
 def memory(problem: Problem, trajectory: int) -> int:

@@ -20,7 +20,7 @@ from truncflow_cli.solver.piece import Solver
 
 #: A chunk is handed out when this many samples or events are ready.
 CHUNK = 256
-#: Samples are evaluated in one go that take so many numbers, about: a request to stop has to be heard in between.
+#: Samples are taken in one go for so many coordinates of points, about: a request to stop has to be heard in between.
 MOST_SAMPLED = 5_000_000
 #: From this many coordinates on, threads gain more than they cost.
 WORTH_THREADS = 5_000
@@ -50,7 +50,7 @@ class Assembler:
         saved: Saved | None = None,
         *,
         lost: Kind = Kind.SEPARATION_LOST,
-        sample_size: int | None = None,
+        most_samples: int | None = None,
     ) -> None:
         """Start the solvers, or go on from a chunk's state.
 
@@ -59,11 +59,11 @@ class Assembler:
             solvers: unused ones.
             saved: the state.
             lost: the event at which a run stops, if its settings say so.
-            sample_size: how many numbers it takes to evaluate one sample; by default the coordinates of the points.
+            most_samples: how many are evaluated in one go and make a chunk; by default what suits the points.
         """
         self.problem = problem
-        size = problem.x.size if sample_size is None else sample_size
-        self._most = max(1, min(CHUNK, MOST_SAMPLED // max(1, size)))
+        self._most = most_samples or max(1, min(CHUNK, MOST_SAMPLED // max(1, problem.x.size)))
+        self._enough = most_samples or CHUNK
         self.parts = [
             Part(solver, problem.s_save, self._most, saved.part(f"part {k}") if saved else None)
             for k, solver in enumerate(solvers)
@@ -218,7 +218,7 @@ class Assembler:
     def _ready(self) -> bool:
         """Whether there is enough for a chunk."""
         samples = int(np.searchsorted(self.problem.s_save, self.front, side="right")) - self.sampled
-        return samples >= CHUNK or sum(part.n_events for part in self.parts) >= CHUNK
+        return samples >= self._enough or sum(part.n_events for part in self.parts) >= CHUNK
 
     def _stopped_overfull(self) -> Iterator[Chunk]:
         """Yield what there is up to the first event that the run may not have, and fail; nothing if there is none.
@@ -277,7 +277,7 @@ def assemble(
     due: Callable[[], bool],
     *,
     lost: Kind = Kind.SEPARATION_LOST,
-    sample_size: int | None = None,
+    most_samples: int | None = None,
 ) -> Iterator[Chunk]:
     """Run solvers side by side; see ``Assembler``."""
-    yield from Assembler(problem, solvers, saved, lost=lost, sample_size=sample_size).run(due)
+    yield from Assembler(problem, solvers, saved, lost=lost, most_samples=most_samples).run(due)

@@ -93,7 +93,8 @@ class Part:
     def pop_samples(self, count: int) -> dict[str, Array]:
         """Return and forget the first ``count`` samples."""
         whole = joined(self._samples)
-        self._samples = [{name: array[count:] for name, array in whole.items()}]
+        left = {name: array[count:] for name, array in whole.items()}
+        self._samples = [left] if left["energy"].size else []
         return {name: array[:count] for name, array in whole.items()}
 
     def state(self, *, with_piece: bool) -> State:
@@ -131,6 +132,8 @@ class Part:
 
 def joined(samples: Sequence[dict[str, Array]]) -> dict[str, Array]:
     """Put samples at consecutive times together."""
+    if len(samples) == 1:
+        return samples[0]
     return {name: np.concatenate([part[name] for part in samples]) for name in samples[0]}
 
 
