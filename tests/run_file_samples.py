@@ -8,12 +8,10 @@ import numpy as np
 
 from truncflow_cli.chunk import Chunk
 from truncflow_cli.events import EVENT_DTYPE
-from truncflow_cli.problem import FlowName, Problem, Settings
+from truncflow_cli.problem import Problem, Settings
 
 
-def made_up_problem(
-    flow: FlowName = "separated", n_saved: int = 11, dim: int = 2, n_points: int = 7
-) -> Problem:
+def made_up_problem(flow: str = "separated", n_saved: int = 11, dim: int = 2, n_points: int = 7) -> Problem:
     """Return a problem of three clusters; its numbers mean nothing."""
     rng = np.random.default_rng(5)
     n_clusters, dim = 3, 2

@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from truncflow_cli import blas_threads, config, diagnostics, kernels, runfile, solver
+from truncflow_cli import config, diagnostics, kernels, resources, runfile, solver
 from truncflow_cli.chunk import Chunk
 from truncflow_cli.config import Built, Experiment
 from truncflow_cli.errors import RunFailed, UserError
 from truncflow_cli.problem import Problem
-from truncflow_cli.resources import check_needs
 from truncflow_cli.run_data import Run
 from truncflow_cli.runfile import RunWriter
 from truncflow_cli.runfile.resume import Resumption, finished_run, resumption
@@ -125,7 +124,7 @@ def run(
     return run
 
 
-@blas_threads.one_thread()
+@resources.one_thread()
 def prepare(experiment: Experiment, out: Path | None = None) -> Plan:
     """Build the problem and decide where its run file goes.
 
@@ -140,7 +139,7 @@ def prepare(experiment: Experiment, out: Path | None = None) -> Plan:
     return Plan(experiment, built, target, text, time.monotonic() - began)
 
 
-@blas_threads.one_thread()
+@resources.one_thread()
 def execute(
     plan: Plan,
     *,
@@ -168,9 +167,9 @@ def execute(
     settings = plan.experiment.config
     problem = plan.built.problem if resume is None else resume.problem
     if not force:
-        check_needs(problem, plan.target)
+        resources.check_needs(problem, plan.target)
     kernels.prepare(problem.settings.backend, say)
-    blas_threads.settle()
+    resources.claim_memory_of_linear_algebra()
     with runfile.create(
         plan.target,
         problem,

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from truncflow_cli.config.schema import Integrator as Settings
 
-FlowName = Literal["separated", "general", "collapsed", "clustered"]
 Equations = Literal["exact", "printed"]
 
 Array = NDArray[np.float64]
@@ -19,10 +18,6 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 #: Patterns: 0 truncated, 1 untruncated, 2 pinned.
 Pattern = NDArray[np.int8]
-
-
-#: From this many surfaces on, ``events: auto`` steps over many crossings at once.
-VERY_MANY = 2_000_000
 
 
 def __getattr__(name: str) -> Any:
@@ -83,14 +78,3 @@ class Problem:
     def n_layers(self) -> int:
         """L, the number of hidden layers."""
         return int(self.beta0.shape[0])
-
-    @property
-    def batched(self) -> bool:
-        """Whether crossings are stepped over and located afterwards."""
-        if self.flow != "separated" or self.settings.freeze_rotation:
-            return False
-        if self.settings.backend == "numpy":
-            return False
-        return self.settings.events == "batched" or (
-            self.settings.events == "auto" and self.x.size >= VERY_MANY
-        )

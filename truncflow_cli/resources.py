@@ -1,31 +1,31 @@
-"""What a run takes of the machine, estimated before it starts, so that it is not begun in vain."""
+"""What a run takes of the machine: estimated before it starts, so that it is not begun in vain; memory and threads."""
 
 from __future__ import annotations
 
+import mmap
 import os
 import resource
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from truncflow_cli.errors import UserError
+from truncflow_cli.flows.registry import flow_named
 from truncflow_cli.problem import Problem
 from truncflow_cli.runfile import estimate_bytes
 
 #: Bytes of the program itself, with its libraries.
 _PROGRAM = 120 << 20
-#: Bytes for each point that a layer sees, and for each coordinate of it besides its position, as measured: indices,
-#: patterns, near lists.
-_POINT, _COORDINATE = 70, 10
-#: The same for a coordinate in closed form, and for one of the `general` flow, which keeps its series.
-_FROZEN_COORDINATE, _GENERAL_COORDINATE = 54, 380
-#: Bytes of memory for each byte of the trajectory, when it is certified, as measured.
-_CERTIFYING = {"separated": 9, "general": 9, "collapsed": 4, "clustered": 3}
-#: Numbers for each entry of B that a step of the `collapsed` flow has: its 16 nodes seen from one another, three times.
-_COLLAPSED_ENTRY = 3 * 16 * 16
+#: Bytes of memory for each byte of the trajectory, when it is certified, for a flow that does not say.
+_CERTIFYING = 9
 #: The file is there twice while it is written: as it was at the last checkpoint, and as it grows.
 _COPIES = 2
+#: Bytes that loading scipy's linear algebra takes, and the buffers of both libraries.
+_LINEAR_ALGEBRA = 400 << 20
+#: Rows of a matrix that is large enough for the libraries to use their buffers.
+_LARGE = 200
 
 
 @dataclass(frozen=True)
@@ -47,21 +47,12 @@ class Needs:
 
 
 def needs_of(problem: Problem) -> Needs:
-    """Return about what a run of ``problem`` takes."""
-    size, dim, layers = len(problem.x), problem.dim, problem.n_layers
-    file = estimate_bytes(problem)
-    data = held = size * (dim + 1) * 8
-    if problem.flow == "general":
-        solver = size * layers * dim * _GENERAL_COORDINATE
-        held *= 2
-    elif problem.flow == "separated":
-        frozen = problem.settings.freeze_rotation
-        solver = size * layers * (_POINT + dim * (_FROZEN_COORDINATE if frozen else _COORDINATE))
-        held *= 1 if layers == 1 else 1 + layers  # a single layer has the points themselves
-    else:
-        solver = dim * max(dim, problem.n_clusters) * _COLLAPSED_ENTRY * 8
-        held *= 2
-    return Needs(_PROGRAM + held + solver + _CERTIFYING[problem.flow] * max(file - data, 0), file)
+    """Return about what a run of ``problem`` takes; its flow's part "memory" says how much besides the program."""
+    file, data = estimate_bytes(problem), problem.x.nbytes + problem.cluster.nbytes
+    trajectory = max(file - data, 0)
+    memory = flow_named(problem.flow).part("memory")
+    held = memory(problem, trajectory) if memory is not None else 2 * data + _CERTIFYING * trajectory
+    return Needs(_PROGRAM + held, file)
 
 
 def check_needs(problem: Problem, target: Path) -> None:
@@ -90,6 +81,49 @@ def check_needs(problem: Problem, target: Path) -> None:
             f"{target}: the file takes about {in_units(needs.file)}, and the file size limit (ulimit -f) is "
             f"{in_units(limit)}; --force tries it all the same"
         )
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let linear algebra work on one thread inside the block: how many there are must not decide a run's last digits.
+
+    Libraries add up in another order on another number of threads. The matrices here are small, so that little is
+    lost; whole runs and whole layers are what there are several cores for.
+    """
+    if os.environ.get("OPENBLAS_NUM_THREADS") == "1":  # as the command line has it
+        yield
+        return
+    import scipy.linalg  # noqa: F401 - loads its library, so that it is among those that are found
+
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:  # an environment of before it was needed: results agree within tolerance
+        yield
+        return
+    with threadpool_limits(1, "blas"):
+        yield
+
+
+def claim_memory_of_linear_algebra() -> None:
+    """Have linear algebra take its memory now, where the memory of this process is limited (``ulimit -v``).
+
+    OpenBLAS takes memory when it is loaded and when it is first used, and if it gets none it asks for ever.
+
+    Raises:
+        MemoryError: there is not enough.
+    """
+    if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
+        return
+    try:
+        mmap.mmap(-1, _LINEAR_ALGEBRA).close()
+    except OSError as error:
+        raise MemoryError("no memory for linear algebra") from error
+    import numpy as np
+    import scipy.linalg
+
+    matrix = 1.0 + np.eye(_LARGE)
+    np.linalg.inv(matrix @ matrix)
+    scipy.linalg.expm(matrix / _LARGE)
 
 
 def _available_memory() -> Iterator[int]:

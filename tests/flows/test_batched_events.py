@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tests.reference.problems import separated_normal
-from truncflow_cli.problem import VERY_MANY, Problem
+from truncflow_cli.flows.separated_run import VERY_MANY, events_mode
+from truncflow_cli.problem import Problem
 from truncflow_cli.solver import solve
 
 RTOL = 1e-4
@@ -118,7 +119,7 @@ def test_where_it_does_not_pay_crossings_are_taken_one_by_one() -> None:
 def test_auto_chooses_it_for_very_many_points_only() -> None:
     few = with_events(separated_normal(4, 12, 3), "auto", RTOL)
     many = replace(few, x=np.zeros((VERY_MANY // 2, 2)))
-    assert not few.batched
-    assert many.batched
-    assert not replace(many, settings=many.settings.replace(freeze_rotation=True)).batched
-    assert not replace(many, settings=many.settings.replace(events="exact")).batched
+    assert events_mode(few) == "exact"
+    assert events_mode(many) == "batched"
+    assert events_mode(replace(many, settings=many.settings.replace(freeze_rotation=True))) == "exact"
+    assert events_mode(replace(many, settings=many.settings.replace(events="exact"))) == "exact"

@@ -56,7 +56,7 @@ def solve_clustered(
 
 def memory(problem: Problem, trajectory: int) -> int:
     """Return about how many bytes a run takes besides the program, with so many of trajectory; see ``resources``."""
-    return 2 * problem.x.nbytes + _CERTIFYING * trajectory
+    return 2 * (problem.x.nbytes + problem.cluster.nbytes) + _CERTIFYING * trajectory
 
 
 @dataclass(frozen=True)

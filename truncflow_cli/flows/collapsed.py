@@ -62,7 +62,7 @@ def solve_collapsed(
 def memory(problem: Problem, trajectory: int) -> int:
     """Return about how many bytes a run takes besides the program, with so many of trajectory; see ``resources``."""
     step = problem.dim * max(problem.dim, problem.n_clusters) * _STEP_ENTRY * 8
-    return 2 * problem.x.nbytes + step + _CERTIFYING * trajectory
+    return 2 * (problem.x.nbytes + problem.cluster.nbytes) + step + _CERTIFYING * trajectory
 
 
 def slopes(B: Array, W: Array, Y: Array) -> tuple[Array, Array]:

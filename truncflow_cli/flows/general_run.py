@@ -14,6 +14,17 @@ from truncflow_cli.solver.assemble import assemble, never
 from truncflow_cli.solver.loop import EventLoop
 from truncflow_cli.solver.overflow_guard import series_order, shortest_step
 
+#: Bytes for each coordinate of a point and layer, which keeps its series, as measured.
+_COORDINATE = 380
+#: Bytes of memory for each byte of the trajectory, when it is certified, as measured.
+_CERTIFYING = 9
+
+
+def memory(problem: Problem, trajectory: int) -> int:
+    """Return about how many bytes a run takes besides the program, with so many of trajectory; see ``resources``."""
+    points = problem.x.nbytes + problem.cluster.nbytes
+    return 2 * points + problem.x.size * problem.n_layers * _COORDINATE + _CERTIFYING * trajectory
+
 
 def solve_general(
     problem: Problem,

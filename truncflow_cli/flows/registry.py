@@ -124,6 +124,8 @@ FLOWS: dict[str, Flow] = {
             template="separated.yaml",
             parts={
                 "start_warnings": "truncflow_cli.config.start:separated",
+                "memory": "truncflow_cli.flows.separated_run:memory",
+                "events_mode": "truncflow_cli.flows.separated_run:events_mode",
                 "scene": "truncflow_cli.report.scene:LayeredScene",
                 "quantities": "truncflow_cli.report.flow_stories:layered_quantities",
                 "story": "truncflow_cli.report.flow_stories:layered_story",
@@ -143,6 +145,7 @@ FLOWS: dict[str, Flow] = {
             template="general.yaml",
             parts={
                 "start_warnings": "truncflow_cli.config.start:general",
+                "memory": "truncflow_cli.flows.general_run:memory",
                 "scene": "truncflow_cli.report.scene:LayeredScene",
                 "quantities": "truncflow_cli.report.flow_stories:layered_quantities",
                 "story": "truncflow_cli.report.flow_stories:layered_story",
@@ -162,6 +165,7 @@ FLOWS: dict[str, Flow] = {
             template="collapsed.yaml",
             parts={
                 "start_warnings": "truncflow_cli.config.start:collapsed",
+                "memory": "truncflow_cli.flows.collapsed:memory",
                 "scene": "truncflow_cli.report.scene:CollapsedScene",
                 "quantities": "truncflow_cli.report.flow_stories:collapsed_quantities",
                 "facts": "truncflow_cli.report.flow_stories:collapsed_facts",
@@ -182,6 +186,7 @@ FLOWS: dict[str, Flow] = {
             template="clustered.yaml",
             parts={
                 "start_warnings": "truncflow_cli.config.start:clustered",
+                "memory": "truncflow_cli.flows.clustered:memory",
                 "scene": "truncflow_cli.report.scene:ClusteredScene",
                 "quantities": "truncflow_cli.report.flow_stories:clustered_quantities",
                 "facts": "truncflow_cli.report.flow_stories:clustered_facts",

@@ -21,6 +21,31 @@ from truncflow_cli.solver.overflow_guard import series_order, shortest_step
 from truncflow_cli.solver.piece import Solver
 from truncflow_cli.solver.switching import run_switching
 
+#: From this many surfaces on, ``events: auto`` steps over many crossings at once.
+VERY_MANY = 2_000_000
+#: Bytes for each point that a layer sees, and for each coordinate of it besides its position, as measured: indices,
+#: patterns, near lists; for a coordinate in closed form.
+_POINT, _COORDINATE, _FROZEN_COORDINATE = 70, 10, 54
+#: Bytes of memory for each byte of the trajectory, when it is certified, as measured.
+_CERTIFYING = 9
+
+
+def events_mode(problem: Problem) -> str:
+    """Return whether crossings are stepped over and located afterwards ("batched"), or each ends a step ("exact")."""
+    settings = problem.settings
+    wanted = settings.events == "batched" or (settings.events == "auto" and problem.x.size >= VERY_MANY)
+    compiled = chosen(settings.backend) == "compiled"
+    return "batched" if wanted and compiled and not settings.freeze_rotation else "exact"
+
+
+def memory(problem: Problem, trajectory: int) -> int:
+    """Return about how many bytes a run takes besides the program, with so many of trajectory; see ``resources``."""
+    layers, points = problem.n_layers, problem.x.nbytes + problem.cluster.nbytes
+    coordinate = _FROZEN_COORDINATE if problem.settings.freeze_rotation else _COORDINATE
+    solver = len(problem.x) * layers * (_POINT + problem.dim * coordinate)
+    held = points if layers == 1 else (1 + layers) * points  # a single layer has the points themselves
+    return held + solver + _CERTIFYING * trajectory
+
 
 def solve_separated(
     problem: Problem,
@@ -56,7 +81,7 @@ def layer_solver(problem: Problem, layer: int, *, in_place: bool = False) -> Eve
     order = series_order(own, problem.beta0[layer], problem.y_tilde[layer], most)
     del own  # of very many points there should not be another copy
     backend = chosen(settings.backend)
-    batched = problem.batched and order == most and backend == "compiled"
+    batched = events_mode(problem) == "batched" and order == most
     make = BatchedLayerFlow if batched else partial(LayerFlow, order=order, backend=backend)
     flow = make(
         layer_data(problem, layer, in_place=in_place),

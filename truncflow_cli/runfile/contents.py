@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 import truncflow_cli
 from truncflow_cli.certificate import Certificate
+from truncflow_cli.flows.registry import flow_named
 from truncflow_cli.problem import Problem
 from truncflow_cli.runfile import schema
 from truncflow_cli.runfile.handles import Sheet
@@ -173,13 +174,14 @@ def remove_certificates(sheet: Sheet) -> None:
 def root_attributes(problem: Problem, provenance: Provenance) -> dict[str, Any]:
     """Return the root attributes of a run that begins now, by name."""
     backend = backend_of(problem)
+    events_mode = flow_named(problem.flow).part("events_mode")
     return {
         "format": schema.FORMAT,
         "format_version": schema.FORMAT_VERSION,
         "flow": problem.flow,
         "equations": problem.equations,
         "rotation_frozen": problem.settings.freeze_rotation,
-        "events_mode": "batched" if problem.batched and backend != "numpy" else "exact",
+        "events_mode": events_mode(problem) if events_mode is not None else "exact",
         **({"backend": backend} if backend else {}),
         "seed": provenance.seed,
         "truncflow_version": truncflow_cli.__version__,
