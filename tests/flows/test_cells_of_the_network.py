@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from network_problems import flow_of, network_problem
 
-from truncflow_cli.kernels import network as compiled
 from truncflow_cli.network_field import forward_pass, velocity
 from truncflow_cli.patterns import TRUNCATED, UNTRUNCATED
 from truncflow_cli.solver.loop import EventLoop
@@ -38,8 +37,7 @@ def test_the_field_from_cells_is_that_of_the_points(shape):
 
 def test_both_ways_of_taking_points_are_among_them():
     frames = {
-        int(flow_of(network_problem(0, dim, layers, clusters, points)).kernel._cells.tally[compiled.FRAME])
-        > 1
+        int(flow_of(network_problem(0, dim, layers, clusters, points)).kernel._regions.frame) > 1
         for dim, layers, clusters, points in SHAPES
     }
     assert frames == {False, True}
@@ -47,8 +45,8 @@ def test_both_ways_of_taking_points_are_among_them():
 
 def summed(flow):
     """Return the cells' codes and sums."""
-    cells = flow.kernel._cells
-    leaves = int(cells.tally[compiled.LEAVES])
+    cells = flow.kernel._regions
+    leaves = cells.count
     return (
         cells.code[:leaves].copy(),
         cells.points[:leaves].copy(),
@@ -60,7 +58,7 @@ def summed(flow):
 
 def assert_sums_are_fresh(flow):
     moved = summed(flow)
-    flow.kernel.gather(together=flow.kernel._cells.tally[compiled.FRAME] > 1)
+    flow.kernel.gather(together=flow.kernel._regions.frame > 1)
     fresh = summed(flow)
     for k in (0, 1, 4):
         assert np.array_equal(moved[k], fresh[k])
@@ -103,4 +101,4 @@ def test_sums_and_field_stay_right_along_a_run(seed, apart):
 
 def test_there_are_far_fewer_cells_than_points():
     flow = flow_of(network_problem(1, points=3000))
-    assert flow.kernel._cells.tally[compiled.LEAVES] <= 64
+    assert flow.kernel._regions.count <= 64

@@ -12,7 +12,7 @@ from stopped_runs import stopped_again_and_again, undisturbed
 
 from truncflow_cli.events import EVENT_DTYPE, Kind
 from truncflow_cli.flows.general import GeneralFlow
-from truncflow_cli.kernels import network as compiled
+from truncflow_cli.kernels import compiled_network
 from truncflow_cli.kernels.compiled_network import CompiledNetwork
 
 PROBLEMS = {
@@ -87,7 +87,7 @@ def test_sums_are_made_anew_now_and_then_and_that_changes_little(monkeypatch):
         lambda kernel, **how: gathered.append(how) or gather(kernel, **how),
     )
     monkeypatch.setattr(GeneralFlow, "step_many", lambda *_: None)
-    monkeypatch.setattr(compiled, "REFRESH", 20)
+    monkeypatch.setattr(compiled_network, "MOST_UPDATES", 20)
     refreshed, refreshed_events, _ = outcome(problem)
     assert len(gathered) > 3
     assert np.array_equal(events["kind"], refreshed_events["kind"])

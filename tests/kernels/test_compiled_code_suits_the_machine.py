@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import ctypes
+import subprocess
 
 import numpy as np
 import pytest
@@ -10,9 +11,12 @@ from network_problems import network_problem
 from random_problems import outcome, random_problem
 
 from truncflow_cli.errors import UserError
+from truncflow_cli import kernels
 from truncflow_cli.kernels import compiling
 from truncflow_cli.kernels import library as loading
-from truncflow_cli.kernels.bundle import Bundle
+from truncflow_cli.kernels.header import header
+from truncflow_cli.kernels.structs import Struct, argument
+from truncflow_cli.patterns import PINNED, TRUNCATED, UNTRUNCATED
 
 PROBLEMS = {
     "separated": lambda: random_problem(1, dim=6, points=100, s_end=1.0),
@@ -30,8 +34,8 @@ def loaded_anew():
 
 
 def test_it_has_been_compiled_from_this_source():
-    for level in compiling.levels():
-        assert compiling.source_stamp().encode() in compiling.library_path(level).read_bytes()
+    for path in map(compiling.library_path, compiling.levels()):
+        assert compiling.source_stamp().encode() in path.read_bytes()
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
@@ -66,18 +70,12 @@ def test_a_run_compiles_what_has_changed_and_says_so(monkeypatch, tmp_path, load
     said = []
     loading.prepare(said.append)
     assert said == []  # it is up to date
-    copies = [tmp_path / folder.relative_to(compiling.PACKAGE) for folder in compiling.HEADERS]
-    for folder, copy in zip(compiling.HEADERS, copies, strict=True):
-        copy.mkdir(parents=True)
-        for part in folder.glob("*.[ch]"):
-            (copy / part.name).write_bytes(part.read_bytes())
-    here = copies[0]
-    monkeypatch.setattr(compiling, "HEADERS", copies)
-    monkeypatch.setattr(compiling, "HERE", here)
-    monkeypatch.setattr(compiling, "SOURCE", here / "truncflow.c")
+    for part in compiling.HERE.glob("*.[ch]"):
+        (tmp_path / part.name).write_bytes(part.read_bytes())
+    monkeypatch.setattr(compiling, "HERE", tmp_path)
     monkeypatch.setattr(compiling, "OPTIONS", (*compiling.OPTIONS, "-O0"))  # for the sake of speed
     loading.prepare(said.append)
-    for changed in (here / "pace.h", here / "vector.h"):
+    for changed in (tmp_path / "vector.h", tmp_path / "step_many.c"):
         stamp = compiling.source_stamp()
         changed.write_text(changed.read_text() + "/* changed */\n")
         assert compiling.source_stamp() != stamp
@@ -85,7 +83,7 @@ def test_a_run_compiles_what_has_changed_and_says_so(monkeypatch, tmp_path, load
     loading.prepare(said.append)
     assert not compiling.outdated()
     assert said == ["compiling the inner loops, once (up to half a minute)"] * 2
-    assert not list(here.glob(".compiling-*"))
+    assert not list(tmp_path.glob(".compiling-*"))
 
 
 def test_a_run_that_cannot_compile_is_refused(monkeypatch, loaded_anew):
@@ -103,33 +101,89 @@ def test_a_library_that_is_missing_is_named(monkeypatch, tmp_path, loaded_anew):
 
 def test_a_compiler_that_fails_is_quoted(monkeypatch):
     monkeypatch.setenv("CC", "python -c 'import sys; sys.exit(\"not today\")'")
-    with pytest.raises(RuntimeError, match=r"cannot compile truncflow.c:\nnot today"):
+    with pytest.raises(RuntimeError, match=r"cannot compile the C code:\nnot today"):
         compiling.compile_libraries()
     assert all(compiling.library_path(level).exists() for level in compiling.levels())
 
 
-def test_without_a_compiler_it_says_what_to_do(monkeypatch):
+@pytest.fixture
+def no_compiler(monkeypatch):
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(compiling, "PACKAGED", "no_such_package")
-    with pytest.raises(RuntimeError, match="no C compiler: set CC, or pip install"):
+
+
+def test_without_a_compiler_it_says_what_to_do(no_compiler):
+    with pytest.raises(RuntimeError, match="no C compiler: install gcc or clang, or set CC"):
         compiling.compile_libraries()
 
 
-@dataclass(frozen=True, eq=False)
-class Pair(Bundle):
-    first: np.ndarray
-    second: float
+def test_without_a_compiler_and_compiled_code_numpy_is_used_and_that_is_said(
+    no_compiler, monkeypatch, loaded_anew
+):
+    monkeypatch.setattr(compiling, "source_stamp", lambda: "of another source")
+    said = []
+    kernels.prepare("auto", said.append)
+    assert len(said) == 1
+    assert "numpy" in said[0]
+    assert "compiler" in said[0]
+    assert not kernels.available()
 
 
-def test_arrays_are_handed_over_by_address_and_lengths():
-    array = np.zeros((2, 3))
-    words = np.frombuffer(Pair(array, 0.5).struct.raw, np.int64)
-    assert words[:5].tolist() == [array.ctypes.data, 2, 3, 1, 1]
-    assert words[5:].view(np.float64).tolist() == [0.5]
+def test_the_patterns_of_python_are_those_of_the_header():
+    constants = header().constants
+    assert [constants[name] for name in ("TRUNCATED", "UNTRUNCATED", "PINNED")] == [
+        TRUNCATED,
+        UNTRUNCATED,
+        PINNED,
+    ]
+    assert (constants["NO_CROSSING"], constants["LISTS_FULL"]) == (-1, -2)
 
 
-@pytest.mark.parametrize("array", [np.zeros((4, 4)).T[:2], np.zeros((1, 1, 1, 1, 1)), [0.0]])
+def test_arrays_are_handed_over_by_address():
+    points = Struct("Points", dim=3, noise=0.5)
+    x = np.zeros((2, 3))
+    x.flags.writeable = False
+    points.set(x=x, pattern=np.zeros((2, 3), np.int8))
+    assert points.cdata.x == x.ctypes.data
+    assert points.x is x
+    assert (points.dim, points.noise) == (3, 0.5)
+
+
+def test_fields_that_are_structs_are_arrays_with_names():
+    near = Struct("NeighborLists")
+    near.allocate(pool=(4,), place=(2,))
+    assert near.pool.dtype.names == ("point", "row")
+    assert near.pool.itemsize == 8
+    assert near.place.dtype.names == ("begin", "end")
+
+
+@pytest.mark.parametrize("array", [np.zeros((4, 4)).T[:2], np.zeros(3, np.float32), np.zeros(3, np.int64)])
 def test_other_arrays_are_refused(array):
-    with pytest.raises(TypeError, match="first has to be a number, or a C-contiguous array"):
-        _ = Pair(array, 0.5).struct
+    with pytest.raises(TypeError, match="x has to be a C-contiguous array of float64"):
+        Struct("Points", x=array)
+
+
+def test_an_argument_has_to_be_contiguous():
+    with pytest.raises(TypeError, match="C-contiguous"):
+        argument(np.zeros((4, 4)).T[:2])
+
+
+def test_every_struct_is_as_large_as_the_compiler_has_it(tmp_path):
+    names = list(header().structs)
+    program = tmp_path / "sizes.c"
+    lines = "".join(f'printf("%zu\\n", sizeof({name}));' for name in names)
+    program.write_text(
+        f'#include <stdio.h>\n#include "truncflow.h"\nint main(void) {{ {lines} return 0; }}\n'
+    )
+    command = compiling.compiler()
+    assert command is not None
+    subprocess.run([*command, "-I", compiling.HERE, program, "-o", tmp_path / "sizes"], check=True)
+    sizes = subprocess.run([tmp_path / "sizes"], check=True, capture_output=True, text=True).stdout.split()
+    assert [int(size) for size in sizes] == [ctypes.sizeof(header().structs[name]) for name in names]
+
+
+def test_every_function_of_the_header_is_there():
+    functions = header().functions
+    assert {"layer_expand", "network_step_many", "first_exit", "source_stamp"} <= functions.keys()
+    for name in functions:
+        assert getattr(loading.library(), name).restype is functions[name][0]

@@ -1,6 +1,6 @@
 """The field of Theorem 3.2 from the constrained moments of a cluster (Cor. 3.5, corrected): plain numpy.
 
-This is the readable form; the compiled series (``kernels/series.h``) are tested against it.
+This is the readable form; the compiled series (``kernels/layer_taylor.c``) are tested against it.
 """
 
 from __future__ import annotations

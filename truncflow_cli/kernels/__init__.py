@@ -66,7 +66,7 @@ def prepare(asked: Asked, say: Callable[[str], None]) -> None:
                 raise
     if chosen(asked) == "numpy":
         say(
-            "no compiled code: numpy does the work, many times slower (a C compiler helps: gcc, clang, or ziglang)"
+            "no compiled code: numpy does the work, many times slower (a C compiler helps: gcc or clang)"
         )
 
 
@@ -103,7 +103,7 @@ def cluster_losses(x: Array, weight: Array, total: float, y_tilde: Array, R: Arr
         R, b: (T, Q, Q), (T, Q).
     """
     if available():
-        from truncflow_cli.kernels.series import cluster_losses as losses
+        from truncflow_cli.kernels.compiled_layer import cluster_losses as losses
     else:
         from truncflow_cli.kernels.reference_series import cluster_losses as losses
     return losses(x, weight, total, y_tilde, R, b)

@@ -27,16 +27,15 @@ class CompiledLoops(BuildHookInterface):  # type: ignore[misc]  # of a type that
 
     PLUGIN_NAME = "custom"
 
-    def dependencies(self) -> list[str]:
-        """Return the packaged compiler, where there is no other."""
-        compiling = _compiling()
-        return [] if compiling.compiler() else [compiling.PACKAGED]
-
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile, before the files are collected."""
+        """Compile, before the files are collected; without a compiler the package is one that uses numpy."""
         if self.target_name != "wheel":
             return
-        compiled = _compiling().compile_libraries()
+        compiling = _compiling()
+        if compiling.compiler() is None:
+            self.app.display_warning("no C compiler: runs will use numpy, which is many times slower")
+            return
+        compiled = compiling.compile_libraries()
         root = Path(self.root)
         build_data["artifacts"] += [f"/{path.relative_to(root).as_posix()}" for path in compiled]
         build_data["pure_python"] = False

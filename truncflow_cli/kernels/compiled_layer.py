@@ -2,43 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from truncflow_cli.kernels import batch, series
-from truncflow_cli.kernels import layer as compiled
-from truncflow_cli.kernels.interface import (
-    Array,
-    Coefficients,
-    Crossing,
-    Crossings,
-    Ints,
-    States,
-    StepsTaken,
-)
+from truncflow_cli.kernels.compiled import CompiledKernel
+from truncflow_cli.kernels.interface import Array, Crossing, Crossings, Ints
+from truncflow_cli.kernels.library import library
+from truncflow_cli.kernels.structs import Struct, argument
 from truncflow_cli.saved_state import Saved, State, integer
-from truncflow_cli.solver.step_control import StepControl
 
 if TYPE_CHECKING:
     from truncflow_cli.flows.layer_data import LayerData
 
-#: Entries for which the near lists have room at first.
+#: Rounding error of a coordinate z, in units of |x| + |b|.
+NOISE = 32 * float(np.finfo(np.float64).eps)
+#: The next crossing is first looked for within this share of the reach, as in ``step_many.c``.
+SOON = 0.75
+#: Entries for which the neighbor lists have room at first.
 ROOM = 1024
 #: The first step is as long as its series reaches: nearly every coordinate might cross in it, and would be listed. Of
 #: more than so many, only those are that might cross in its beginning, where so many do if all do by its end.
 MANY, LIKELY = 1 << 18, 10_000
-#: Events that ``step_many`` passes at most.
-EVENTS_AHEAD = 1024
-#: Entries that near lists have room for in any case, generously.
+#: Entries that neighbor lists have room for in any case, generously.
 MOST_SPARE = 1 << 16
 #: Crossings that a step over many has room for at first.
 CROSSINGS = 4096
+#: The bounds of displacements, in the order in which they are saved.
+BOUNDS = ("turn", "shift", "rest_turn", "rest_shift", "step_turn", "step_shift")
+#: The numbers of the neighbor lists, in the order in which they are saved.
+TALLY = ("top", "level", "refreshes", "needs", "hits")
 
 
-class CompiledLayer:
+class CompiledLayer(CompiledKernel):
     """See ``kernels.interface.LayerKernel``."""
+
+    kind, prefix = "Layer", "layer"
 
     def __init__(
         self, points: LayerData, R: Array, *, tolerance: float, floor: float, printed: bool, order: int
@@ -53,73 +53,65 @@ class CompiledLayer:
             printed: whether Ω lacks its term −½ z zᵀ.
             order: the highest order of the series.
         """
-        dim = points.x.shape[1]
-        self.R = np.array(R, dtype=np.float64, order="C")
-        self.b = np.zeros(dim)
+        size, dim = points.x.shape
+        super().__init__(
+            R, np.zeros((size, dim), np.int8), tolerance=tolerance, floor=floor, spread=points.spread, clusters=1,
+            order=order,
+        )  # fmt: skip
+        c, n = self._c, order + 1
         self._data = points
-        self._order = order
-        self._state = compiled.State(
-            self.R, self.b, np.empty_like(self.R), np.empty_like(self.b), np.zeros(dim)
-        )
-        self._clock = np.zeros(compiled.CLOCK)
-        self._counts = np.zeros(compiled.COUNTS, np.int64)
-        self._points = compiled.Points(
-            points.x, points.length, points.multiplicity, np.zeros(points.x.shape, np.int8), points.y_tilde
-        )
-        self.pattern = self._points.pattern
-        self._moments = compiled.Moments(
-            np.zeros((dim, dim + 1)),
-            np.zeros((dim, dim, dim + 1)),
-            np.array([points.total]),
-            np.zeros(1, np.int64),
-        )
-        self._accuracy = compiled.Accuracy(not printed, tolerance, floor, points.spread)
-        self._motion = compiled.motion_arrays(dim, order)
-        self._work = compiled.work_arrays(dim, order)
-        self._near = compiled.near_lists(dim, compiled.LEVELS, ROOM)
-        self._log = _room_for_events(EVENTS_AHEAD)
-        self._samples = compiled.sample_arrays(np.empty(0), dim)
+        c.accuracy.with_zz = not printed
+        self._points = Struct("Points", c.points)
+        self._set_points(self._points)
+        self._points.pattern = self.pattern
+        self._moments = Struct("Moments", c.moments, dim=dim, total=points.total)
+        self._moments.allocate(m=(dim, dim + 1), M=(dim, dim, dim + 1))
+        self._work = Struct("LayerWork", c.work)
+        self._work.allocate(
+            rows=(n, dim, dim + 1), columns=(n, dim + 2, dim), B=(n, dim, dim + 2), Om=(n, dim, dim), Ju=(n, dim),
+            u=(n, dim), P=(dim, dim),
+        )  # fmt: skip
+        self._near = self._lists(ROOM)
         self.hold(np.empty(0, np.int64), np.empty(0, np.int64))
 
-    def _act(self, task: int) -> int:
-        """Let the compiled code do something, see ``kernels.layer.act``."""
-        result = compiled.act(
-            task, self._state, self._clock, self._points, self._moments, self._motion, self._work, self._pins,
-            self._near, self._accuracy, self._log, self._samples, self._counts,
+    def _set_points(self, points: Struct) -> None:
+        data = self._data
+        points.set(
+            dim=data.x.shape[1], size=data.x.shape[0], own=data.multiplicity.size, noise=NOISE, x=data.x,
+            length=data.length, weight=data.multiplicity, y_tilde=data.y_tilde,
         )  # fmt: skip
-        return int(result)
+
+    def _lists(self, room: int, refreshes: int = 0) -> Struct:
+        """Return empty neighbor lists with ``room`` entries in all."""
+        dim, levels = self.b.size, self._constants["LEVELS"]
+        near = Struct(
+            "NeighborLists", self._c.near, dim=dim, room=room, top=-1, level=0, refreshes=refreshes, hits=0
+        )
+        near.set(ratio=1.0, horizon=1.0)
+        near.allocate(
+            state=(levels, dim, dim + 1), skin=(levels,), place=(levels,), pool=(room,), z=(room,), hit=(room,),
+            line=(room,), **dict.fromkeys(BOUNDS, (dim,)),
+        )  # fmt: skip
+        return near
 
     # -- the state, its sums and pins --------------------------------------------------------------------------
 
     @property
-    def energy(self) -> float:
-        """See ``Kernel``."""
-        return float(self._clock[compiled.ENERGY])
-
-    @energy.setter
-    def energy(self, value: float) -> None:
-        self._clock[compiled.ENERGY] = value
-
-    @property
     def refreshes(self) -> int:
         """See ``Kernel``."""
-        return int(self._near.tally[compiled.REFRESHES])
+        return int(self._c.near.refreshes)
 
     @property
-    def truncated_fraction(self) -> Array:
-        """See ``Kernel``."""
-        return self._fraction(self._moments.m[:, -1])
+    def _inputs(self) -> float:
+        return self._data.total
 
-    def _fraction(self, untruncated: Array) -> Array:
-        return np.asarray(1.0 - untruncated / self._data.total)[None]
-
-    def orthonormalise(self) -> None:
-        """See ``Kernel``."""
-        self._act(compiled.POLISH)
+    @property
+    def _truncated(self) -> Array:
+        return np.asarray(self._data.total - self._moments.m[None, :, -1])
 
     def moved(self) -> None:
         """See ``Kernel``."""
-        self._near.tally[compiled.TOP] = -1
+        self._c.near.top = -1
 
     def moments(self) -> tuple[Array, Array, Array]:
         """See ``LayerKernel``."""
@@ -129,183 +121,96 @@ class CompiledLayer:
 
     def sum_moments(self) -> None:
         """See ``LayerKernel``."""
-        self._act(compiled.SUM)
+        self._call("sum_moments")
 
     def count(self, points: Ints, rows: Ints, sign: float) -> None:
         """See ``LayerKernel``."""
-        room = self._log.s.size
-        self._clock[compiled.LENGTH] = sign
-        for first in range(0, points.size, room):
-            count = min(points.size - first, room)
-            self._log.point[:count] = points[first : first + count]
-            self._log.row[:count] = rows[first : first + count]
-            self._counts[compiled.EVENTS] = count
-            self._act(compiled.COUNT)
+        pair = [argument(np.ascontiguousarray(index, dtype=np.int64)) for index in (points, rows)]
+        self._call("count_points", *pair, points.size, sign)
 
     def hold(self, point: Ints, row: Ints) -> None:
         """See ``LayerKernel``."""
+        k, n, dim = point.size, self._order + 1, self.b.size
         mass = self._data.multiplicity[point] / self._data.total
-        inverse = np.zeros((point.size, point.size))
-        self._pins = compiled.pin_arrays(row, self._data.x[point], mass, inverse, self._order)
+        self._pins = Struct("LayerPins", self._c.pins, size=k, row=row, x=self._data.x[point], mass=mass)
+        self._pins.allocate(inverse=(k, k), lam=(n, k), v=(n, k), z=(n, k, dim), residual=(k,))
 
-    # -- the series --------------------------------------------------------------------------------------------
-
-    @property
-    def order(self) -> int:
-        """See ``Kernel``."""
-        return int(self._motion.order[0])
+    # -- crossings ---------------------------------------------------------------------------------------------
 
     def expand(self, reach: float, weight: Array, inverse: Array) -> float:
         """See ``Kernel``."""
-        if weight.size:
-            self._pins.lam[0] = weight
-            self._pins.inverse[:] = inverse
-        self._clock[compiled.REACH] = reach
-        self._act(compiled.EXPAND)
-        self._near.tally[compiled.HITS] = 0
-        self._clock[compiled.NEARBY] = compiled.SOON * reach
-        return float(self._clock[compiled.LENGTH])
-
-    def weights(self) -> Array:
-        """See ``Kernel``."""
-        return self._pins.lam[: self.order]
-
-    def coefficients(self) -> Coefficients:
-        """See ``Kernel``."""
-        n, motion = self.order + 1, self._motion
-        return Coefficients(motion.R[:n, None].copy(), motion.b[:n, None].copy(), motion.energy[:n].copy())
+        self._c.near.hits = 0
+        return super().expand(reach, weight, inverse)
 
     def first_crossing(self, h: float) -> Crossing:
         """See ``Kernel``."""
-        clock, counts = self._clock, self._counts
-        counts[:] = 0
-        if self._near.tally[compiled.TOP] < 0 and self.pattern.size > MANY:
-            clock[compiled.NEARBY] = min(float(clock[compiled.NEARBY]), h * LIKELY / self.pattern.size)
-        while True:
-            clock[compiled.LENGTH] = h
-            k = self._act(compiled.CROSS)
-            if k != -2:
-                break
+        loop, near = self._c.loop, self._c.near
+        loop.candidates = loop.roots = 0
+        soon = SOON * self._reach
+        if near.top < 0 and self.pattern.size > MANY:
+            soon = min(soon, h * LIKELY / self.pattern.size)
+        while (k := self._call("first_crossing", h, soon)) == self._constants["LISTS_FULL"]:
             self._make_room()
         surface = None
         if k >= 0:
             i, r = self._near.pool[self._near.hit[k]].tolist()
             surface = (i, 0, r)
-        candidates, roots = counts[[compiled.CANDIDATES, compiled.ROOTS]].tolist()
-        return Crossing(float(clock[compiled.LENGTH]), surface, candidates, roots)
+        return Crossing(self._c.crossing, surface, loop.candidates, loop.roots)
 
     def _make_room(self) -> None:
-        """Get longer near lists."""
-        needs, made = (int(self._near.tally[k]) for k in (compiled.NEEDS, compiled.REFRESHES))
-        self._near = compiled.near_lists(self.b.size, compiled.LEVELS, needs + needs // 4)
-        self._near.tally[compiled.REFRESHES] = made
+        """Get longer neighbor lists."""
+        needs = self._c.near.needs
+        self._near = self._lists(needs + needs // 4, self.refreshes)
 
     def looked_at(self) -> tuple[Ints, Ints]:
         """See ``LayerKernel``."""
-        hit = self._near.hit[: self._near.tally[compiled.HITS]]
-        point, row = self._near.pool[hit].T.astype(np.int64)
-        return point, row
+        return self._pairs(self._near.hit[: self._c.near.hits])
+
+    def _pairs(self, entries: Ints) -> tuple[Ints, Ints]:
+        """Return points and coordinates of entries of the lists."""
+        pool = self._near.pool[entries]
+        return pool["point"].astype(np.int64), pool["row"].astype(np.int64)
 
     def foreign_crossings(self, t: float) -> list[tuple[float, int, int]]:
         """See ``LayerKernel``."""
-        self._clock[compiled.LENGTH] = t
-        found = self._act(compiled.WATCH)
-        if found > self._log.s.size:
-            self._log = _room_for_events(found)
-            found = self._act(compiled.WATCH)
-        times, entries = self._log.s[:found].tolist(), self._near.pool[self._log.point[:found]].tolist()
-        return [(time, i, r) for time, (i, r) in zip(times, entries, strict=True)]
+        found = self._call("foreign_crossings", t)
+        if found > self._c.log.room:
+            self._make_room_for_events(found)
+            found = self._call("foreign_crossings", t)
+        point, row = self._pairs(self._log.point[:found])
+        return list(zip(self._log.s[:found].tolist(), point.tolist(), row.tolist(), strict=True))
 
-    def advance(self, t: float) -> None:
-        """See ``Kernel``."""
-        n, motion = self.order + 1, self._motion
-        at = series.evaluate_states(motion.R[:n], motion.b[:n], motion.energy[:n], np.array([t]))
-        self.R[:], self.b[:], self.energy = at.R[0], at.b[0], at.energy[0]
-
-    def step_many(self, control: StepControl, s_end: float, until: float, saved: Array) -> StepsTaken | None:
-        """See ``Kernel``."""
-        self._samples = compiled.sample_arrays(saved, self.b.size)
-        clock, counts = self._clock, self._counts
-        clock[[compiled.S, compiled.LOST, compiled.REACH, compiled.BEFORE]] = (
-            control.s,
-            control.lost,
-            control.reach,
-            control.s,
-        )
-        clock[[compiled.S_END, compiled.UNTIL]] = s_end, until
-        counts[:] = 0
-        if self._act(compiled.AHEAD) == 0:
-            return None
-        steps, orders, candidates, roots = counts[: compiled.ROOTS + 1].tolist()
-        usual = counts[compiled.UNUSUAL] == 0
-        log, events = self._log, slice(0, int(counts[compiled.EVENTS]))
-        point = log.point[events].copy()
-        return StepsTaken(
-            StepControl(float(clock[compiled.S]), float(clock[compiled.LOST]), float(clock[compiled.REACH])),
-            float(clock[compiled.BEFORE]) if usual else None,
-            self._fraction(self._state.untruncated) if usual else self.truncated_fraction,
-            (steps, orders, candidates, roots),
-            Crossings(
-                log.s[events].copy(), point, np.zeros_like(point), log.row[events].copy(), log.side[events]
-            ),
-            self._sampled(int(counts[compiled.SAMPLED])),
-            bool(counts[compiled.SLOWED]),
-        )
-
-    def _sampled(self, count: int) -> dict[str, Array] | None:
-        """Return the first ``count`` samples that the compiled loop has taken."""
-        if count == 0:
-            return None
-        samples = self._samples
-        return {
-            "beta": samples.beta[:count, None],
-            "R": samples.R[:count, None],
-            "loss_cluster": samples.loss[:count, None],
-            "energy": samples.energy[:count],
-            "truncated_fraction": np.asarray(1.0 - samples.untruncated[:count] / self._data.total)[:, None],
-        }
-
-    def evaluate(self, coefficients: Coefficients, t: Array) -> States:
-        """See ``Kernel``."""
-        return series.evaluate_layers(coefficients, t)
-
-    def losses(self, R: Array, b: Array) -> Array:
-        """See ``Kernel``."""
-        data = self._data
-        R, b = np.ascontiguousarray(R[:, 0]), np.ascontiguousarray(b[:, 0])
-        return series.cluster_losses(data.x, data.multiplicity, data.total, data.y_tilde, R, b)[:, None]
-
-    def first_exit(self, c: Array, h: float, noise: float) -> float:
-        """See ``Kernel``."""
-        return series.first_exit(c, h, noise)
+    def _fill_losses(self, samples: Struct) -> None:
+        self._library.layer_losses(self._points.address, self._data.total, samples.address)
 
     # -- going on later ----------------------------------------------------------------------------------------
 
     def sums(self) -> State:
         """See ``Kernel``."""
         moments = self._moments
-        return {"m": moments.m, "M": moments.M, "updates": moments.updates}
+        return {"m": moments.m, "M": moments.M, "updates": np.array([moments.updates])}
 
     def restore_sums(self, saved: Saved) -> None:
         """See ``Kernel``."""
-        for name, array in self.sums().items():
-            array[:] = saved.array(name, str(array.dtype), array.shape)
+        for name, array in (("m", self._moments.m), ("M", self._moments.M)):
+            array[:] = saved.array(name, "f8", array.shape)
+        self._moments.updates = int(saved.array("updates", "i8", (1,))[0])
 
     def caches(self) -> State:
-        """Return the near lists: which coordinates are looked at first, of several at once, is up to them."""
+        """Return the neighbor lists: which coordinates are looked at first, of several at once, is up to them."""
         near = self._near
-        used = int(near.place[0, 1]) if near.tally[compiled.TOP] >= 0 else 0
+        used = int(near.place["end"][0]) if near.top >= 0 else 0
         return {
             "state": near.state,
             "skin": near.skin,
-            "place": near.place,
-            "tally": near.tally,
-            "scale": near.scale,
-            "bound": near.bound,
-            "point": near.pool[:used, 0].view("i4"),
-            "row": near.pool[:used, 1].view("i4"),
+            "place": near.place.view(np.int64).reshape(-1, 2),
+            "tally": np.array([getattr(near, name) for name in TALLY]),
+            "scale": np.array([near.ratio, near.horizon]),
+            "bound": np.array([getattr(near, name) for name in BOUNDS]),
+            "point": near.pool["point"][:used].view("i4"),
+            "row": near.pool["row"][:used].view("i4"),
             "z": near.z[:used],
-            "room": integer(near.z.size),
+            "room": integer(near.room),
         }
 
     def restore_caches(self, saved: Saved) -> None:
@@ -314,32 +219,39 @@ class CompiledLayer:
         Raises:
             UserError: they do not fit.
         """
-        size, dim = self.pattern.shape
-        most = 2 * (compiled.LEVELS * size * dim + MOST_SPARE)
-        near = compiled.near_lists(dim, compiled.LEVELS, saved.integer("room", (1, most)))
-        for name in ("state", "skin", "scale", "bound", "tally", "place"):
-            array = getattr(near, name)
-            array[:] = saved.array(name, str(array.dtype), array.shape)
-        made = int(near.tally[compiled.TOP]) >= 0
-        used = int(near.place[0, 1]) if made else 0
-        levels = (-1 <= near.tally[compiled.TOP] < compiled.LEVELS) and (
-            0 <= near.tally[compiled.LEVEL] < compiled.LEVELS
-        )
-        places = near.place[: near.tally[compiled.TOP] + 1]
+        (size, dim), levels = self.pattern.shape, self._constants["LEVELS"]
+        room = saved.integer("room", (1, 2 * (levels * size * dim + MOST_SPARE)))
+        tally = dict(zip(TALLY, saved.array("tally", "i8", (len(TALLY),)).tolist(), strict=True))
+        place = saved.array("place", "i8", (levels, 2))
+        used = int(place[0, 1]) if tally["top"] >= 0 else 0
+        places = place[: tally["top"] + 1]
         ordered = (places[:, 0] >= 0) & (places[:, 0] <= places[:, 1]) & (places[:, 1] <= used)
-        if not (levels and ordered.all() and used <= near.z.size):
+        if not (
+            -1 <= tally["top"] < levels and 0 <= tally["level"] < levels and ordered.all() and used <= room
+        ):
             raise saved.misfit("place")
-        near.tally[compiled.HITS] = 0  # those of the step before; the next one has its own
-        near.pool[:used, 0] = saved.array("point", "i4", (used,), (0, size))
-        near.pool[:used, 1] = saved.array("row", "i4", (used,), (0, dim))
+        near = self._near = self._lists(room)
+        near.set(**{**tally, "hits": 0})  # those of the step before; the next one has its own
+        near.ratio, near.horizon = saved.array("scale", "f8", (2,)).tolist()
+        near.place["begin"], near.place["end"] = place.T
+        for name, bound in zip(BOUNDS, saved.array("bound", "f8", (len(BOUNDS), dim)), strict=True):
+            getattr(near, name)[:] = bound
+        for name in ("state", "skin"):
+            array = getattr(near, name)
+            array[:] = saved.array(name, "f8", array.shape)
+        near.pool["point"][:used] = saved.array("point", "i4", (used,), (0, size))
+        near.pool["row"][:used] = saved.array("row", "i4", (used,), (0, dim))
         near.z[:used] = saved.array("z", "f8", (used,))
-        self._near = near
 
 
-def _room_for_events(size: int) -> compiled.Log:
-    return compiled.Log(
-        np.empty(size), np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int8)
-    )
+def cluster_losses(x: Array, weight: Array, total: float, y_tilde: Array, R: Array, b: Array) -> Array:
+    """See ``kernels.cluster_losses``."""
+    size, dim = x.shape
+    points = Struct("Points", dim=dim, size=size, own=weight.size, x=x, weight=weight, y_tilde=y_tilde)
+    samples = Struct("Samples", size=len(b), clusters=1, R=R, b=b)
+    samples.allocate(loss=(len(b),))
+    library().layer_losses(points.address, total, samples.address)
+    return np.asarray(samples.loss)
 
 
 @dataclass(frozen=True)
@@ -362,49 +274,43 @@ class BatchStep:
 class CompiledBatches(CompiledLayer):
     """``CompiledLayer`` that can also step over many crossings at once; see ``flows.separated_batched``."""
 
-    def __init__(
-        self, points: LayerData, R: Array, *, tolerance: float, floor: float, printed: bool, order: int
-    ) -> None:
-        super().__init__(points, R, tolerance=tolerance, floor=floor, printed=printed, order=order)
-        self._batch = batch.batch_arrays(self.b.size, order, CROSSINGS)
+    def __init__(self, points: LayerData, R: Array, **how: Any) -> None:
+        super().__init__(points, R, **how)
+        dim, constants = self.b.size, self._constants
+        shares, padded = constants["DEGREE"] + 2, (dim + 4) // 4 * 4
+        self._batch = Struct("Batch", dim=dim)
+        self._batch.allocate(
+            m=(shares, dim, dim + 1), M=(shares, dim, dim, dim + 1), q=(self._order + 1, dim), m_rate=(dim, dim + 1),
+            M_rate=(dim, dim, dim + 1), before=(2, dim, dim + 1), bucket=(constants["BUCKET"], padded),
+            waiting=(dim, constants["BUCKET"] + 1),
+        )  # fmt: skip
+        self._make_room_for_crossings(CROSSINGS)
+
+    def _make_room_for_crossings(self, room: int) -> None:
+        self._batch.room = room
+        self._batch.allocate(time=(room,), entry=(room,), side=(room,))
 
     def step_over(self, h: float) -> BatchStep | None:
         """Step over the crossings on [0, h] at most; None if the sweeps do not agree.
 
         Patterns and moments are then those after the step, the state is that before it until ``arrive``.
         """
-        self._batch.scalars[batch.LENGTH] = h
-        while True:
-            outcome = batch.batch_step(
-                self._state, self.energy, self._points, self._moments, self._motion, self._work, self._near,
-                self._accuracy, self._batch,
-            )  # fmt: skip
-            if outcome == batch.LISTS_FULL:
+        batch, constants = self._batch, self._constants
+        batch.length = h
+        while (outcome := self._call("batch_step", batch.address)) != constants["DONE"]:
+            if outcome == constants["NEEDS_LISTS"]:
                 self._make_room()
-            elif outcome == batch.CROSSINGS_FULL:
-                room = 2 * int(self._batch.tally[batch.CROSSINGS])
-                longer = batch.batch_arrays(self.b.size, self._order, room)
-                self._batch = replace(self._batch, time=longer.time, entry=longer.entry, side=longer.side)
-            elif outcome == batch.DONE:
-                break
+            elif outcome == constants["NEEDS_CROSSINGS"]:
+                self._make_room_for_crossings(2 * batch.crossings)
             else:
                 return None
-        found, candidates, sweeps, orders = self._batch.tally.tolist()
-        point, row = self._near.pool[self._batch.entry[:found]].T.astype(np.int64)
-        order = np.lexsort((row, point, self._batch.time[:found]))
-        crossings = Crossings(
-            self._batch.time[:found][order],
-            point[order],
-            np.zeros(found, np.int64),
-            row[order],
-            self._batch.side[:found][order],
-        )
-        scalars = self._batch.scalars
+        found = slice(0, batch.crossings)
+        point, row = self._pairs(batch.entry[found])
+        time, side = batch.time[found], batch.side[found]
+        order = np.lexsort((row, point, time))
+        crossings = Crossings(time[order], point[order], np.zeros_like(point), row[order], side[order])
         return BatchStep(
-            float(scalars[batch.LENGTH]),
-            float(scalars[batch.INSIDE]),
-            crossings,
-            (sweeps, orders, candidates),
+            batch.length, batch.inside, crossings, (batch.sweeps, batch.evaluations, batch.candidates)
         )
 
     def arrive(self, energy: float) -> None:
@@ -422,7 +328,7 @@ class CompiledBatches(CompiledLayer):
         Om = work.Om[:n].reshape(n, -1)
         products = Om @ Om.T + work.Ju[:n] @ work.Ju[:n].T
         power = np.bincount(np.add.outer(np.arange(n), np.arange(n)).ravel(), products.ravel())
-        return np.concatenate([self._motion.energy[:1], power / np.arange(1, 2 * n)])
+        return np.concatenate([self._taylor.energy[:1], power / np.arange(1, 2 * n)])
 
     def caches(self) -> State:
         """See ``Kernel``."""

@@ -1,40 +1,35 @@
-"""All layers of `general` in compiled code, the points by cells; see ``kernels.interface.NetworkKernel``."""
+"""All layers of `general` in compiled code, points by activation region; see ``kernels.interface.NetworkKernel``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from truncflow_cli.kernels import network as compiled
-from truncflow_cli.kernels import series
-from truncflow_cli.kernels.interface import (
-    Array,
-    Coefficients,
-    Crossing,
-    Crossings,
-    Group,
-    Ints,
-    States,
-    StepsTaken,
-)
+from truncflow_cli.kernels.compiled import CompiledKernel
+from truncflow_cli.kernels.interface import Array, Crossing, Group, Ints
+from truncflow_cli.kernels.structs import Struct, argument
 from truncflow_cli.patterns import UNTRUNCATED
 from truncflow_cli.saved_state import Saved, State, integer
-from truncflow_cli.solver.step_control import StepControl
 
 if TYPE_CHECKING:
     from truncflow_cli.flows.general_data import GeneralData
 
-#: Events that ``step_many`` passes at most, and points that are moved in one go.
-EVENTS_AHEAD = 1024
-#: Cells that there is room for beyond those that there are.
-SPARE_CELLS = 64
+#: The next crossing is first looked for within this share of the reach, as in ``step_many.c``.
+SOON = 0.75
+#: Rank-one updates of the regions' sums after which they are summed anew, so that rounding does not pile up.
+MOST_UPDATES = 4096
+#: Regions that there is room for beyond those that there are.
+SPARE = 64
+#: Rounding error of a way, in units of rounding errors of a coordinate.
+SLACK = 8.0
 
 
-class CompiledNetwork:
+class CompiledNetwork(CompiledKernel):
     """See ``kernels.interface.NetworkKernel``."""
+
+    kind, prefix = "Network", "network"
 
     def __init__(self, points: GeneralData, R: Array, *, tolerance: float, floor: float, order: int) -> None:
         """Prepare for the state R, b = 0, with no coordinate's side known.
@@ -46,330 +41,231 @@ class CompiledNetwork:
             floor: size of the state below which it counts as this large.
             order: the highest order of the series.
         """
-        size, dim = points.x.shape
-        layers = R.shape[0]
-        self.R = np.array(R, dtype=np.float64, order="C")
-        self.b = np.zeros((layers, dim))
+        size, layers, dim = len(points.x), *R.shape[:2]
+        super().__init__(
+            R, np.zeros((size, layers, dim), np.int8), tolerance=tolerance, floor=floor, spread=points.spread,
+            clusters=points.n_clusters, order=order,
+        )  # fmt: skip
+        c, n, links = self._c, order + 1, max(layers - 1, 1)
+        c.layers, c.dim = layers, dim
         self.noise = np.zeros(size)
-        self._data = points
-        self._order = order
-        self._state = compiled.State(
-            self.R, self.b, np.empty_like(self.R), np.empty_like(self.b), np.zeros((layers, dim))
+        self._inputs_all = float(points.multiplicity.sum())
+        self._points = Struct(
+            "NetworkPoints", c.points, size=size, x=points.x, length=points.length, weight=points.weight,
+            inputs=points.multiplicity, target=points.target, label=points.label, noise=self.noise,
+            pattern=self.pattern,
+        )  # fmt: skip
+        self._points.allocate(code=self.pattern.shape, region=(size,))
+        self._field = Struct("Field", c.field, links=links)
+        self._field.allocate(
+            Om=(n, layers, dim, dim), c=(n, layers, dim), M=(n, links, dim, dim), Rt=(n, links, dim, dim)
         )
-        self._clock, self._counts = np.zeros(compiled.CLOCK), np.zeros(compiled.COUNTS, np.int64)
-        self._cloud = compiled.Cloud(
-            points.x,
-            points.length,
-            points.weight,
-            points.multiplicity,
-            points.target,
-            points.label,
-            self.noise,
-            np.zeros((size, layers, dim), np.int8),
-            np.zeros((size, layers, dim), np.int32),
-            np.full(size, -1, np.int64),
+        self._regions, self._tree, self._columns = (
+            Struct("Regions", c.regions),
+            Struct("RegionTree", c.tree),
+            Struct("Columns", c.columns),
         )
-        self.pattern = self._cloud.pattern
-        self._course = _course(layers, dim, order)
-        self._watch = _watch(size, layers, dim, order)
-        self._log = compiled.Passed(
-            s=np.zeros(EVENTS_AHEAD),
-            point=np.zeros(EVENTS_AHEAD, np.int64),
-            layer=np.zeros(EVENTS_AHEAD, np.int64),
-            row=np.zeros(EVENTS_AHEAD, np.int64),
-            side=np.zeros(EVENTS_AHEAD, np.int8),
-        )
-        self._samples = compiled.sample_arrays(np.empty(0), layers, dim, points.n_clusters)
-        self._accuracy = compiled.Accuracy(tolerance, floor, points.spread)
+        self._bounds = Struct("EventBounds", c.bounds, kappa=1.0, slack=1.0)
+        self._bounds.allocate(
+            due=(layers, size), soon=(layers, size), size=(layers,), way=(layers,), speed=(n, layers, 2),
+            hit=(layers * size,), line=(layers * size, dim),
+        )  # fmt: skip
+        self.moved()
         self._together = True
         self.hold([])
         self._make_room(1)
 
-    def _act(self, task: int) -> int:
-        """Let the compiled code do something, see ``kernels.network.act``."""
-        result = compiled.act(
-            task, self._state, self._clock, self._cloud, self._cells, self._tree, self._course, self._room,
-            self._held, self._watch, self._accuracy, self._log, self._samples, self._counts,
-        )  # fmt: skip
-        return int(result)
-
     # -- the state and its pins --------------------------------------------------------------------------------
 
     @property
-    def energy(self) -> float:
-        """See ``Kernel``."""
-        return float(self._clock[compiled.ENERGY])
-
-    @energy.setter
-    def energy(self, value: float) -> None:
-        self._clock[compiled.ENERGY] = value
-
-    @property
     def refreshes(self) -> int:
-        """See ``Kernel``: deadlines are made anew one by one."""
+        """See ``Kernel``: bounds are made anew one by one."""
         return 0
 
     @property
-    def truncated_fraction(self) -> Array:
-        """See ``Kernel``."""
-        return np.asarray(self._cells.truncated / self._cloud.inputs.sum(), dtype=np.float64)
+    def _inputs(self) -> float:
+        return self._inputs_all
 
-    def orthonormalise(self) -> None:
-        """See ``Kernel``."""
-        self._act(compiled.POLISH)
+    @property
+    def _truncated(self) -> Array:
+        return np.asarray(self._regions.truncated)
 
     def moved(self) -> None:
         """See ``Kernel``."""
-        self._watch.due[:] = -np.inf
-        self._watch.way[:, compiled.HORIZON] = -np.inf
+        self._bounds.due[:] = -np.inf
+        self._bounds.way["horizon"] = -np.inf
 
     def set_scale(self, way: float, slack: float) -> None:
         """See ``NetworkKernel``."""
-        self._watch.scale[:] = way, compiled.SLACK * slack
+        self._bounds.set(kappa=way, slack=SLACK * slack)
 
     def hold(self, pins: Sequence[Group]) -> None:
         """See ``NetworkKernel``."""
-        self._pins = list(pins)
-        n, (layers, dim) = self._order + 1, self.b.shape
-        surface = np.array([members[0] for members in pins], dtype=np.int64).reshape(-1, 3)
-        k = len(self._pins)
-        self._held = compiled.Held(surface, np.zeros((n, k)), np.zeros((k, k)), np.zeros((n, k, layers, dim)))
+        self._held = list(pins)
+        k, n = len(self._held), self._order + 1
+        self._pins = Struct("NetworkPins", self._c.pins, size=k)
+        self._pins.allocate(surface=(k,), lam=(n, k), inverse=(k, k), z=(n, k, *self.b.shape))
+        self._pins.surface[:] = [members[0] for members in pins]
 
-    # -- the points and their cells ----------------------------------------------------------------------------
+    # -- the points and their regions --------------------------------------------------------------------------
 
     def gather(self, *, together: bool | None = None) -> None:
-        """Find the cells of all points from the pattern and the pins, and sum them up from scratch.
+        """Find the regions of all points from the pattern and the pins, and sum them up from scratch.
 
-        Points are taken ``together`` unless cells, each as much work as Q+1 points, have no more than that on average.
+        Points are taken ``together`` unless regions, each as much work as Q+1 points, have no more on average.
         """
-        cloud = self._cloud
-        size, dim = cloud.x.shape
-        cloud.code[:] = self._codes(np.arange(size))
-        row = cloud.code.reshape(size, -1)
-        cells = len(set(row.view(np.dtype((np.void, row.itemsize * row.shape[1]))).ravel().tolist()))
-        self._together = cells * (dim + 1) < size if together is None else together
-        self._make_room(cells if self._together else size)
-        self._make_room_for_held(self._act(compiled.GATHER))
+        code = self._points.code
+        size, dim = len(code), self.b.shape[1]
+        code[:] = self._codes(np.arange(size))
+        row = code.reshape(size, -1)
+        regions = len(set(row.view(np.dtype((np.void, row.itemsize * row.shape[1]))).ravel().tolist()))
+        self._together = regions * (dim + 1) < size if together is None else together
+        self._make_room(regions if self._together else size)
+        self._call("gather")
+        self._make_room_for_held()
 
     def move(self, points: Ints) -> None:
-        """Put points (k,) into the cells that the pattern and the pins ask for."""
-        cloud = self._cloud
+        """Put points (k,) into the regions that the pattern and the pins ask for."""
+        known, inputs = self._points.code, self._points.inputs
         code = self._codes(points)
-        changed = (code != cloud.code[points]).any(axis=(1, 2))
-        points, code = points[changed], code[changed]
-        count = cloud.inputs[points][:, None, None]
-        self._cells.truncated[:] += ((code != UNTRUNCATED) * count).sum(axis=0) - (
-            (cloud.code[points] != UNTRUNCATED) * count
+        changed = (code != known[points]).any(axis=(1, 2))
+        points, code = np.ascontiguousarray(points[changed], np.int64), code[changed]
+        count = inputs[points][:, None, None]
+        self._regions.truncated[:] += ((code != UNTRUNCATED) * count).sum(axis=0) - (
+            (known[points] != UNTRUNCATED) * count
         ).sum(axis=0)
-        cloud.code[points] = code
-        leaves = int(self._cells.tally[compiled.LEAVES])
-        if leaves + points.size > self._cells.root.size:
-            self._make_more_room(leaves + points.size)
-        for side in (0, 1):
-            for first in range(0, points.size, EVENTS_AHEAD):
-                part = points[first : first + EVENTS_AHEAD]
-                self._log.point[: part.size] = part
-                self._log.side[: part.size] = side
-                self._counts[compiled.EVENTS] = part.size
-                self._make_room_for_held(self._act(compiled.MOVE))
+        known[points] = code
+        if self._regions.count + points.size > self._regions.room:
+            self._make_more_room(self._regions.count + points.size)
+        for entering in (0, 1):
+            self._call("move", argument(points), points.size, entering)
+        self._make_room_for_held()
 
     def _codes(self, points: Ints) -> Ints:
         """Return the codes (k, L, Q) of points (k,)."""
-        code: Ints = self._cloud.pattern[points].astype(np.int64)
-        row = {int(i): k for k, i in enumerate(points)} if self._pins else {}
-        for pin, members in enumerate(self._pins):
+        code: Ints = self.pattern[points].astype(np.int64)
+        row = {int(i): k for k, i in enumerate(points)} if self._held else {}
+        for pin, members in enumerate(self._held):
             for i, layer, r in members:
                 if i in row:
-                    code[row[i], layer, r] = compiled.FIRST_PIN + pin
+                    code[row[i], layer, r] = self._constants["FIRST_PIN"] + pin
         return code
 
-    def _make_room(self, cells: int) -> None:
-        """Get room for so many cells and some more."""
-        layers, dim = self.b.shape
-        size = self._cloud.x.shape[0]
-        room = cells + max(SPARE_CELLS, cells // 4 if self._together else 0)
+    def _make_room(self, regions: int) -> None:
+        """Get room for so many regions and some more."""
+        (layers, dim), size = self.b.shape, len(self._points.x)
+        room = regions + max(SPARE, regions // 4 if self._together else 0)
         frame, roots = (dim + 1, 1) if self._together else (1, size)
-        self._cells = _cells(room, layers, dim, frame)
-        self._tree = _tree(max(room, roots), layers, dim)
-        width = frame * (roots + layers * room) + compiled.PADDING
-        size_of_one = (self._order + 1) * dim * width
-        self._room = compiled.Room(
-            Z=np.zeros(size_of_one),
-            H=np.zeros(size_of_one),
-            T=np.zeros(size_of_one),
-            V=np.zeros(size_of_one),
-            work=np.zeros((dim, max(width, 2 * dim))),
-            pinned=np.zeros(0),
-            X=np.eye(dim, dim + 1) if self._together else np.ascontiguousarray(self._cloud.x.T),
+        self._regions.set(room=room, count=0, frame=frame, updates=0, most_updates=MOST_UPDATES)
+        self._regions.allocate(
+            root=(room,), code=(room, layers, dim), points=(room,), S=(frame, frame, room), Y=(dim, frame, room),
+            truncated=(layers, dim),
+        )  # fmt: skip
+        nodes = max(room, roots)
+        self._tree.set(room=nodes, held_room=0, held_count=0)
+        self._tree.allocate(
+            nodes=(layers + 1,), first=(layers + 2,), above=(layers + 1, nodes), node=(layers + 1, nodes),
+            open=(layers + 1, dim, nodes), held=(0,),
+        )  # fmt: skip
+        width = frame * (roots + layers * room) + self._constants["PADDING"]
+        columns = self._columns
+        columns.X = np.eye(dim, dim + 1) if self._together else np.ascontiguousarray(self._points.x.T)
+        columns.set(work_row=max(width, 2 * dim), X_row=columns.X.shape[1])
+        series = ((self._order + 1) * dim * width,)
+        columns.allocate(
+            Z=series, H=series, T=series, V=series, pinned=(0,), work=(dim, columns.work_row), z=(layers, dim)
         )
 
-    def _make_more_room(self, cells: int) -> None:
-        """Get room for so many cells and some more, and keep those that there are."""
-        old, kept = self._cells, int(self._cells.tally[compiled.LEAVES])
-        self._make_room(cells)
+    def _make_more_room(self, regions: int) -> None:
+        """Get room for so many regions and some more, and keep those that there are."""
+        new, kept = self._regions, self._regions.count
+        old = {name: getattr(new, name) for name in ("root", "code", "points", "S", "Y", "truncated")}
+        updates = new.updates
+        self._make_room(regions)
         for name in ("root", "code", "points"):
-            getattr(self._cells, name)[:kept] = getattr(old, name)[:kept]
+            getattr(new, name)[:kept] = old[name][:kept]
         for name in ("S", "Y"):
-            getattr(self._cells, name)[..., :kept] = getattr(old, name)[..., :kept]
-        self._cells.tally[:], self._cells.truncated[:] = old.tally, old.truncated
+            getattr(new, name)[..., :kept] = old[name][..., :kept]
+        new.truncated[:] = old["truncated"]
+        new.set(count=kept, updates=updates)
 
-    def _make_room_for_held(self, entries: int) -> None:
-        if entries <= self._tree.held.shape[0]:
-            return
-        frame = int(self._cells.tally[compiled.FRAME])
-        self._tree = replace(self._tree, held=np.zeros((2 * entries, 4), np.int64))
-        self._room = replace(self._room, pinned=np.zeros((self._order + 1) * 2 * entries * frame))
-        self._counts[compiled.EVENTS] = 0
-        self._act(compiled.MOVE)
+    def _make_room_for_held(self) -> None:
+        """Get room for the pinned coordinates of the nodes, if there is too little."""
+        entries = self._tree.held_count
+        if entries > self._tree.held_room:
+            self._tree.held_room = 2 * entries
+            self._tree.allocate(held=(2 * entries,))
+            self._columns.allocate(pinned=((self._order + 1) * 2 * entries * self._regions.frame,))
+            self._call("move", argument(np.empty(0, np.int64)), 0, 0)
 
     def field(self) -> tuple[Array, Array]:
         """See ``NetworkKernel``."""
-        self._held.lam[0] = 0.0
-        self._act(compiled.FIELD)
-        return self._course.c[0].copy(), self._course.Om[0].copy()
+        self._pins.lam[0] = 0.0
+        self._call("field")
+        return self._field.c[0].copy(), self._field.Om[0].copy()
 
     # -- the series --------------------------------------------------------------------------------------------
 
-    @property
-    def order(self) -> int:
-        """See ``Kernel``."""
-        return int(self._course.order[0])
-
     def expand(self, reach: float, weight: Array, inverse: Array) -> float:
         """See ``Kernel``."""
-        if self._cells.tally[compiled.UPDATES] > compiled.REFRESH:
+        if self._regions.updates > MOST_UPDATES:
             self.gather()
-        if weight.size:
-            self._held.lam[0] = weight
-            self._held.inverse[:] = inverse
-        self._clock[compiled.REACH] = reach
-        self._act(compiled.EXPAND)
-        self._clock[compiled.NEARBY] = compiled.SOON * reach
-        return float(self._clock[compiled.LENGTH])
-
-    def weights(self) -> Array:
-        """See ``Kernel``."""
-        return self._held.lam[: self.order]
+        return super().expand(reach, weight, inverse)
 
     def drift(self) -> Array:
         """See ``NetworkKernel``."""
-        pin = np.arange(len(self._pins))
-        _, layer, r = self._held.surface.T
-        return np.asarray(self._held.z[: self.order + 1, pin, layer, r])
-
-    def coefficients(self) -> Coefficients:
-        """See ``Kernel``."""
-        course, n = self._course, self.order + 1
-        return Coefficients(course.R[:n].copy(), course.b[:n].copy(), course.energy[:n].copy())
+        pin, surface = np.arange(len(self._held)), self._pins.surface
+        return np.asarray(self._pins.z[: self.order + 1, pin, surface["layer"], surface["row"]])
 
     def first_crossing(self, h: float) -> Crossing:
         """See ``Kernel``."""
-        self._counts[:] = 0
-        self._clock[compiled.LENGTH] = h
-        entry = self._act(compiled.CROSS)
+        loop = self._c.loop
+        loop.candidates = loop.roots = 0
+        entry = self._call("first_crossing", h, SOON * self._reach)
         surface = None
         if entry >= 0:
             hit, r = divmod(entry, self.b.shape[1])
-            layer, i = self._watch.hit[hit].tolist()
+            layer, i = self._bounds.hit[hit].tolist()
             surface = (i, layer, r)
-        candidates, roots = self._counts[[compiled.CANDIDATES, compiled.ROOTS]].tolist()
-        return Crossing(float(self._clock[compiled.LENGTH]), surface, candidates, roots)
+        return Crossing(self._c.crossing, surface, loop.candidates, loop.roots)
 
     def close(self) -> Ints:
         """See ``NetworkKernel``."""
-        watch = self._watch
-        left = watch.due - watch.way[:, compiled.GONE, None]
-        return np.flatnonzero((left <= watch.scale[1]).any(axis=0))
+        bounds = self._bounds
+        left = bounds.due - bounds.way["gone"][:, None]
+        return np.flatnonzero((left <= bounds.slack).any(axis=0))
 
-    def advance(self, t: float) -> None:
-        """See ``Kernel``."""
-        self._clock[compiled.LENGTH] = t
-        self._act(compiled.ADVANCE)
-
-    def step_many(self, control: StepControl, s_end: float, until: float, saved: Array) -> StepsTaken | None:
-        """See ``Kernel``."""
-        clock, counts = self._clock, self._counts
-        clock[[compiled.S, compiled.LOST, compiled.REACH, compiled.BEFORE]] = (
-            control.s,
-            control.lost,
-            control.reach,
-            control.s,
-        )
-        clock[[compiled.S_END, compiled.UNTIL]] = s_end, until
-        self._samples = compiled.sample_arrays(saved, *self.b.shape, self._data.n_clusters)
-        counts[:] = 0
-        if self._act(compiled.AHEAD) == 0:
-            return None
-        steps, orders, candidates, roots = counts[: compiled.ROOTS + 1].tolist()
-        usual = counts[compiled.UNUSUAL] == 0
-        log, events = self._log, slice(0, int(counts[compiled.EVENTS]))
-        return StepsTaken(
-            StepControl(float(clock[compiled.S]), float(clock[compiled.LOST]), float(clock[compiled.REACH])),
-            float(clock[compiled.BEFORE]) if usual else None,
-            self._state.truncated / self._cloud.inputs.sum() if usual else self.truncated_fraction,
-            (steps, orders, candidates, roots),
-            Crossings(log.s[events], log.point[events], log.layer[events], log.row[events], log.side[events]),
-            self._sampled(int(counts[compiled.SAMPLED])),
-            slowed=False,
-        )
-
-    def _sampled(self, count: int) -> dict[str, Array] | None:
-        """Return the first ``count`` samples that the compiled loop has taken."""
-        if count == 0:
-            return None
-        samples = self._samples
-        return {
-            "beta": samples.beta[:count],
-            "R": samples.R[:count],
-            "loss_cluster": samples.loss[:count],
-            "energy": samples.energy[:count],
-            "truncated_fraction": samples.truncated[:count] / self._cloud.inputs.sum(),
-        }
-
-    def evaluate(self, coefficients: Coefficients, t: Array) -> States:
-        """See ``Kernel``."""
-        return series.evaluate_layers(coefficients, t)
-
-    def losses(self, R: Array, b: Array) -> Array:
-        """See ``Kernel``."""
-        data = self._data
-        return series.network_losses(data.x, data.weight, data.target, data.label, data.n_clusters, R, b)
-
-    def first_exit(self, c: Array, h: float, noise: float) -> float:
-        """See ``Kernel``."""
-        return series.first_exit(c, h, noise)
+    def _fill_losses(self, samples: Struct) -> None:
+        self._library.network_losses(self._points.address, *self.b.shape, samples.address)
 
     # -- going on later ----------------------------------------------------------------------------------------
 
     def sums(self) -> State:
         """See ``Kernel``."""
-        cells = self._cells
-        leaves, updates = (int(cells.tally[k]) for k in (compiled.LEAVES, compiled.UPDATES))
-        return {
-            "S": cells.S[..., :leaves].copy(),
-            "Y": cells.Y[..., :leaves].copy(),
-            "updates": integer(updates),
-        }
+        regions = self._regions
+        S, Y = regions.S[..., : regions.count], regions.Y[..., : regions.count]
+        return {"S": S.copy(), "Y": Y.copy(), "updates": integer(regions.updates)}
 
     def restore_sums(self, saved: Saved) -> None:
-        """Find the cells of all points, and take back their sums as ``sums`` has given them.
+        """Find the regions of all points, and take back their sums as ``sums`` has given them.
 
         Raises:
             UserError: they do not fit.
         """
-        dim = self.b.shape[1]
         S = saved.array("S", "f8", (None, None, None))
         self.gather(together=S.shape[0] > 1)
-        leaves, frame = (int(self._cells.tally[k]) for k in (compiled.LEAVES, compiled.FRAME))
-        if S.shape != (frame, frame, leaves):
+        regions = self._regions
+        count, frame = regions.count, regions.frame
+        if S.shape != (frame, frame, count):
             raise saved.misfit("S", str(S.shape))
-        self._cells.S[..., :leaves] = S
-        self._cells.Y[..., :leaves] = saved.array("Y", "f8", (dim, frame, leaves))
-        self._cells.tally[compiled.UPDATES] = saved.integer("updates")
+        regions.S[..., :count] = S
+        regions.Y[..., :count] = saved.array("Y", "f8", (self.b.shape[1], frame, count))
+        regions.updates = saved.integer("updates")
 
     def caches(self) -> State:
-        """Return the deadlines: where a step is cut depends on them in its last bits."""
-        return {"due": self._watch.due, "way": self._watch.way}
+        """Return the event bounds: where a step is cut depends on them in its last bits."""
+        way = self._bounds.way
+        return {"due": self._bounds.due, "way": way.view(np.float64).reshape(way.size, -1)}
 
     def restore_caches(self, saved: Saved) -> None:
         """See ``Kernel``.
@@ -377,63 +273,11 @@ class CompiledNetwork:
         Raises:
             UserError: they do not fit.
         """
-        watch = self._watch
-        watch.due[:] = saved.array("due", "f8", watch.due.shape)
-        watch.way[:] = saved.array("way", "f8", watch.way.shape)
-        for layer in range(watch.size.size):
-            soon = np.flatnonzero(watch.due[layer] <= watch.way[layer, compiled.HORIZON])
-            watch.size[layer] = soon.size
-            watch.soon[layer, : soon.size] = soon
-
-
-def _course(layers: int, dim: int, order: int) -> compiled.Course:
-    n, links = order + 1, max(layers - 1, 1)
-    return compiled.Course(
-        R=np.zeros((n, layers, dim, dim)),
-        b=np.zeros((n, layers, dim)),
-        energy=np.zeros(n),
-        Om=np.zeros((n, layers, dim, dim)),
-        c=np.zeros((n, layers, dim)),
-        M=np.zeros((n, links, dim, dim)),
-        Rt=np.zeros((n, links, dim, dim)),
-        order=np.zeros(1, np.int64),
-    )
-
-
-def _watch(size: int, layers: int, dim: int, order: int) -> compiled.Watch:
-    """Return deadlines that are all now."""
-    return compiled.Watch(
-        due=np.full((layers, size), -np.inf),
-        soon=np.zeros((layers, size), np.int64),
-        size=np.zeros(layers, np.int64),
-        way=np.tile([0.0, -np.inf, 0.0, 0.0, 0.0], (layers, 1)),
-        speed=np.zeros((order + 1, layers, 2)),
-        scale=np.ones(2),
-        hit=np.zeros((layers * size, 2), np.int64),
-        line=np.zeros((layers * size, dim, 2)),
-        hits=np.zeros(1, np.int64),
-    )
-
-
-def _cells(room: int, layers: int, dim: int, frame: int) -> compiled.Cells:
-    return compiled.Cells(
-        root=np.zeros(room, np.int64),
-        code=np.zeros((room, layers, dim), np.int32),
-        points=np.zeros(room, np.int64),
-        S=np.zeros((frame, frame, room)),
-        Y=np.zeros((dim, frame, room)),
-        tally=np.zeros(4, np.int64),
-        truncated=np.zeros((layers, dim)),
-    )
-
-
-def _tree(room: int, layers: int, dim: int) -> compiled.Tree:
-    return compiled.Tree(
-        nodes=np.zeros(layers + 1, np.int64),
-        first=np.zeros(layers + 2, np.int64),
-        above=np.zeros((layers + 1, room), np.int64),
-        node=np.zeros((layers + 1, room), np.int64),
-        open=np.zeros((layers + 1, dim, room)),
-        held=np.zeros((0, 4), np.int64),
-        tally=np.zeros(1, np.int64),
-    )
+        bounds = self._bounds
+        way = bounds.way.view(np.float64).reshape(bounds.way.size, -1)
+        bounds.due[:] = saved.array("due", "f8", bounds.due.shape)
+        way[:] = saved.array("way", "f8", way.shape)
+        for layer, horizon in enumerate(bounds.way["horizon"]):
+            soon = np.flatnonzero(bounds.due[layer] <= horizon)
+            bounds.size[layer] = soon.size
+            bounds.soon[layer, : soon.size] = soon

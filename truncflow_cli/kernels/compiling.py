@@ -1,17 +1,15 @@
-"""Compiles ``truncflow.c`` into the shared libraries that ``library`` loads; done when the package is installed.
+"""Compiles the C code of this folder into the shared libraries that ``library`` loads, when the package is installed.
 
     python -m truncflow_cli.kernels.compiling      # again, after a change of the C code
 
-Runs import this to look whether their libraries are there; what only compiling needs is imported there.
-
-The compiler is that of the environment variable CC, else the machine's own, else the one of the package ``ziglang``,
-which pip installs for the occasion where there is no other.
+Runs import this to look whether they are there; what only compiling needs is imported there. The compiler is that of
+the environment variable CC, else the machine's own. With TRUNCFLOW_SANITIZE set, the code checks addresses and
+undefined behaviour as it runs.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import platform
 import shlex
@@ -21,10 +19,7 @@ from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SOURCE = HERE / "truncflow.c"
-PACKAGE = HERE.parent
-#: Where the headers are.
-HEADERS = (HERE,)
+HEADER = HERE / "truncflow.h"
 #: Libraries, with what each asks of the processor beyond what all of its kind have; the most demanding one first.
 LEVELS = {"v3": ("-mavx2", "-mfma"), "base": ()}
 #: No rule of arithmetic is loosened: a sum is taken in the order in which it is written, a product is rounded.
@@ -40,9 +35,17 @@ OPTIONS = (
     "-fvisibility=hidden",
     "-Wno-psabi",
 )
+#: What the code has to be free of; asked in a checkout, as other compilers may know of other things.
+WARNINGS = ("-Wall", "-Wextra", "-Wvla", "-Wmissing-prototypes", "-Wstrict-prototypes", "-Werror")
+SANITIZE = (
+    "-g",
+    "-O1",
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=all",
+    "-fno-omit-frame-pointer",
+)
 #: Where the machine may have a compiler, in this order.
 COMPILERS = ("cc", "gcc", "clang")
-PACKAGED = "ziglang"
 
 
 def levels() -> dict[str, tuple[str, ...]]:
@@ -58,35 +61,38 @@ def library_path(level: str) -> Path:
     return HERE / f"truncflow-{level}{suffix}"
 
 
+def sources() -> list[Path]:
+    """Return the files that are compiled; none where only what was compiled has been installed."""
+    return sorted(HERE.glob("*.c"))
+
+
+def options() -> tuple[str, ...]:
+    """Return the options of the compiler for all levels."""
+    return (*OPTIONS, *SANITIZE) if os.environ.get("TRUNCFLOW_SANITIZE") else OPTIONS
+
+
 def source_stamp() -> str:
-    """Return a digest of the C code, which a library remembers."""
-    parts = [SOURCE, *(header for folder in HEADERS for header in sorted(folder.glob("*.h")))]
-    return hashlib.sha256(b"\0".join(part.read_bytes() for part in parts)).hexdigest()[:16]
+    """Return a digest of the C code and the options, which a library remembers."""
+    parts = [part.read_bytes() for part in sorted([*sources(), *HERE.glob("*.h")])]
+    return hashlib.sha256(b"\0".join([*parts, " ".join(options()).encode()])).hexdigest()[:16]
 
 
 def compiler() -> list[str] | None:
     """Return the command of a C compiler; None if there is none."""
     if os.environ.get("CC"):
         return shlex.split(os.environ["CC"])
-    for name in COMPILERS:
-        if shutil.which(name):
-            return [name]
-    if importlib.util.find_spec(PACKAGED):
-        return [sys.executable, "-m", PACKAGED, "cc"]
-    return None
+    return next(([name] for name in COMPILERS if shutil.which(name)), None)
 
 
 def outdated() -> bool:
-    """Return whether a library is missing, or of another source than there is."""
-    if not SOURCE.exists():
-        return False
-    stamp = source_stamp().encode()
+    """Return whether something is missing, or of another source than there is."""
+    stamp = source_stamp().encode() if sources() else b""
     paths = [library_path(level) for level in levels()]
     return not all(path.exists() and stamp in path.read_bytes() for path in paths)
 
 
-def compile_libraries() -> list[Path]:
-    """Compile all libraries, side by side, and return where they are.
+def compile_libraries(*more: str) -> list[Path]:
+    """Compile all libraries, side by side, with ``more`` options, and return where they are.
 
     Raises:
         RuntimeError: there is no compiler, or it fails.
@@ -94,14 +100,14 @@ def compile_libraries() -> list[Path]:
     """
     command = compiler()
     if command is None:
-        raise RuntimeError(f"no C compiler: set CC, or pip install {PACKAGED}")
+        raise RuntimeError("no C compiler: install gcc or clang, or set CC")
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor() as threads:
-        return list(threads.map(partial(_compile, command), levels()))
+        return list(threads.map(partial(_compile, command, more), levels()))
 
 
-def _compile(command: list[str], level: str) -> Path:
+def _compile(command: list[str], more: tuple[str, ...], level: str) -> Path:
     """Compile the library of a level, and put it in its place when it is whole."""
     import subprocess
     from tempfile import TemporaryDirectory
@@ -110,14 +116,23 @@ def _compile(command: list[str], level: str) -> Path:
     stamp = f'-DSTAMP="{source_stamp()}"'
     with TemporaryDirectory(prefix=".compiling-", dir=HERE) as folder:
         fresh = Path(folder) / path.name
-        arguments = [*OPTIONS, *levels()[level], stamp, "-o", str(fresh), str(SOURCE), "-lm"]
+        arguments = [
+            *options(),
+            *levels()[level],
+            *more,
+            stamp,
+            "-o",
+            str(fresh),
+            *map(str, sources()),
+            "-lm",
+        ]
         try:
             subprocess.run([*command, *arguments], check=True, capture_output=True, text=True)
         except subprocess.CalledProcessError as error:
-            raise RuntimeError(f"{' '.join(command)} cannot compile {SOURCE.name}:\n{error.stderr}") from None
+            raise RuntimeError(f"{' '.join(command)} cannot compile the C code:\n{error.stderr}") from None
         fresh.replace(path)
     return path
 
 
 if __name__ == "__main__":
-    compile_libraries()
+    compile_libraries(*WARNINGS)

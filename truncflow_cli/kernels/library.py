@@ -1,4 +1,4 @@
-"""Loads the compiled code, the build of it that suits the processor."""
+"""Loads the compiled code, the build of it that suits the processor, with the functions of ``truncflow.h``."""
 
 from __future__ import annotations
 
@@ -9,17 +9,6 @@ from functools import cache
 from truncflow_cli.errors import UserError
 from truncflow_cli.kernels import compiling
 
-#: What the functions return.
-_RESULTS = {
-    "truncflow_separated": ctypes.c_int64,
-    "truncflow_batch_step": ctypes.c_int64,
-    "truncflow_general": ctypes.c_int64,
-    "truncflow_evaluate": None,
-    "truncflow_losses": None,
-    "truncflow_network_losses": None,
-    "truncflow_first_exit": ctypes.c_double,
-}
-
 
 def prepare(say: Callable[[str], None]) -> None:
     """Compile the C code if it has not been, or has changed since, as it may have in a checkout.
@@ -27,18 +16,18 @@ def prepare(say: Callable[[str], None]) -> None:
     Raises:
         UserError: that cannot be done.
     """
-    if _is_prepared():
+    if library.cache_info().currsize > 0 or not compiling.outdated():
+        return
+    if compiling.compiler() is None:
+        say(
+            "no C compiler: this run uses numpy, a C compiler would make it many times faster (install gcc or clang)"
+        )
         return
     say("compiling the inner loops, once (up to half a minute)")
     try:
         compiling.compile_libraries()
     except (RuntimeError, OSError) as error:
         raise UserError(f"the inner loops cannot be compiled: {error}") from error
-
-
-def _is_prepared() -> bool:
-    """Return whether there is a library of this source; what this process has loaded is not looked at again."""
-    return library.cache_info().currsize > 0 or not compiling.outdated()
 
 
 @cache
@@ -48,6 +37,8 @@ def library() -> ctypes.CDLL:
     Raises:
         UserError: there is none, or it is not of this source.
     """
+    from truncflow_cli.kernels.header import header  # it takes numpy, which starting does not wait for
+
     for level in compiling.levels():
         path = compiling.library_path(level)
         if not path.exists():
@@ -55,23 +46,22 @@ def library() -> ctypes.CDLL:
         loaded = ctypes.CDLL(str(path))
         if level == "base" or _suits(loaded):
             _check_stamp(loaded)
-            for name, result in _RESULTS.items():
-                getattr(loaded, name).restype = result
+            for name, (gives, takes) in header().functions.items():
+                function = getattr(loaded, name)
+                function.restype, function.argtypes = gives, takes
             return loaded
     raise AssertionError("the last level asks for nothing")
 
 
 def _suits(loaded: ctypes.CDLL) -> bool:
     """Return whether the processor can run what this library was compiled to."""
-    return bool(loaded.truncflow_suits_processor())
+    return bool(loaded.suits_processor())
 
 
 def _check_stamp(loaded: ctypes.CDLL) -> None:
     """Look whether, in a checkout, the C code is still that which was compiled."""
-    if not compiling.SOURCE.exists():
-        return
-    loaded.truncflow_stamp.restype = ctypes.c_char_p
-    if loaded.truncflow_stamp().decode() != compiling.source_stamp():
+    loaded.source_stamp.restype = ctypes.c_char_p
+    if compiling.sources() and loaded.source_stamp().decode() != compiling.source_stamp():
         raise UserError(
-            f"the C code in {compiling.PACKAGE} has changed since it was compiled: python -m {compiling.__name__}"
+            f"the C code in {compiling.HERE} has changed since it was compiled: python -m {compiling.__name__}"
         )

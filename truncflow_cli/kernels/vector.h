@@ -2,18 +2,13 @@
 
 #pragma once
 
+#include <float.h>
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
 #ifdef __FMA__
 #include <immintrin.h>
-#endif
-
-/* What Python calls. */
-#ifdef _WIN32
-#define EXPORT __declspec(dllexport)
-#else
-#define EXPORT __attribute__((visibility("default")))
 #endif
 
 #define INLINE static inline __attribute__((always_inline))

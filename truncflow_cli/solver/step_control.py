@@ -1,6 +1,6 @@
 """How the event loop moves on in s, and how far the next series is made to reach.
 
-Plain functions of floats, for the steps that go through Python; ``pace.h`` has the same for the compiled loops.
+Plain functions of floats, for the steps that go through Python; ``step_many.c`` has the same for the compiled loops.
 """
 
 from __future__ import annotations
