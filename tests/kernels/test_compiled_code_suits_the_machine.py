@@ -10,8 +10,8 @@ import pytest
 from network_problems import network_problem
 from random_problems import outcome, random_problem
 
-from truncflow_cli.errors import UserError
 from truncflow_cli import kernels
+from truncflow_cli.errors import UserError
 from truncflow_cli.kernels import compiling
 from truncflow_cli.kernels import library as loading
 from truncflow_cli.kernels.header import header

@@ -19,9 +19,9 @@ from truncflow_cli import kernels, runfile
 from truncflow_cli.cli.app import app
 from truncflow_cli.errors import UserError
 from truncflow_cli.kernels import compiling, library, reference_series
+from truncflow_cli.kernels.compiled import first_exit
 from truncflow_cli.kernels.compiled_layer import CompiledLayer
 from truncflow_cli.kernels.compiled_network import CompiledNetwork
-from truncflow_cli.kernels.series import first_exit
 from truncflow_cli.problem import Problem
 
 WHAT = ["kind", "layer", "point", "coordinate", "cluster", "side"]

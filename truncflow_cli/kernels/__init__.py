@@ -65,9 +65,7 @@ def prepare(asked: Asked, say: Callable[[str], None]) -> None:
             if asked == "compiled":
                 raise
     if chosen(asked) == "numpy":
-        say(
-            "no compiled code: numpy does the work, many times slower (a C compiler helps: gcc or clang)"
-        )
+        say("no compiled code: numpy does the work, many times slower (a C compiler helps: gcc or clang)")
 
 
 def layer_kernel(backend: Backend) -> Callable[..., LayerKernel]:
