@@ -21,7 +21,7 @@ class Chunk:
             ("beta", "R", "truncated_fraction" or "B", "W").
         events: events in order of s, ``EVENT_DTYPE``; none lies at or before the last chunk's events.
         switched_at: when the flow `general` took over from `separated`; None if it has not.
-        counters: running totals of work done (steps, field evaluations, located roots, ...).
+        counters: running totals of work done (steps, Taylor orders, located roots, ...).
         state: returns what ``solver.solve`` can go on from after this chunk. Its arrays may be the solver's own:
             they are good until the next chunk is asked for. None if the run fails after this chunk.
     """

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from truncflow_cli import config
 from truncflow_cli.cli.app import app
+from truncflow_cli.cli.guard import ExitCode
 from truncflow_cli.docs import generate, pages
 from truncflow_cli.report.symbols import ascii_only
 
@@ -60,6 +61,11 @@ def python(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_generated_pages_are_current() -> None:
     assert generate.outdated() == [], "run python -m truncflow_cli.docs.generate"
+
+
+def test_every_exit_code_has_its_meaning() -> None:
+    codes = re.findall(r"^- (\d+): \S", pages.text("commands").partition("## Exit codes")[2], re.MULTILINE)
+    assert list(map(int, codes)) == list(ExitCode)
 
 
 def test_every_page_is_listed_and_every_listed_page_is_there() -> None:

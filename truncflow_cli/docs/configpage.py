@@ -1,4 +1,4 @@
-"""The page on the config, made from its schema."""
+"""The keys of a config for its page, made from the schema."""
 
 from __future__ import annotations
 
@@ -7,28 +7,13 @@ from typing import Any
 
 from truncflow_cli.config.schema import json_schema
 
-_HEAD = """\
-# Configuration
-
-A run is a YAML file. Every key is optional but `clusters` (flow `collapsed` does without); an unknown key is an error
-that names the nearest valid one. `truncflow new NAME --flow FLOW` writes a config with every key that a flow knows,
-`--set key.path=value` replaces a setting for one run (`--set clusters.0.size=50`), and `truncflow run CONFIG --dry-run`
-says what would be run. Where a key has a default, leaving it out is the same. `null` unsets a key. Paths in a config
-are relative to it, except `output`, which is relative to the current folder. Numbers such as `1e-9` are numbers here,
-also where YAML 1.1 would take them for text. The equation numbers are those of arXiv:2501.07400.
-
-This page is generated from the schema that `truncflow schema` prints.
-"""
-
-#: Models that are one form of a cluster, in the order in which they are shown.
-_CLUSTERS = {
+#: The models that have a section, in the order in which they are shown, and its title.
+_SECTIONS = {
     "ShapedCluster": "clusters: random points",
     "ListedCluster": "clusters: written out",
     "FileCluster": "clusters: from a file",
     "LabelledTable": "clusters: one labelled table",
     "Reduction": "clusters: reduce",
-}
-_SECTIONS = {
     "Initial": "initial",
     "Construction": "initial.construct",
     "Integrator": "integrator",
@@ -36,11 +21,11 @@ _SECTIONS = {
 }
 
 
-def config_page() -> str:
-    """Return the page: every key with the values it takes, its default and its meaning."""
+def config_keys() -> str:
+    """Return every key with the values it takes, its default and its meaning, section by section."""
     schema = json_schema()
-    parts = [_HEAD, "## Top level\n\n" + _keys(schema, schema)]
-    for name, title in {**_CLUSTERS, **_SECTIONS}.items():
+    parts = [f"## Top level\n\n{_keys(schema, schema)}"]
+    for name, title in _SECTIONS.items():
         model = schema["$defs"][name]
         parts.append(f"## {title}\n\n{model['description']}\n\n{_keys(model, schema)}")
     return "\n".join(parts)
@@ -61,13 +46,9 @@ def _keys(model: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
 
 
 def _default(value: Any) -> str:
-    return (
-        str(value).lower()
-        if isinstance(value, bool)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _target(key: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -89,7 +70,7 @@ def _forms(key: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
     if "$ref" in key:
         model = _target(key, schema)
         name = key["$ref"].rpartition("/")[2]
-        if title := {**_CLUSTERS, **_SECTIONS}.get(name):
+        if title := _SECTIONS.get(name):
             yield f"section *{title}*"
         else:
             yield " ".join(f"`{{{each}: ...}}`" for each in model["properties"])

@@ -10,7 +10,7 @@ Besides the datasets listed here:
   to the last sample; ``backend``, compiled or numpy, which has done the work of a flow that has both (not in older
   files); and ``switched_at`` where `general` took over from `separated` at that s (from there on
   ``truncated_fraction`` is over all points);
-- group ``counters``: an integer attribute for each statistic of the work done (steps, evaluations, ...);
+- group ``counters``: an integer attribute for each statistic of the work done (steps, Taylor orders, ...);
 - group ``notes``: attributes, what was found while the problem was built (margins of a construction, ...),
   and ``warnings``, a warning a line;
 - ``config``, a string of fixed length, with its check sum in the attribute ``sha256``;
