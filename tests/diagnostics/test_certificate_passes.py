@@ -9,7 +9,7 @@ from reference.gradient import descent_field
 from reference.loss import cluster_losses_general, cluster_losses_separated
 from reference.passes import output
 
-from truncflow_cli.diagnostics.analysis import Evidence
+from truncflow_cli.diagnostics.analysis import analysis_of
 from truncflow_cli.diagnostics.descent import descent, least_norm
 from truncflow_cli.diagnostics.jumps import Jumps
 from truncflow_cli.diagnostics.passes import cluster_pass, sector_margins, separated_velocity
@@ -63,14 +63,14 @@ def test_statistics_of_the_output_are_those_of_the_points(problem):
 @pytest.mark.parametrize("flow", ["separated", "general"])
 def test_least_norm_element_keeps_the_pinned_surfaces(flow):
     """Moving along minus the least-norm element, a pinned coordinate stays zero: by differences of z."""
-    run = next(r for r in (not_separated(flow, seed) for seed in range(8)) if Evidence(r).pins.size)
-    ev = Evidence(run)
+    run = next(r for r in (not_separated(flow, seed) for seed in range(8)) if analysis_of(r).pins.size)
+    ev = analysis_of(run)
     found = descent(ev)
     assert found.pinned > 0
     jumps, checked = Jumps(ev), 0
     for m in np.unique(ev.pins[:, 0]):
         rows = ev.pins[ev.pins[:, 0] == m, 1:]
-        if ev.flow == "separated":
+        if ev.flow.acts_on == "own":
             along = [np.stack([ev.own[k].gradient_beta[m, 0] for k in range(3)])]
             along.append(np.stack([ev.own[k].gradient_R[m, 0] for k in range(3)]))
         else:
@@ -80,7 +80,7 @@ def test_least_norm_element_keeps_the_pinned_surfaces(flow):
             continue
         size = np.sqrt((element[0] ** 2).sum() + (element[1] ** 2).sum())
         for layer, point, coordinate in rows:
-            stack = [layer] if ev.flow == "separated" else range(layer + 1)
+            stack = [layer] if ev.flow.acts_on == "own" else range(layer + 1)
             h = 1e-6
             speed = np.zeros(2)
             for side, sign in enumerate((-1.0, 1.0)):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from reference import passes as plain
 
 from truncflow_cli.diagnostics import passes
-from truncflow_cli.diagnostics.analysis import Evidence
+from truncflow_cli.diagnostics.analysis import analysis_of
 from truncflow_cli.diagnostics.jumps import Jumps
 from truncflow_cli.diagnostics.passes import Pinned
 
@@ -134,7 +134,7 @@ def test_a_whole_cluster_that_is_truncated_turns_nothing():
 def test_jumps_are_those_of_the_gradient_of_one_point(run):
     recorded = losing_separation("switch") if run == "switched" else not_separated(run, seed=0)
     seeds = iter(range(1, 8))
-    while not (ev := Evidence(recorded)).pins.size:
+    while not (ev := analysis_of(recorded)).pins.size:
         if run == "switched":
             pytest.skip("no point is pinned in this run")
         recorded = not_separated(run, seed=next(seeds))

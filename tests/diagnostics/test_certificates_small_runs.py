@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from recorded_runs import Recorded, damaged, solve
 
-from truncflow_cli.diagnostics import analysis as evidence_module
-from truncflow_cli.diagnostics import certify
-from truncflow_cli.diagnostics.analysis import Evidence, pinned_at
+from truncflow_cli.diagnostics import analysis, certify
+from truncflow_cli.diagnostics.layered import pinned_at
 from truncflow_cli.events import EVENT_DTYPE, Kind
 
 ONE_POINT = """
@@ -109,9 +108,9 @@ def test_very_many_points_are_looked_at_fewer_times(monkeypatch):
     )
     run = solve(text)
     whole = {c.name: c for c in certify(run)}
-    monkeypatch.setattr(evidence_module, "WORK", 10 * 6 * 300 * 4)
+    monkeypatch.setattr(analysis, "WORK", 10 * 6 * 300 * 4)
     some = {c.name: c for c in certify(run)}
-    assert Evidence(run).times.size == 10
+    assert analysis.analysis_of(run).times.size == 10
     assert "10 of the 41 saved times" in some["loss_monotone"].hypothesis
     assert {name: c.verdict for name, c in whole.items()} == {name: c.verdict for name, c in some.items()}
     assert np.isnan(some["loss_monotone"].series["loss"]).sum() == 31

@@ -11,7 +11,7 @@ import pytest
 from certified_runs import certificates, clustered, collapsed, concentrated, not_separated, separated
 from recorded_runs import damaged
 
-from truncflow_cli.diagnostics import NAMES
+from truncflow_cli.diagnostics import names
 from truncflow_cli.report.history import by_kind, departures, longest_pin, separation_spans, truncations
 from truncflow_cli.report.numbers import listing, share, short
 from truncflow_cli.report.sparkline import chart, sparkline
@@ -35,7 +35,7 @@ def test_row_has_the_run_in_one_line(name):
     assert (row["loss_first"], row["loss_last"]) == (run.loss[0], run.loss[-1])
     assert row["max_abs_D"] == np.abs(run.energy_balance).max()
     assert row["events"] == run.events.size == sum(row[f"events_{kind}"] for kind in by_kind(run))
-    verdicts = {each: row[f"certificate_{each}"] for each in NAMES}
+    verdicts = {each: row[f"certificate_{each}"] for each in names()}
     assert verdicts == {each: found.verdict for each, found in certificates(run).items()}
     assert all(isinstance(value, (str, int, float, bool)) for value in row.values())
 
@@ -54,7 +54,7 @@ def test_object_is_json_with_everything_the_terminal_shows(name):
     assert len(found["loss"]["clusters"]) == run.n_clusters
     assert found["energy_balance"]["within_tolerance"] is True
     assert found["events"]["by_kind"] == by_kind(run)
-    assert list(found["certificates"]) == list(NAMES)
+    assert list(found["certificates"]) == names()
     assert found["certificates"]["energy_balance"]["bound"] == found["energy_balance"]["tolerance"]
     assert found["config"]["flow"] == name
     assert found["story"]
@@ -70,7 +70,7 @@ def test_stored_certificates_are_believed_and_put_in_order():
     stored = {name: made[name] for name in sorted(made)}
     stored["orthogonality"] = dataclasses.replace(made["orthogonality"], verdict="violated")
     found = run_json(damaged(separated(), certificates=stored))["certificates"]
-    assert list(found) == list(NAMES)
+    assert list(found) == names()
     assert found["orthogonality"]["verdict"] == "violated"
 
 

@@ -1,111 +1,53 @@
-"""Section 9: the closed form (9.10) against the matrix exponential, and its limit against least squares."""
+"""The analysis of the clustered flow, section 9: W of the weighted least squares Σ_i w_i |W x_i − y|²."""
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from truncflow_cli.certificate import Certificate
-from truncflow_cli.diagnostics.analysis import Evidence
-from truncflow_cli.diagnostics.statement import Statement, largest_later
+from truncflow_cli.diagnostics.output_weight import OutputAnalysis
+from truncflow_cli.diagnostics.passes import blocks
 from truncflow_cli.problem import Array
 
-#: Saved times at which the matrix exponential is taken.
-SAMPLES = 25
-#: Relative error of the exponential of a matrix of norm 1; it grows with the norm.
-EXPM_ERROR = 1e-13
 #: Eigenvalues of A below this share of the largest count as zero.
 RANK_SHARE = 1e-12
 
-CLOSED_FORM = Statement(
-    "closed_form",
-    "Thm 9.1, (9.7), (9.10) corrected",
-    "W(s) = W(0)e^{−sA} + Y_ext Xᵀ/N φ(s, A) solves ∂_s W = −(WX − Y_ext)Xᵀ/N",
-)
-LEAST_SQUARES = Statement(
-    "least_squares",
-    "Thm 9.1, (9.9), (9.12) corrected",
-    "W(s) → Y_ext X⁺, the least-squares minimiser, with ‖W(s) − Y_ext X⁺‖ ≤ e^{−λs} ‖W(0) − Y_ext X⁺‖ for "
-    "λ = inf spec A",
-)
-STATEMENTS = (CLOSED_FORM, LEAST_SQUARES)
 
+class ClusteredAnalysis(OutputAnalysis):
+    """A run whose state is W alone, as the certificates see it."""
 
-def certificates(ev: Evidence) -> list[Certificate]:
-    """Certify 8 of the list."""
-    if ev.flow != "clustered":
-        return [
-            statement.not_applicable(f"about the clustered flow; this run's flow is {ev.flow}")
-            for statement in STATEMENTS
-        ]
-    weighted = ev.x * ev.point_weights[:, None]
-    A, K = ev.x.T @ weighted, ev.run.y[ev.cluster].T @ weighted
-    W = np.asarray(ev.run.W, dtype=np.float64)[ev.times]
-    return [_closed_form(ev, W, A, K), _least_squares(ev, W, A)]
+    about: ClassVar[str] = "the clustered flow"
 
+    @cached_property
+    def point_weights(self) -> Array:
+        """Weight of each point in the loss, (N,): 1/N (9.3), or 1/N_j (2.22)."""
+        weights = np.full(self.n_points, 1.0 / max(1, self.n_points))
+        if self.run.settings.get("point_weights") == "1/N_j":
+            for group in self.groups:
+                weights[group] = 1.0 / max(1, group.size)
+        return weights
 
-def exponential_solution(W: Array, A: Array, K: Array, s: float) -> Array:
-    """Return W(s) of ∂_s W = −WA + K from W(0) = W (Q, Q), by one block exponential, whatever A's rank."""
-    # Imported where it is needed: the other flows are certified without it, and sooner.
-    from scipy.linalg import expm
+    @cached_property
+    def moments(self) -> tuple[Array, Array]:
+        """A = Σ_i w_i x_i x_iᵀ, which is XXᵀ/N, and Σ_i w_i y_i x_iᵀ, both (Q, Q)."""
+        weighted = self.x * self.point_weights[:, None]
+        return self.x.T @ weighted, self.run.y[self.cluster].T @ weighted
 
-    dim = W.shape[0]
-    generator = np.zeros((2 * dim, 2 * dim))
-    generator[:dim, :dim] = -A
-    generator[dim:, :dim] = K
-    result: Array = (np.hstack([W, np.eye(dim)]) @ expm(s * generator))[:, :dim]
-    return result
+    @cached_property
+    def loss_cluster(self) -> Array:
+        """½ Σ_i w_i |W x_i − y_j|² of each cluster j, (M, C) (9.3)."""
+        result = np.zeros((self.s.size, self.n_clusters))
+        for j, group in enumerate(self.groups):
+            for states, points in blocks(self.s.size, group.size, self.dim):
+                part = group[points]
+                residual = self.x[part] @ self.W[states].swapaxes(1, 2) - self.run.y[j]
+                squares = np.einsum("tiq,tiq->ti", residual, residual)
+                result[states, j] += 0.5 * squares @ self.point_weights[part]
+        return result
 
-
-def _closed_form(ev: Evidence, W: Array, A: Array, K: Array) -> Certificate:
-    off, allowed = np.full(ev.s.size, np.nan), np.full(ev.s.size, np.nan)
-    size = float(max(np.abs(W).max(), np.linalg.norm(K)))
-    growth = float(np.linalg.norm(A, 2) + np.linalg.norm(K, 2))
-    for m in np.unique(np.linspace(0, ev.s.size - 1, SAMPLES).astype(np.int64)):
-        s = float(ev.s[m])
-        off[m] = np.linalg.norm(W[m] - exponential_solution(W[0], A, K, s))
-        allowed[m] = (
-            EXPM_ERROR * max(size, 1.0 if size == 0.0 else size) * (1.0 + s * growth)
-            + ev.atol
-            + ev.rtol * size
-        )
-    eigenvalues = np.linalg.eigvalsh(A)
-    text = (
-        f"evaluated at {int(np.isfinite(off).sum())} saved times; A = XXᵀ/N has eigenvalues "
-        f"{eigenvalues[0]:.4g} … {eigenvalues[-1]:.4g}, rank {_rank(eigenvalues)} of {ev.dim}; "
-        f"deviation over what rounding allows"
-    )
-    ratio = off / allowed
-    return CLOSED_FORM.compare(text, float(np.nanmax(ratio)), 1.0, {"deviation": ev.along(off)})
-
-
-def _rank(eigenvalues: NDArray[np.floating[Any]]) -> int:
-    return int(np.count_nonzero(eigenvalues > RANK_SHARE * max(float(eigenvalues[-1]), 0.0)))
-
-
-def _least_squares(ev: Evidence, W: Array, A: Array) -> Certificate:
-    root = np.sqrt(ev.point_weights)[:, None]
-    minimiser = np.linalg.lstsq(ev.x * root, ev.run.y[ev.cluster] * root, rcond=None)[0].T
-    eigenvalues, vectors = np.linalg.eigh(A)
-    rank = _rank(eigenvalues)
-    text = f"(9.9) XXᵀ has rank {rank} of Q = {ev.dim}, inf spec A = {eigenvalues[0]:.6g}; {ev.sampling()}"
-    size = float(max(np.abs(W).max(), np.abs(minimiser).max()))
-    condition = float(eigenvalues[-1] / eigenvalues[ev.dim - rank]) if rank else 1.0
-    error = (1e-14 * condition + ev.rtol) * size * ev.dim + ev.atol
-    distance = np.linalg.norm(W - minimiser, axis=(1, 2))
-    if rank < ev.dim:
-        kernel = vectors[:, : ev.dim - rank]
-        limit = minimiser + W[0] @ kernel @ kernel.T
-        reached = float(np.linalg.norm(W[-1] - limit))
-        text += (
-            f"; on the kernel of XXᵀ W keeps its initial value, so the limit is Y_ext X⁺ + W(0)(1 − XX⁺), "
-            f"now {reached:.4g} away"
-        )
-        return LEAST_SQUARES.not_met(text, series={"distance": ev.along(distance)})
-    bound = distance[0] * np.exp(-eigenvalues[0] * ev.s)
-    ratio = distance / (bound + error)
-    text += f"; ‖W − Y_ext X⁺‖ = {distance[-1]:.4g} at s = {ev.s[-1]:.6g}; distance over its bound"
-    series = {"distance": ev.along(distance), "bound": ev.along(bound)}
-    return LEAST_SQUARES.compare(text, largest_later(ratio), 1.0, series)
+    def gradients(self) -> dict[str, Array]:
+        """Return ∂_W C = WA − Σ_i w_i y_i x_iᵀ (9.7)."""
+        A, K = self.moments
+        return {"W": self.W @ A - K}

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from truncflow_cli.diagnostics.analysis import Evidence
 from truncflow_cli.diagnostics.jumps import Jumps
+from truncflow_cli.diagnostics.layered import LayeredAnalysis
 from truncflow_cli.problem import Array
 
 
@@ -30,7 +30,7 @@ class Descent:
     left_out: int
 
 
-def descent(ev: Evidence) -> Descent:
+def descent(ev: LayeredAnalysis) -> Descent:
     """Evaluate both parts at every evaluated time of a `separated` or `general` run.
 
     The gradient comes from backward passes. The velocity of `separated` comes from (3.22) and (3.25), as
@@ -72,7 +72,7 @@ def descent(ev: Evidence) -> Descent:
     )
 
 
-def _gradient(ev: Evidence) -> tuple[Array, Array]:
+def _gradient(ev: LayeredAnalysis) -> tuple[Array, Array]:
     """Return ∂_β C (M, L, Q), π₋((∂_R C)Rᵀ) (M, L, Q, Q) of the flow's own loss, what is pinned truncated."""
     alone = ev.own_layer_only
     if alone.all():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from truncflow_cli.diagnostics.analysis import Evidence
+from truncflow_cli.diagnostics.layered import LayeredAnalysis
 from truncflow_cli.problem import Array, IntArray
 
 
@@ -36,7 +36,7 @@ class Jumps:
         states: the times at which something is pinned, as indices, ascending.
     """
 
-    def __init__(self, ev: Evidence) -> None:
+    def __init__(self, ev: LayeredAnalysis) -> None:
         self.states: IntArray = np.unique(ev.pins[:, 0])
         self._ev = ev
         self._sizes = np.array([group.size for group in ev.groups])

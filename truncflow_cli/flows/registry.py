@@ -126,6 +126,7 @@ FLOWS: dict[str, Flow] = {
                 "start_warnings": "truncflow_cli.config.start:separated",
                 "memory": "truncflow_cli.flows.separated_run:memory",
                 "events_mode": "truncflow_cli.flows.separated_run:events_mode",
+                "analysis": "truncflow_cli.diagnostics.layered:LayeredAnalysis",
                 "scene": "truncflow_cli.report.scene:LayeredScene",
                 "quantities": "truncflow_cli.report.flow_stories:layered_quantities",
                 "story": "truncflow_cli.report.flow_stories:layered_story",
@@ -146,6 +147,7 @@ FLOWS: dict[str, Flow] = {
             parts={
                 "start_warnings": "truncflow_cli.config.start:general",
                 "memory": "truncflow_cli.flows.general_run:memory",
+                "analysis": "truncflow_cli.diagnostics.layered:LayeredAnalysis",
                 "scene": "truncflow_cli.report.scene:LayeredScene",
                 "quantities": "truncflow_cli.report.flow_stories:layered_quantities",
                 "story": "truncflow_cli.report.flow_stories:layered_story",
@@ -166,6 +168,7 @@ FLOWS: dict[str, Flow] = {
             parts={
                 "start_warnings": "truncflow_cli.config.start:collapsed",
                 "memory": "truncflow_cli.flows.collapsed:memory",
+                "analysis": "truncflow_cli.diagnostics.collapsed:CollapsedAnalysis",
                 "scene": "truncflow_cli.report.scene:CollapsedScene",
                 "quantities": "truncflow_cli.report.flow_stories:collapsed_quantities",
                 "facts": "truncflow_cli.report.flow_stories:collapsed_facts",
@@ -187,6 +190,7 @@ FLOWS: dict[str, Flow] = {
             parts={
                 "start_warnings": "truncflow_cli.config.start:clustered",
                 "memory": "truncflow_cli.flows.clustered:memory",
+                "analysis": "truncflow_cli.diagnostics.clustered:ClusteredAnalysis",
                 "scene": "truncflow_cli.report.scene:ClusteredScene",
                 "quantities": "truncflow_cli.report.flow_stories:clustered_quantities",
                 "facts": "truncflow_cli.report.flow_stories:clustered_facts",

@@ -12,7 +12,7 @@ import numpy as np
 
 from truncflow_cli import cluster_names
 from truncflow_cli.certificate import Certificate
-from truncflow_cli.diagnostics import NAMES, certify
+from truncflow_cli.diagnostics import certify, names
 from truncflow_cli.flows.registry import Flow, flow_named
 from truncflow_cli.problem import Array
 from truncflow_cli.report.history import Truncation, truncations
@@ -73,7 +73,7 @@ class Summary:
         """The run's certificates in order; a file that has none yet is certified here."""
         run = self.run
         found = dict(run.certificates) or {certificate.name: certificate for certificate in certify(run)}
-        order = {name: position for position, name in enumerate(NAMES)}
+        order = {name: position for position, name in enumerate(names())}
         return dict(sorted(found.items(), key=lambda item: order.get(item[0], len(order))))
 
     def verdict(self, name: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from truncflow_cli.diagnostics import NAMES
+from truncflow_cli.diagnostics import names
 from truncflow_cli.events import Kind
 from truncflow_cli.sweep.grid import Member
 from truncflow_cli.sweep.member import VERDICT_COLUMNS, Result
@@ -84,7 +84,7 @@ def columns(keys: Iterable[str]) -> list[str]:
             *(f"events_{kind.name.lower()}" for kind in Kind),
             "max_abs_D",
         ),
-        *(f"certificate_{name}" for name in NAMES),
+        *(f"certificate_{name}" for name in names()),
         *("elapsed_seconds", *VERDICT_COLUMNS, "s_full_truncation"),
     ]
     return list(dict.fromkeys([*keys, *known]))

@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from truncflow_cli.diagnostics.loss_decrease import balance_tolerance
 from truncflow_cli.report.figures.panels import curve, legend, stacked
 from truncflow_cli.report.figures.style import GREY, PALETTE
 from truncflow_cli.report.figures.subject import Subject
@@ -24,7 +23,7 @@ def figure(subject: Subject) -> Figure:
 
 def _balance(axes: Axes, subject: Subject) -> str:
     certificate = subject.certificates.get("energy_balance")
-    allowed = balance_tolerance(subject.evidence) if certificate is None else certificate.bound
+    allowed = subject.evidence.loss_error if certificate is None else certificate.bound
     error = np.abs(subject.run.energy_balance)
     positive = error[np.isfinite(error) & (error > 0.0)]
     largest = float(positive.max(initial=0.0))

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from truncflow_cli.diagnostics.certificates.full_truncation import truncated_from
 from truncflow_cli.diagnostics.concentration import Concentration, concentration
-from truncflow_cli.diagnostics.full_truncation import truncated_from
 from truncflow_cli.problem import Array
 from truncflow_cli.report.figures.panels import curve, stacked, suit
 from truncflow_cli.report.figures.style import DASHES, GREY, color, look, shades

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from truncflow_cli.certificate import Certificate
-from truncflow_cli.diagnostics.analysis import Evidence
+from truncflow_cli.diagnostics.analysis import analysis_of
 from truncflow_cli.diagnostics.descent import Descent, descent
 from truncflow_cli.flows.registry import flow_named
 from truncflow_cli.problem import Array, IntArray
@@ -59,7 +60,7 @@ class Subject:
     @property
     def switched_at(self) -> float:
         """When the `general` flow took over (infinite: never)."""
-        return self.evidence.switched_at
+        return float(self.evidence.switched_at)
 
     @property
     def certificates(self) -> Mapping[str, Certificate]:
@@ -67,9 +68,9 @@ class Subject:
         return self.run.certificates
 
     @cached_property
-    def evidence(self) -> Evidence:
-        """Passes of the data through the saved states, without the solvers."""
-        return Evidence(self.run)
+    def evidence(self) -> Any:
+        """The flow's analysis (``LayeredAnalysis``, ...): what follows from the saved states, without the solvers."""
+        return analysis_of(self.run)
 
     @cached_property
     def descent(self) -> Descent:

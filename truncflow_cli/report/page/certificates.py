@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 
 from truncflow_cli.certificate import Certificate
+from truncflow_cli.diagnostics import meaning
 from truncflow_cli.report.numbers import count, listing
 from truncflow_cli.report.page.markup import escape, formula, number, paragraphs
-from truncflow_cli.report.page.meanings import MEANINGS, VERDICTS
 from truncflow_cli.runfile import RunFile
 
 #: The sign that stands before each verdict, and the class of its colour.
@@ -21,7 +21,13 @@ SIGNS = {
 }
 #: Verdicts whose certificates are shown at once; the others are folded.
 UNFOLDED = ("violated", "holds", "hypothesis not met")
-
+#: What each verdict means, the worst first.
+VERDICTS = {
+    "violated": "The hypothesis is met on this run, yet the measured value lies beyond the bound.",
+    "holds": "The hypothesis is met on this run, and the claim was found true within the bound.",
+    "hypothesis not met": "The statement assumes something that is not so on this run: it says nothing about it.",
+    "not applicable": "The statement is about another flow, or about something that this run does not have.",
+}
 
 #: Text that begins with a word, not with a symbol that would not be the same as a capital.
 WORD = re.compile(r"[a-z]+[ ,]")
@@ -75,13 +81,13 @@ def _card(certificate: Certificate) -> str:
         if not math.isnan(value)
     ]
     numbers = "".join(f"<div><dt>{label}</dt><dd>{number(value)}</dd></div>" for label, value in measured)
-    meaning = MEANINGS.get(certificate.name, "")
+    meant = meaning(certificate.name)
     return (
         f'<article class="card {SIGNS[certificate.verdict][1]}">'
         f"<h4>{escape(certificate.name.replace('_', ' '))}</h4>"
         f'<p class="source">{escape(certificate.source)}</p>'
         f"<p>{formula(_sentence(certificate.statement))}</p>"
-        + (f'<p class="meaning">{escape(meaning)}</p>' if meaning else "")
+        + (f'<p class="meaning">{escape(meant)}</p>' if meant else "")
         + (f'<dl class="numbers">{numbers}</dl>' if numbers else "")
         + f'<p class="hypothesis"><b>On this run:</b> {formula(_sentence(certificate.hypothesis))}</p></article>'
     )

@@ -1,19 +1,13 @@
-"""Lemma 8.1: the propagators (8.9), integrated once more along the flow from its first saved state."""
+"""Lemma 8.1: the propagators (8.9), integrated once more along the flow from saved states."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from truncflow_cli.certificate import Certificate
-from truncflow_cli.diagnostics.analysis import Evidence
-from truncflow_cli.diagnostics.statement import Statement
+from truncflow_cli.diagnostics.certificates import certificate
+from truncflow_cli.diagnostics.collapsed import CollapsedAnalysis
+from truncflow_cli.diagnostics.outcome import Outcome, compare, not_met
 from truncflow_cli.problem import Array
-
-PROPAGATORS = Statement(
-    "propagators",
-    "Lemma 8.1, (8.9), (8.13)",
-    "‖U_B(s)‖ ≤ e^{−λs} if BBᵀ ≥ λ > 0 at all times, and ‖U_W(s)‖ ≤ e^{−λs} if WᵀW ≥ λ > 0",
-)
 
 TINY = float(np.finfo(np.float64).tiny)
 #: Length of a stretch times the largest eigenvalue on it: ‖U‖ stays well above rounding, nothing is stiff.
@@ -26,8 +20,17 @@ SAMPLES = 41
 LOG_ERROR = 1e-5
 
 
-def propagators(ev: Evidence, B: Array, W: Array) -> Certificate:
-    """Integrate ∂U_B = −U_B BBᵀ, ∂U_W = −WᵀW U_W from saved states B (M, Q, C), W (M, Q, Q) of a run."""
+@certificate(
+    "propagators",
+    order=8.2,
+    source="Lemma 8.1, (8.9), (8.13)",
+    statement="‖U_B(s)‖ ≤ e^{−λs} if BBᵀ ≥ λ > 0 at all times, and ‖U_W(s)‖ ≤ e^{−λs} if WᵀW ≥ λ > 0",
+    meaning="The linear maps that carry the state forward contract at the rate that the lemma gives.",
+    applies=CollapsedAnalysis,
+)
+def propagators(ev: CollapsedAnalysis) -> Outcome:
+    """Integrate ∂U_B = −U_B BBᵀ, ∂U_W = −WᵀW U_W from saved states of a run."""
+    B, W = ev.states
     fastest = float(
         max(np.linalg.norm(B, ord=2, axis=(1, 2)).max(), np.linalg.norm(W, ord=2, axis=(1, 2)).max()) ** 2
     )
@@ -47,13 +50,13 @@ def propagators(ev: Evidence, B: Array, W: Array) -> Certificate:
         (rate, which) for rate, which in ((rate_B, 3), (rate_W, 4)) if rate > 1e-12 * max(fastest, TINY)
     ]
     if not definite:
-        return PROPAGATORS.not_met(f"{text}: neither is bounded below by a λ > 0")
+        return not_met(f"{text}: neither is bounded below by a λ > 0")
     worst = max(
         float((np.log(np.linalg.norm(part[which], ord=2, axis=(1, 2))) + rate * part[0]).max())
         for rate, which in definite
         for part in found
     )
-    return PROPAGATORS.compare(f"{text}; log‖U(s, s₀)‖ + λ(s − s₀)", worst, LOG_ERROR)
+    return compare(f"{text}; log‖U(s, s₀)‖ + λ(s − s₀)", worst, LOG_ERROR)
 
 
 def _least(A: Array) -> float:

@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 
-from truncflow_cli.certificate import Certificate
-from truncflow_cli.diagnostics.analysis import ON_SURFACE, Evidence
-from truncflow_cli.diagnostics.separation import separated_times
-from truncflow_cli.diagnostics.statement import Statement
+from truncflow_cli.diagnostics.certificates import certificate
+from truncflow_cli.diagnostics.certificates.separation import separated_times
+from truncflow_cli.diagnostics.layered import ON_SURFACE, LayeredAnalysis, one_layer_each
+from truncflow_cli.diagnostics.outcome import Outcome, compare, not_met
 
 #: Rounding of two ways to sum the same field, relative to the largest it could be.
 SAME_FIELD = 1e-12
 
-FIELDS = Statement(
+
+@certificate(
     "general_equals_separated",
-    "Thm 5.1, Thm 3.2, (5.13)",
-    "while the truncations are cluster separated, the general field is that of the separated flow",
+    order=5.0,
+    source="Thm 5.1, Thm 3.2, (5.13)",
+    statement="while the truncations are cluster separated, the general field is that of the separated flow",
+    meaning="While clusters are separated, the equations of the whole network are those of "
+    "Theorem 3.2. Both are evaluated on the run and compared.",
+    applies=LayeredAnalysis,
+    needs=(one_layer_each,),
 )
-
-
-def certificates(ev: Evidence) -> list[Certificate]:
-    """Certify 6 of the list: both fields at the saved states, by plain formulas."""
-    if not ev.layered:
-        return [FIELDS.not_applicable(f"flow {ev.flow} has no hidden layers that move")]
-    if not ev.square:
-        return [
-            FIELDS.not_applicable(
-                f"needs a layer for each cluster; here L = {ev.n_layers}, C = {ev.n_clusters}"
-            )
-        ]
+def general_equals_separated(ev: LayeredAnalysis) -> Outcome:
+    """Evaluate both fields at the saved states, by plain formulas."""
     separated, margin = separated_times(ev)
     # With a point on its surface, to rounding, the two fields may be those of either side.
     on_surface = np.any([passed.nearest <= ON_SURFACE * ev.reach for passed in ev.own], axis=(0, 2, 3))
@@ -42,7 +38,7 @@ def certificates(ev: Evidence) -> list[Certificate]:
     if np.isfinite(margin).any() and not separated.all():
         text += f"; least margin {margin.min():.4g} at s = {ev.s[int(np.argmin(margin))]:.6g}"
     if not separated.any():
-        return [FIELDS.not_met(text)]
+        return not_met(text)
     general_beta = -np.sum([passed.gradient_beta for passed in ev.composed], axis=0)
     general_R = -np.sum([passed.gradient_R for passed in ev.composed], axis=0)
     difference = np.zeros(ev.s.size)
@@ -55,5 +51,5 @@ def certificates(ev: Evidence) -> list[Certificate]:
     difference[~separated] = np.nan
     if ev.printed:
         text += "; Theorem 3.2 with Ω as printed, without −½zzᵀ"
-    bound = SAME_FIELD * ev.reach
-    return [FIELDS.compare(text, float(np.nanmax(difference)), bound, {"difference": ev.along(difference)})]
+    series = {"difference": ev.along(difference)}
+    return compare(text, np.nanmax(difference), SAME_FIELD * ev.reach, series)

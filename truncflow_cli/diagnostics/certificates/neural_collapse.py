@@ -4,37 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from truncflow_cli.certificate import Certificate
-from truncflow_cli.diagnostics.analysis import ON_SURFACE, Evidence, Mask
-from truncflow_cli.diagnostics.statement import Statement
+from truncflow_cli.diagnostics.analysis import Mask, has_data
+from truncflow_cli.diagnostics.certificates import certificate
+from truncflow_cli.diagnostics.layered import ON_SURFACE, LayeredAnalysis
+from truncflow_cli.diagnostics.outcome import Outcome, compare, not_met
 from truncflow_cli.events import Kind, of_kind
 from truncflow_cli.problem import Array
 
 #: Variability within clusters, relative to the size of the data squared, that counts as none.
 COLLAPSED = 1e-24
 
-COLLAPSE = Statement(
-    "neural_collapse",
-    "(2.15), (3.6); Papyan, Han, Donoho 2020",
-    "once every cluster is wholly truncated by some layer, the variability within clusters is zero",
-)
-WITHIN = Statement(
-    "within_loss",
-    "(3.6)",
-    "the variability within clusters, Σ_j mean_i |τ(x_ji) − mean|², is at most 2C(s) and decays with it",
-)
 
-
-def certificates(ev: Evidence) -> list[Certificate]:
-    """Certify 9 of the list."""
-    if not ev.layered or not ev.x.shape[0]:
-        reason = f"flow {ev.flow} does not truncate data"
-        return [COLLAPSE.not_applicable(reason), WITHIN.not_applicable(reason)]
-    within, between = variability(ev)
-    return [_collapse(ev, within, between), _within(ev, within)]
-
-
-def variability(ev: Evidence) -> tuple[Array, Array]:
+def variability(ev: LayeredAnalysis) -> tuple[Array, Array]:
     """Return the variability within and between clusters, each (M,).
 
     Means over the clusters of mean |τ(x) − its mean|², and of |its mean − mean of all|².
@@ -45,7 +26,7 @@ def variability(ev: Evidence) -> tuple[Array, Array]:
     return within, np.einsum("tkq,tkq->t", around, around) / ev.n_clusters
 
 
-def _collapsed_at(ev: Evidence) -> Mask:
+def _collapsed_at(ev: LayeredAnalysis) -> Mask:
     """When every cluster is wholly truncated by some layer, by event log or by saved state, (M,) bool."""
     alone = ev.own_layer_only
     every = np.ones(ev.s.size, dtype=bool)
@@ -60,7 +41,7 @@ def _collapsed_at(ev: Evidence) -> Mask:
     return every
 
 
-def collapsed_by_log(ev: Evidence, k: int) -> Mask:
+def collapsed_by_log(ev: LayeredAnalysis, k: int) -> Mask:
     """Return when the event log counts cluster k as wholly truncated by some layer, (M,) bool."""
     events = ev.run.events
     mine = events[(events["cluster"] == k) & of_kind(events, Kind.COLLAPSE, Kind.UNCOLLAPSE)]
@@ -73,7 +54,19 @@ def collapsed_by_log(ev: Evidence, k: int) -> Mask:
     return collapsed
 
 
-def _collapse(ev: Evidence, within: Array, between: Array) -> Certificate:
+@certificate(
+    "neural_collapse",
+    order=10.0,
+    source="(2.15), (3.6); Papyan, Han, Donoho 2020",
+    statement="once every cluster is wholly truncated by some layer, the variability within clusters is zero",
+    meaning="How far the images of one cluster lie apart against how far the clusters do: neural "
+    "collapse is when the first vanishes.",
+    applies=LayeredAnalysis,
+    needs=(has_data,),
+)
+def neural_collapse(ev: LayeredAnalysis) -> Outcome:
+    """Measure the variability within clusters where every cluster is wholly truncated."""
+    within, between = ev.once(variability)
     ratio = np.full(ev.s.size, np.nan)
     apart = between > COLLAPSED * ev.reach**2
     ratio[apart] = within[apart] / between[apart]
@@ -89,9 +82,9 @@ def _collapse(ev: Evidence, within: Array, between: Array) -> Certificate:
         text += f"; within falls like e^{{−{rate:.4g} s}} at the end"
     collapsed = _collapsed_at(ev)
     if not collapsed.any():
-        return COLLAPSE.not_met(f"{text}; at no saved time is every cluster wholly truncated", series=series)
+        return not_met(f"{text}; at no saved time is every cluster wholly truncated", series=series)
     text += f"; every cluster wholly truncated from s = {ev.s[int(np.argmax(collapsed))]:.6g}"
-    return COLLAPSE.compare(text, float(within[collapsed].max()), COLLAPSED * ev.reach**2, series)
+    return compare(text, within[collapsed].max(), COLLAPSED * ev.reach**2, series)
 
 
 def decay_rate(s: Array, values: Array) -> float | None:
@@ -106,12 +99,22 @@ def decay_rate(s: Array, values: Array) -> float | None:
     return rate if rate > 1e-6 else None
 
 
-def _within(ev: Evidence, within: Array) -> Certificate:
-    total = within * ev.n_clusters
+@certificate(
+    "within_loss",
+    order=10.0,
+    source="(3.6)",
+    statement="the variability within clusters, Σ_j mean_i |τ(x_ji) − mean|², is at most 2C(s) and decays with it",
+    meaning="The spread of the images within clusters cannot outlive the loss: it is at most twice as large.",
+    applies=LayeredAnalysis,
+    needs=(has_data,),
+)
+def within_loss(ev: LayeredAnalysis) -> Outcome:
+    """Compare it with the loss."""
+    total = ev.once(variability)[0] * ev.n_clusters
     excess = total - 2.0 * ev.loss
     text = (
         f"{ev.sampling()}; 2C {2.0 * ev.loss[0]:.4g} → {2.0 * ev.loss[-1]:.4g}, "
         f"within {total[0]:.4g} → {total[-1]:.4g}"
     )
     bound = 1e-13 * float((ev.loss + ev.reach * np.sqrt(2.0 * ev.loss)).max()) + 1e-28 * ev.reach**2
-    return WITHIN.compare(text, float(excess.max()), bound, {"within_total": ev.along(total)})
+    return compare(text, excess.max(), bound, {"within_total": ev.along(total)})

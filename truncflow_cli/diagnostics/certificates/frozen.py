@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from truncflow_cli.certificate import Certificate
-from truncflow_cli.diagnostics.analysis import Evidence
-from truncflow_cli.diagnostics.statement import Statement
+from truncflow_cli.diagnostics.certificates import certificate
+from truncflow_cli.diagnostics.layered import LayeredAnalysis, own_layers
+from truncflow_cli.diagnostics.outcome import Outcome, compare, not_met
 from truncflow_cli.events import Kind, of_kind
 from truncflow_cli.problem import Array, IntArray
 
@@ -16,18 +16,6 @@ from truncflow_cli.problem import Array, IntArray
 SAME = 1e-14
 #: Error of an event time that is allowed, for each unit of s.
 TIME_ERROR = 1e-9
-
-TIMES = Statement(
-    "frozen_times",
-    "(4.49)",
-    "the n-th and the (n+1)-th truncation in a coordinate are (N/n) log((y − x_n)/(y − x_{n+1})) apart, "
-    "and there are no others",
-)
-PATH = Statement(
-    "frozen_path",
-    "(4.44), (4.46)-(4.50)",
-    "between them y − b decays at the rate n/N, n the number of points truncated; R stays as it is",
-)
 
 
 @dataclass(frozen=True)
@@ -106,21 +94,34 @@ def course(x: Array, b: float, y: float) -> Course:
     )
 
 
-def certificates(ev: Evidence) -> list[Certificate]:
-    """Certify 5 of the list."""
-    if not ev.frozen or not ev.layered or ev.flow != "separated":
-        reason = "the rotation is not frozen in this run"
-        return [TIMES.not_applicable(reason), PATH.not_applicable(reason)]
-    courses = {(k, r): _course(ev, k, r) for k in range(ev.n_clusters) for r in range(ev.dim)}
-    return [_times(ev, courses), _path(ev, courses)]
+def rotation_frozen(ev: LayeredAnalysis) -> str:
+    """Need a rotation that is held fixed."""
+    return "" if ev.frozen else "the rotation is not frozen in this run"
 
 
-def _course(ev: Evidence, k: int, r: int) -> Course:
+def _courses(ev: LayeredAnalysis) -> dict[tuple[int, int], Course]:
+    return {(k, r): _course(ev, k, r) for k in range(ev.n_clusters) for r in range(ev.dim)}
+
+
+def _course(ev: LayeredAnalysis, k: int, r: int) -> Course:
     row = ev.R[0, k, r]
     return course(ev.x[ev.groups[k]] @ row, -float(row @ ev.beta[0, k]), float(row @ ev.run.y_tilde[k]))
 
 
-def _times(ev: Evidence, courses: dict[tuple[int, int], Course]) -> Certificate:
+@certificate(
+    "frozen_times",
+    order=4.3,
+    source="(4.49)",
+    statement="the n-th and the (n+1)-th truncation in a coordinate are (N/n) log((y − x_n)/(y − x_{n+1})) apart, "
+    "and there are no others",
+    meaning="With the rotation fixed, the times of all truncations are known in closed form; those of the "
+    "run are compared with them.",
+    applies=LayeredAnalysis,
+    needs=(own_layers, rotation_frozen),
+)
+def frozen_times(ev: LayeredAnalysis) -> Outcome:
+    """Compare the event log with the closed form."""
+    courses = ev.once(_courses)
     events = ev.run.events
     logged = {
         (int(e["kind"]), int(e["layer"]), int(e["point"]), int(e["coordinate"])): float(e["s"])
@@ -147,15 +148,27 @@ def _times(ev: Evidence, courses: dict[tuple[int, int], Course]) -> Certificate:
         f"{expected} events expected by s = {end:.6g}"
     )
     if not expected and not logged:
-        return TIMES.not_met(text)
+        return not_met(text)
     if missing or logged:
         text += f"; {missing} of them not in the event log, {len(logged)} in the log that should not be"
         # An event that is not where it should be is off by as much as the run is long.
         worst = max(worst, end, TIME_ERROR * 2.0)
-    return TIMES.compare(f"{text}; errors relative to 1 + s", worst, TIME_ERROR)
+    return compare(f"{text}; errors relative to 1 + s", worst, TIME_ERROR)
 
 
-def _path(ev: Evidence, courses: dict[tuple[int, int], Course]) -> Certificate:
+@certificate(
+    "frozen_path",
+    order=4.3,
+    source="(4.44), (4.46)-(4.50)",
+    statement="between them y − b decays at the rate n/N, n the number of points truncated; R stays as it is",
+    meaning="With the rotation fixed, each coordinate decays at the rate given by the share of its points "
+    "that are truncated.",
+    applies=LayeredAnalysis,
+    needs=(own_layers, rotation_frozen),
+)
+def frozen_path(ev: LayeredAnalysis) -> Outcome:
+    """Compare the saved biases with the closed form."""
+    courses = ev.once(_courses)
     off = np.zeros(ev.s.size)
     for (k, r), path in courses.items():
         b = -ev.beta[:, k] @ ev.R[0, k, r]
@@ -165,4 +178,4 @@ def _path(ev: Evidence, courses: dict[tuple[int, int], Course]) -> Certificate:
     rates = sorted({float(rate) for path in courses.values() for rate in path.rate})
     text = f"{ev.sampling()}; {len(rates)} different rates, {rates[0]:.4g} … {rates[-1]:.4g}"
     bound = TIME_ERROR * max(ev.reach, ev.bias_error)
-    return PATH.compare(text, float(off.max()), bound, {"deviation": ev.along(off)})
+    return compare(text, off.max(), bound, {"deviation": ev.along(off)})

@@ -7,26 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from truncflow_cli.certificate import Certificate
-from truncflow_cli.diagnostics.analysis import ON_SURFACE, Evidence
-from truncflow_cli.diagnostics.statement import Statement, listed
+from truncflow_cli.diagnostics.certificates import certificate
+from truncflow_cli.diagnostics.layered import ON_SURFACE, LayeredAnalysis, own_layers
+from truncflow_cli.diagnostics.outcome import Outcome, compare, listed, not_met
 from truncflow_cli.events import Kind
 from truncflow_cli.problem import Array
 
 #: How many times the error that the tolerances allow in one state a law of the state may be off.
 STATE_SHARE = 10.0
-
-EQUILIBRIUM = Statement(
-    "equilibrium",
-    "Prop. 4.1",
-    "a cluster that its own layer leaves wholly untruncated is at rest; while it is wholly truncated, R_ℓ is "
-    "at rest and the cluster is mapped to one point",
-)
-COLLAPSE_LAW = Statement(
-    "collapse_law",
-    "(4.36), (4.37)",
-    "once the cluster is wholly truncated, at s₁, R(β + ỹ)(s) = e^{−(s−s₁)} R(β + ỹ)(s₁) with R constant",
-)
 
 
 @dataclass(frozen=True)
@@ -38,16 +26,7 @@ class Stretch:
     last: int
 
 
-def certificates(ev: Evidence) -> list[Certificate]:
-    """Certify 3 of the list, and the exact law after a collapse."""
-    if not ev.layered or not ev.own_layer_only.any():
-        reason = f"a statement about the separated flow; this run's flow is {ev.flow}"
-        return [EQUILIBRIUM.not_applicable(reason), COLLAPSE_LAW.not_applicable(reason)]
-    collapsed = list(stretches(ev, "negative"))
-    return [_equilibrium(ev, collapsed), _collapse_law(ev, collapsed)]
-
-
-def stretches(ev: Evidence, sector: str) -> Iterator[Stretch]:
+def stretches(ev: LayeredAnalysis, sector: str) -> Iterator[Stretch]:
     """Yield where a cluster is wholly in S_ℓ⁺ ("positive") or S_ℓ⁻ ("negative") of its own layer.
 
     Two times belong to one stretch if the cluster is in the sector at both, without an event between.
@@ -79,10 +58,26 @@ def stretches(ev: Evidence, sector: str) -> Iterator[Stretch]:
             yield Stretch(k, int(first), int(last))
 
 
-def _equilibrium(ev: Evidence, collapsed: list[Stretch]) -> Certificate:
-    resting = list(stretches(ev, "positive"))
+def _collapsed(ev: LayeredAnalysis) -> list[Stretch]:
+    return list(stretches(ev, "negative"))
+
+
+@certificate(
+    "equilibrium",
+    order=4.1,
+    source="Prop. 4.1",
+    statement="a cluster that its own layer leaves wholly untruncated is at rest; while it is wholly truncated, R_ℓ "
+    "is at rest and the cluster is mapped to one point",
+    meaning="Where nothing is truncated nothing moves; where all is truncated the rotation has no more "
+    "effect and the cluster is one point.",
+    applies=LayeredAnalysis,
+    needs=(own_layers,),
+)
+def equilibrium(ev: LayeredAnalysis) -> Outcome:
+    """Measure the movement of what should rest."""
+    resting, collapsed = list(stretches(ev, "positive")), ev.once(_collapsed)
     if not resting and not collapsed:
-        return EQUILIBRIUM.not_met(f"{ev.sampling()}: no cluster is wholly untruncated or wholly truncated")
+        return not_met(f"{ev.sampling()}: no cluster is wholly untruncated or wholly truncated")
     moved = np.zeros(ev.s.size)  # in units of what the tolerances allow
     for stretch in resting:
         # An equilibrium is never left: all times after the first count, whatever happened since.
@@ -103,28 +98,37 @@ def _equilibrium(ev: Evidence, collapsed: list[Stretch]) -> Certificate:
     text += (
         f"; movement in units of {_bias_bound(ev):.3g} (β) and {_turn_bound(ev):.3g} (R), from rtol and atol"
     )
-    return EQUILIBRIUM.compare(text, float(moved.max()), 1.0, {"movement": ev.along(moved)})
+    return compare(text, moved.max(), 1.0, {"movement": ev.along(moved)})
 
 
-def _turned(ev: Evidence, k: int, part: slice) -> Array:
+def _turned(ev: LayeredAnalysis, k: int, part: slice) -> Array:
     difference = ev.R[part, k] - ev.R[part.start, k]
     return np.asarray(np.sqrt(np.einsum("tij,tij->t", difference, difference)))
 
 
-def _turn_bound(ev: Evidence) -> float:
+def _turn_bound(ev: LayeredAnalysis) -> float:
     return STATE_SHARE * ev.turn_error * ev.dim
 
 
-def _bias_bound(ev: Evidence) -> float:
-    return STATE_SHARE * (ev.bias_error + ev.turn_error * ev.reach) or float(np.finfo(np.float64).tiny)
+def _bias_bound(ev: LayeredAnalysis) -> float:
+    return STATE_SHARE * ev.state_error or float(np.finfo(np.float64).tiny)
 
 
-def _collapse_law(ev: Evidence, collapsed: list[Stretch]) -> Certificate:
-    collapsed = [stretch for stretch in collapsed if stretch.last > stretch.first]
+@certificate(
+    "collapse_law",
+    order=4.1,
+    source="(4.36), (4.37)",
+    statement="once the cluster is wholly truncated, at s₁, R(β + ỹ)(s) = e^{−(s−s₁)} R(β + ỹ)(s₁) with R constant",
+    meaning="Once a cluster is mapped to one point, that point goes straight to the label, exponentially "
+    "with rate 1.",
+    applies=LayeredAnalysis,
+    needs=(own_layers,),
+)
+def collapse_law(ev: LayeredAnalysis) -> Outcome:
+    """Compare R(β + ỹ) with the law along each stretch in which a cluster is wholly truncated."""
+    collapsed = [stretch for stretch in ev.once(_collapsed) if stretch.last > stretch.first]
     if not collapsed:
-        return COLLAPSE_LAW.not_met(
-            f"{ev.sampling()}: no cluster is wholly truncated at two saved times in a row"
-        )
+        return not_met(f"{ev.sampling()}: no cluster is wholly truncated at two saved times in a row")
     off = np.zeros(ev.s.size)
     seen = np.zeros(ev.s.size, dtype=bool)
     for stretch in collapsed:
@@ -139,4 +143,4 @@ def _collapse_law(ev: Evidence, collapsed: list[Stretch]) -> Certificate:
         f"cluster {k} from s = {start:.6g}" for k, start in sorted(first.items())[:6]
     )
     off[~seen] = np.nan
-    return COLLAPSE_LAW.compare(text, float(np.nanmax(off)), _bias_bound(ev), {"deviation": ev.along(off)})
+    return compare(text, np.nanmax(off), _bias_bound(ev), {"deviation": ev.along(off)})

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 
-from truncflow_cli.certificate import Certificate
-from truncflow_cli.diagnostics.analysis import ON_SURFACE, Evidence
-from truncflow_cli.diagnostics.statement import Statement
+from truncflow_cli.diagnostics.analysis import has_data
+from truncflow_cli.diagnostics.certificates import certificate
+from truncflow_cli.diagnostics.layered import ON_SURFACE, LayeredAnalysis
+from truncflow_cli.diagnostics.outcome import Outcome, compare, not_met
 from truncflow_cli.events import Kind
 from truncflow_cli.problem import Array
 
-LOG = Statement(
+
+@certificate(
     "event_log",
-    "(3.42), (3.43)",
-    "between two saved times as many points are truncated and released as the event log has",
+    order=3.1,
+    source="(3.42), (3.43)",
+    statement="between two saved times as many points are truncated and released as the event log has",
+    meaning="Counting the truncated points at the saved times gives what the event log says: no event is "
+    "missing and none is invented.",
+    applies=LayeredAnalysis,
+    needs=(has_data,),
 )
-
-
-def certificates(ev: Evidence) -> list[Certificate]:
-    """Certify the event log of a `separated` or `general` run, coordinate by coordinate of each layer."""
-    if not ev.layered or not ev.x.shape[0]:
-        return [LOG.not_applicable(f"flow {ev.flow} truncates no data")]
+def event_log(ev: LayeredAnalysis) -> Outcome:
+    """Certify the event log coordinate by coordinate of each layer."""
     counts, nearest = _counts(ev)
     certain = nearest > ON_SURFACE * ev.reach
     events = ev.run.events
@@ -38,20 +41,18 @@ def certificates(ev: Evidence) -> list[Certificate]:
     compared = int(np.count_nonzero(pairs))
     wrong = np.concatenate([[0.0], np.where(pairs, change, 0.0).sum(axis=(1, 2))])
     if not compared:
-        return [
-            LOG.not_met(
-                f"{ev.sampling()}: nothing can be compared (points on their surfaces, or a single time)"
-            )
-        ]
+        return not_met(
+            f"{ev.sampling()}: nothing can be compared (points on their surfaces, or a single time)"
+        )
     text = (
         f"{ev.sampling()}; {compared} changes compared, over all layers and coordinates without pinned points"
     )
     if wrong.any():
         text += f"; the first that is not accounted for by s = {ev.s[int(np.argmax(wrong > 0))]:.6g}"
-    return [LOG.compare(text, float(wrong.sum()), 0.0, {"unaccounted": ev.along(wrong)})]
+    return compare(text, wrong.sum(), 0.0, {"unaccounted": ev.along(wrong)})
 
 
-def _logged(ev: Evidence) -> Array:
+def _logged(ev: LayeredAnalysis) -> Array:
     """Return how many more points the log has truncated than released by each time, (M, L, Q)."""
     logged = np.zeros((ev.s.size, ev.n_layers, ev.dim))
     for kind, sign in ((Kind.TRUNCATE, 1.0), (Kind.RELEASE, -1.0)):
@@ -62,12 +63,12 @@ def _logged(ev: Evidence) -> Array:
     return np.cumsum(logged, axis=0, out=logged)
 
 
-def _counts(ev: Evidence) -> tuple[Array, Array]:
+def _counts(ev: LayeredAnalysis) -> tuple[Array, Array]:
     """Return how many points each layer truncates in each coordinate, and the least |z| there, (M, L, Q)."""
     counts = np.zeros((ev.s.size, ev.n_layers, ev.dim))
     nearest = np.full_like(counts, np.inf)
     for k, group in enumerate(ev.groups):
-        if ev.flow == "separated":
+        if ev.flow.acts_on == "own":
             counts[:, k] = group.size * ev.own[k].truncated[:, 0]
             nearest[:, k] = ev.own[k].nearest[:, 0]
         else:

@@ -6,47 +6,40 @@ import math
 
 import numpy as np
 
-from truncflow_cli.certificate import Certificate
-from truncflow_cli.diagnostics.analysis import Evidence
+from truncflow_cli.diagnostics.certificates import certificate
 from truncflow_cli.diagnostics.concentration import Concentration, concentration
-from truncflow_cli.diagnostics.statement import Statement, largest_later
+from truncflow_cli.diagnostics.layered import LayeredAnalysis, own_layers
+from truncflow_cli.diagnostics.outcome import Outcome, compare, largest_later, not_met
 from truncflow_cli.events import Kind, of_kind
 from truncflow_cli.problem import Array
 
 #: Clusters named one by one in the hypothesis; the others are counted.
 NAMED = 4
 
-TRUNCATION = Statement(
-    "full_truncation",
-    "Prop. 4.2, (4.30)",
-    "the whole cluster is truncated from a time s₁ ≤ log(1/γ)/(1 − η₀) on",
-)
-DECAY = Statement(
-    "bias_decay",
-    "Prop. 4.2, (4.28)",
-    "|β + ỹ|(s) ≤ e^{−(1−η₀)s} |β + ỹ|(0)",
-)
 
-
-def certificates(ev: Evidence) -> list[Certificate]:
-    """Certify 4 of the list; the exact law after s₁ is certified with Prop. 4.1."""
-    if not ev.layered or ev.flow != "separated":
-        reason = f"a statement about the separated flow; this run's flow is {ev.flow}"
-        return [TRUNCATION.not_applicable(reason), DECAY.not_applicable(reason)]
-    found = [
+def _concentrations(ev: LayeredAnalysis) -> list[Concentration]:
+    return [
         concentration(
             ev.points(k), ev.run.y_tilde[k], ev.R[0, k], ev.beta[0, k], turns=not ev.frozen, index=group
         )
         for k, group in enumerate(ev.groups)
     ]
-    met = [k for k, constants in enumerate(found) if constants.met]
-    text = describe(found)
-    if not met:
-        return [TRUNCATION.not_met(text), DECAY.not_met(text)]
-    return [_truncation(ev, found, met, text), _decay(ev, found, met, text)]
 
 
-def _truncation(ev: Evidence, found: list[Concentration], met: list[int], text: str) -> Certificate:
+@certificate(
+    "full_truncation",
+    order=4.2,
+    source="Prop. 4.2, (4.30)",
+    statement="the whole cluster is truncated from a time s₁ ≤ log(1/γ)/(1 − η₀) on",
+    meaning="If the data start close enough to full truncation, the whole cluster is truncated after a "
+    "finite time, and the theorem says by when at the latest.",
+    applies=LayeredAnalysis,
+    needs=(own_layers,),
+)
+def full_truncation(ev: LayeredAnalysis) -> Outcome:
+    """Compare when each cluster is wholly truncated with the bound."""
+    found = ev.once(_concentrations)
+    met, text = [k for k, constants in enumerate(found) if constants.met], describe(found)
     reached = min(float(ev.s[-1]), ev.switched_at)
     measured = {k: truncated_from(ev, k) for k in met}
     judged = [k for k in met if found[k].s1 <= reached or math.isfinite(measured[k])]
@@ -54,11 +47,11 @@ def _truncation(ev: Evidence, found: list[Concentration], met: list[int], text: 
         if k not in judged:
             text += f"; the run ends at s = {reached:.6g}, before the bound of cluster {k}"
     if not judged:
-        return TRUNCATION.not_met(text)
+        return not_met(text)
     worst = min(judged, key=lambda k: found[k].s1 - measured[k])
     text += "; s1 measured: " + ", ".join(f"{measured[k]:.6g} (cluster {k})" for k in judged[:NAMED])
     bound = found[worst].s1
-    return TRUNCATION.compare(text, measured[worst], bound + 10.0 * ev.rtol * (1.0 + bound))
+    return compare(text, measured[worst], bound + 10.0 * ev.rtol * (1.0 + bound))
 
 
 def describe(found: list[Concentration]) -> str:
@@ -80,7 +73,7 @@ def describe(found: list[Concentration]) -> str:
     return "; ".join(parts)
 
 
-def truncated_from(ev: Evidence, k: int) -> float:
+def truncated_from(ev: LayeredAnalysis, k: int) -> float:
     """Return the time from which cluster k stays wholly truncated by its layer, infinite if there is none.
 
     The time is the event log's; the saved states must agree with it from the first one after it on.
@@ -99,9 +92,23 @@ def truncated_from(ev: Evidence, k: int) -> float:
     return logged if logged >= earlier else float(ev.s[seen])
 
 
-def _decay(ev: Evidence, found: list[Concentration], met: list[int], text: str) -> Certificate:
+@certificate(
+    "bias_decay",
+    order=4.2,
+    source="Prop. 4.2, (4.28)",
+    statement="|β + ỹ|(s) ≤ e^{−(1−η₀)s} |β + ỹ|(0)",
+    meaning="Under the same condition the bias approaches minus the label at least at this rate.",
+    applies=LayeredAnalysis,
+    needs=(own_layers,),
+)
+def bias_decay(ev: LayeredAnalysis) -> Outcome:
+    """Compare |β + ỹ| with its bound."""
+    found = ev.once(_concentrations)
+    met, text = [k for k, constants in enumerate(found) if constants.met], describe(found)
+    if not met:
+        return not_met(text)
     alone = np.flatnonzero(ev.own_layer_only)
-    error = 10.0 * (ev.bias_error + ev.turn_error * ev.reach)
+    error = 10.0 * ev.state_error
     ratio = np.zeros(alone.size)
     for k in met:
         distance = np.linalg.norm(ev.beta[alone, k] + ev.run.y_tilde[k], axis=1)
@@ -112,4 +119,4 @@ def _decay(ev: Evidence, found: list[Concentration], met: list[int], text: str) 
     spread: Array = np.full(ev.s.size, np.nan)
     spread[alone] = ratio
     text += f"; {ev.sampling()}; |β + ỹ| over its bound, less {error:.2g} for rtol and atol"
-    return DECAY.compare(text, largest_later(ratio), 1.0, {"ratio": ev.along(spread)})
+    return compare(text, largest_later(ratio), 1.0, {"ratio": ev.along(spread)})
