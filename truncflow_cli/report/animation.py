@@ -53,8 +53,8 @@ def animate(run: RunFile, path: Path, progress: Callable[[int, int], None]) -> P
     path = Path(path)
     write = _writer(path)
     require_matplotlib()
-    from truncflow_cli.report.figures.saving import replacing
     from truncflow_cli.report.figures.subject import Subject
+    from truncflow_cli.report.replacing import replacing
 
     subject = Subject(run)
     times = frame_times(subject)

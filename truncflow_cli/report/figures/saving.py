@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +11,8 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from truncflow_cli.errors import UserError
 from truncflow_cli.report.figures.style import DPI, applied
+from truncflow_cli.report.replacing import replacing
 
 #: How each format is written. It says of itself neither date nor version, so that the same run gives the same file.
 _WRITERS: dict[str, Callable[[Figure, str], Any]] = {
@@ -49,26 +45,3 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
                 write(figure, str(part))
             saved.append(target)
     return saved
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """Give the path of a hidden file to write, which takes the target's name when the block ends well.
-
-    The target's folder is made if it is missing.
-
-    Raises:
-        UserError: the target cannot be written.
-    """
-    part = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        part.replace(target)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UserError(f"cannot write {target}: {target.parent} is not a folder") from error
-    except OSError as error:
-        raise UserError(f"cannot write {target}: {(error.strerror or str(error)).lower()}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)

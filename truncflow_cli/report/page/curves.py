@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from truncflow_cli.certificate import Certificate
 from truncflow_cli.diagnostics.collapsed import spectral_gap
-from truncflow_cli.flows.registry import flow_named
 from truncflow_cli.problem import Array
 from truncflow_cli.report.page.eventdata import MOST_EVENTS
 from truncflow_cli.report.page.frames import MOST_CURVES, MOST_LAYERS, Frames
 from truncflow_cli.report.page.markup import number
 from truncflow_cli.report.quantities import Condition, any_flow, has, has_only, modes_of, norms_of
 from truncflow_cli.report.sparkline import scale_of
-from truncflow_cli.runfile import RunFile
+from truncflow_cli.report.summary import Summary
 
 
 @dataclass(frozen=True)
@@ -59,14 +57,18 @@ class Chart:
     marks: bool = False
 
 
-def charts_of(
-    run: RunFile, frames: Frames, certificates: Mapping[str, Certificate], names: list[str]
-) -> list[Chart]:
+def charts_of(summary: Summary, frames: Frames, names: list[str]) -> list[Chart]:
     """Return the pictures of a run; names (C,) are what its clusters are called."""
-    flow, charts = flow_named(run.flow), [_loss(run, frames, names), _balance(run, frames, certificates)]
+    charts = [_loss(summary, frames, names), _balance(summary, frames)]
     for suits, draw in CHARTS:
-        charts += draw(run, frames) if suits(flow) else []
+        charts += draw(summary, frames) if suits(summary.flow) else []
     return charts
+
+
+def spans_much(values: Array) -> bool:
+    """Return whether a logarithmic axis suits values (n,), some of which may not be finite."""
+    seen = values[np.isfinite(values)]
+    return bool(seen.any()) and scale_of(seen).logarithmic
 
 
 def _first(most: int, count: int, what: str, does: str = "are drawn") -> str:
@@ -74,16 +76,27 @@ def _first(most: int, count: int, what: str, does: str = "are drawn") -> str:
     return f" The first {most} of {count} {what} {does}." if count > most else ""
 
 
-def _loss(run: RunFile, frames: Frames, names: list[str]) -> Chart:
-    at, n = frames.times, run.n_clusters
+def _numbered(name: str, values: Iterable[Array]) -> tuple[Curve, ...]:
+    return tuple(Curve(name.format(k), each, tint=k) for k, each in enumerate(values))
+
+
+def _single(summary: Summary, frames: Frames, key: str, name: str, caption: str) -> Chart:
+    """Return the picture of one of the flow's quantities."""
+    values = summary.quantities[name][frames.times]
+    return Chart(key, name, caption, (Curve(name, values),), logarithmic=spans_much(values))
+
+
+def _loss(summary: Summary, frames: Frames, names: list[str]) -> Chart:
+    run, at, n = summary.run, frames.times, summary.run.n_clusters
     all_listed = run.events.size <= MOST_EVENTS
     curves = [Curve("total", run.loss[at])]
     caption = "The flow's own loss and its parts by cluster." if n > 1 else "The flow's own loss."
     if run.events.size:
         caption += f" Ticks on the axis are {'events' if all_listed else 'times at which events came'}."
     if n > 1:
-        curves += [Curve(names[k], run.loss_cluster[at, k], tint=k) for k in range(min(n, MOST_CURVES))]
-        if run.beta is not None and all_listed and run.events.size:
+        parts = zip(names, run.loss_cluster[at, :MOST_CURVES].T, strict=False)
+        curves += [Curve(name, values, tint=k) for k, (name, values) in enumerate(parts)]
+        if summary.flow.layered and all_listed and run.events.size:
             caption += " Dots are those of the cluster."
     caption += _first(MOST_CURVES, n, "clusters")
     if run.B is not None and run.W is not None:
@@ -97,152 +110,106 @@ def _loss(run: RunFile, frames: Frames, names: list[str]) -> Chart:
     return Chart("loss", "Loss", caption, tuple(curves), logarithmic=spans_much(run.loss), marks=all_listed)
 
 
-def spans_much(values: Array) -> bool:
-    """Return whether a logarithmic axis suits values (n,), some of which may not be finite."""
-    seen = values[np.isfinite(values)]
-    return bool(seen.any()) and scale_of(seen).logarithmic
-
-
-def _balance(run: RunFile, frames: Frames, certificates: Mapping[str, Certificate]) -> Chart:
-    curves = [Curve("D", run.energy_balance[frames.times])]
-    largest = float(np.abs(run.energy_balance).max())
+def _balance(summary: Summary, frames: Frames) -> Chart:
+    error = summary.run.energy_balance
+    curves = [Curve("D", error[frames.times])]
     caption = (
         "D(s) = C(0) − C(s) − ∫ |grad C|² ds, zero for an exact solution: the run's own measure of its error. "
-        f"|D| is drawn; at most {number(largest)} over all saved times."
+        f"|D| is drawn; at most {number(float(np.abs(error).max()))} over all saved times."
     )
-    balance = certificates.get("energy_balance")
+    balance = summary.certificates.get("energy_balance")
     if balance is not None and np.isfinite(balance.bound):
         curves.append(Curve("tolerance", np.full(frames.s.size, balance.bound), bound=True))
         caption += f" Dashed: the tolerance, {number(balance.bound)}."
     return Chart("balance", "Energy balance", caption, tuple(curves), logarithmic=True, magnitude=True)
 
 
-def _layers(run: RunFile, frames: Frames) -> Iterator[Chart]:
+def _layers(summary: Summary, frames: Frames) -> Iterator[Chart]:
     """Yield how far the layers have come."""
-    beta, R = _state(run, "beta"), _state(run, "R")
-    at, shown = frames.times, range(min(run.n_layers, MOST_CURVES))
-    few = _first(MOST_CURVES, run.n_layers, "layers")
-    if flow_named(run.flow).acts_on == "own":
-        distance = [np.linalg.norm(beta[at, k] + run.y_tilde[k], axis=1) for k in shown]
-        yield Chart(
+    few = _first(MOST_CURVES, summary.run.n_layers, "layers")
+    for key, name, caption in (
+        (
             "distance",
             "|β + ỹ|",
-            f"How far each layer's apex −β is from the pulled-back label ỹ of its cluster.{few}",
-            _numbered("layer {}", distance),
-            logarithmic=any(spans_much(values) for values in distance),
-        )
-    yield Chart(
-        "turned",
-        "‖R − R(0)‖",
-        f"How far each layer's orthant has turned since the start (Frobenius norm).{few}",
-        _numbered("layer {}", [np.linalg.norm(R[at, k] - R[0, k], axis=(1, 2)) for k in shown]),
-    )
+            "How far each layer's apex −β is from the pulled-back label ỹ of its cluster.",
+        ),
+        ("turned", "‖R − R(0)‖", "How far each layer's orthant has turned since the start (Frobenius norm)."),
+    ):
+        found = [each[frames.times] for of, each in summary.quantities.items() if of.startswith(name)]
+        curves = _numbered("layer {}", found[:MOST_CURVES])
+        logarithmic = key == "distance" and any(spans_much(curve.values) for curve in curves)
+        if curves:
+            yield Chart(key, name, f"{caption}{few}", curves, logarithmic=logarithmic)
 
 
-def _state(run: RunFile, name: str) -> Array:
-    values: Array = getattr(run, name)
-    return values
-
-
-def _numbered(name: str, values: Iterable[Array]) -> tuple[Curve, ...]:
-    return tuple(Curve(name.format(k), each, tint=k) for k, each in enumerate(values))
-
-
-def _per_layer(run: RunFile, frames: Frames) -> Iterator[Chart]:
+def _per_layer(summary: Summary, frames: Frames) -> Iterator[Chart]:
     """Yield the truncated fraction and the bias of each layer, by coordinate."""
-    beta, fraction, at = _state(run, "beta"), run.truncated_fraction, frames.times
+    run, at = summary.run, frames.times
     few = _first(MOST_CURVES, run.dim, "coordinates")
     few += _first(MOST_LAYERS, run.n_layers, "layers", "have pictures")
     of, switched = "all points", run.attrs.get("switched_at")
-    if flow_named(run.flow).acts_on == "own":
+    if summary.flow.acts_on == "own":
         later = f", and of all points from s = {number(float(switched))} on" if switched is not None else ""
         of = f"its own cluster's points{later}"
-    for layer in range(min(run.n_layers, MOST_LAYERS)):
-        if fraction is None:
-            break
-        yield Chart(
-            f"truncated-{layer}",
-            f"Truncated fraction, layer {layer}",
-            f"The share of {of} that the layer truncates, by coordinate of its frame.{few}",
-            _numbered("coordinate {}", fraction[at, layer, :MOST_CURVES].T),
-        )
-    for layer in range(min(run.n_layers, MOST_LAYERS)):
-        yield Chart(
-            f"beta-{layer}",
-            f"β, layer {layer}",
-            f"The layer's cumulative bias, by coordinate of input space; the apex of its orthant is −β.{few}",
-            _numbered("β[{}]", beta[at, layer, :MOST_CURVES].T),
-        )
+    for key, title, curve, values, caption in (
+        ("truncated", "Truncated fraction", "coordinate {}", run.truncated_fraction,
+         f"The share of {of} that the layer truncates, by coordinate of its frame."),
+        ("beta", "β", "β[{}]", run.beta,
+         "The layer's cumulative bias, by coordinate of input space; the apex of its orthant is −β."),
+    ):  # fmt: skip
+        for layer in range(0 if values is None else min(run.n_layers, MOST_LAYERS)):
+            assert values is not None
+            curves = _numbered(curve, values[at, layer, :MOST_CURVES].T)
+            yield Chart(f"{key}-{layer}", f"{title}, layer {layer}", f"{caption}{few}", curves)
 
 
-def _collapsed(run: RunFile, frames: Frames) -> Iterator[Chart]:
-    B, W = _state(run, "B"), _state(run, "W")
-    b, w = B[frames.times], W[frames.times]
-    invariant = b @ b.swapaxes(1, 2) - w.swapaxes(1, 2) @ w
-    start = B[0] @ B[0].T - W[0].T @ W[0]
-    spectrum: Array = np.full((len(b), run.dim), np.nan)
+def _collapsed(summary: Summary, frames: Frames) -> Iterator[Chart]:
+    run, at = summary.run, frames.times
+    assert run.B is not None and run.W is not None, "a flow with B and W"
+    invariant = run.B[at] @ run.B[at].swapaxes(1, 2) - run.W[at].swapaxes(1, 2) @ run.W[at]
+    spectrum: Array = np.full((at.size, run.dim), np.nan)
     finite = np.isfinite(invariant).all(axis=(1, 2))
     spectrum[finite] = np.linalg.eigvalsh(invariant[finite])
     shown = _ends(run.dim)
     few = f" The least and the largest of {run.dim} are drawn." if len(shown) < run.dim else ""
-    residual = np.linalg.norm(w @ b + run.y.T, axis=(1, 2))
-    yield Chart(
-        "residual",
-        "‖WB + Y‖",
-        "The distance of the product WB from its limit −Y (8.28).",
-        (Curve("‖WB + Y‖", residual),),
-        logarithmic=spans_much(residual),
-    )
+    of_product = "The distance of the product WB from its limit −Y (8.28)."
+    yield _single(summary, frames, "residual", "‖WB + Y‖", of_product)
     yield Chart(
         "spectrum",
         "Eigenvalues of I",
         f"I = BBᵀ − WᵀW is conserved (8.21), so these are level lines; all of one sign gives a rate (Thm 8.4).{few}",
         tuple(Curve(f"eigenvalue {k}", spectrum[:, k], tint=n) for n, k in enumerate(shown)),
     )
-    yield Chart(
-        "drift",
-        "‖I − I(0)‖",
-        "How far the conserved matrix has drifted: an error of the integration.",
-        (Curve("drift", np.linalg.norm(invariant - start, ord=2, axis=(1, 2))),),
-        logarithmic=True,
-    )
-    sizes = {"‖B‖": b, "‖W‖": w}
-    yield Chart(
-        "norms",
-        "‖B‖ and ‖W‖",
-        "The sizes of the biases and of the output weight (operator norms).",
-        tuple(
-            Curve(name, np.linalg.norm(each, ord=2, axis=(1, 2)), tint=k)
-            for k, (name, each) in enumerate(sizes.items())
-        ),
-    )
+    drift = "How far the conserved matrix has drifted: an error of the integration."
+    yield replace(_single(summary, frames, "drift", "‖I − I(0)‖", drift), logarithmic=True)
+    sizes = [Curve(name, summary.quantities[name][at], tint=k) for k, name in enumerate(("‖B‖", "‖W‖"))]
+    caption = "The sizes of the biases and of the output weight (operator norms)."
+    yield Chart("norms", "‖B‖ and ‖W‖", caption, tuple(sizes))
 
 
 def _ends(count: int) -> list[int]:
     """Return all indices below ``count``, or the first and the last few."""
-    if count <= MOST_CURVES:
-        return list(range(count))
     half = MOST_CURVES // 2
-    return [*range(half), *range(count - half, count)]
+    return list(range(count)) if count <= MOST_CURVES else [*range(half), *range(count - half, count)]
 
 
-def _clustered(run: RunFile, frames: Frames) -> Iterator[Chart]:
+def _clustered(summary: Summary, frames: Frames) -> Iterator[Chart]:
     """Yield what is left of each mode (9.10)."""
+    run = summary.run
     if not run.n_points:
         return
-    modes, w = modes_of(run), _state(run, "W")[frames.times]
-    left = modes.left(w)
+    assert run.W is not None, "a flow with W"
+    modes = modes_of(run)
+    left = modes.left(run.W[frames.times])
     shown, half = _ends(run.dim)[::-1], MOST_CURVES // 2
     few = f" The {half} fastest and slowest of {run.dim} are drawn." if len(shown) < run.dim else ""
+    names = [f"λ = {number(max(float(rate), 0.0))}" for rate in modes.rates]
     yield Chart(
         "modes",
         "Modes",
         "What is left of each mode, |(W − W(∞)) v|, v an eigenvector of A = XXᵀ/N: it falls like e^{−λs} (9.10)."
         f"{few}{'' if modes.moving.all() else ' Modes with λ = 0 do not move.'}",
-        tuple(
-            Curve(f"λ = {number(max(float(modes.rates[k]), 0.0))}", left[:, k], tint=n)
-            for n, k in enumerate(shown)
-        ),
+        tuple(Curve(names[k], left[:, k], tint=n) for n, k in enumerate(shown)),
         logarithmic=True,
     )
     distance = np.linalg.norm(left, axis=1)
@@ -253,24 +220,19 @@ def _clustered(run: RunFile, frames: Frames) -> Iterator[Chart]:
         (Curve("distance", distance),),
         logarithmic=spans_much(distance),
     )
-    yield Chart(
-        "norms",
-        "‖W‖",
-        "The size of the output weight (Frobenius norm).",
-        (Curve("‖W‖", np.linalg.norm(w, axis=(1, 2))),),
-    )
+    size = "The size of the output weight (Frobenius norm)."
+    yield replace(_single(summary, frames, "norms", "‖W‖", size), logarithmic=False)
 
 
-def _states(run: RunFile, frames: Frames) -> Iterator[Chart]:
+def _states(summary: Summary, frames: Frames) -> Iterator[Chart]:
     """Yield the norms of what no other picture is about."""
-    for name, values in norms_of(run).items():
-        yield Chart(
-            name, f"‖{name}‖", f"The size of {name} (Frobenius norm).", (Curve(name, values[frames.times]),)
-        )
+    for name, values in norms_of(summary.run).items():
+        curve = Curve(name, values[frames.times])
+        yield Chart(name, f"‖{name}‖", f"The size of {name} (Frobenius norm).", (curve,))
 
 
 #: Which flows have which pictures besides loss and energy balance.
-CHARTS: tuple[tuple[Condition, Callable[[RunFile, Frames], Iterator[Chart]]], ...] = (
+CHARTS: tuple[tuple[Condition, Callable[[Summary, Frames], Iterator[Chart]]], ...] = (
     (has("beta", "R"), _layers),
     (has("beta", "R"), _per_layer),
     (has("B", "W"), _collapsed),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
+from dataclasses import asdict
 from importlib.resources import files
 from string import Template
 from typing import Any
@@ -44,7 +45,7 @@ def page(run: Run) -> str:
     certificates = summary.certificates
     names = called([name(each) for each in summary.names])
     frames = frames_of(run)
-    charts = charts_of(run, frames, certificates, names)
+    charts = charts_of(summary, frames, names)
     pictures = pictures_of(run, frames)
     style = _resource("page.css")
     script = "(() => {\n'use strict';\n" + "\n".join(_resource(part) for part in SCRIPTS) + "\n})();\n"
@@ -92,33 +93,16 @@ def _data(
         "s": frames.s,
         "logarithmic": logarithmic_axis(frames.s),
         "names": names,
-        "charts": [
-            {
-                "key": chart.key,
-                "title": chart.title,
-                "logarithmic": chart.logarithmic,
-                "magnitude": chart.magnitude,
-                "marks": chart.marks,
-                "curves": [
-                    {"name": curve.name, "tint": curve.tint, "bound": curve.bound, "values": curve.values}
-                    for curve in chart.curves
-                ],
-            }
-            for chart in charts
-        ],
+        "charts": [{**asdict(chart), "caption": None} for chart in charts],
         "panels": [picture.data for picture in pictures],
         "events": event_data(run, frames),
     }
 
 
 def _warnings(run: Run) -> list[str]:
-    told = [f"Warning: {each}" for each in run.warnings[:MOST_WARNINGS]]
     more = len(run.warnings) - MOST_WARNINGS
-    return (
-        [*told, f"{count(more, 'more warning')}: `truncflow report RUN.h5 --json` has all of them."]
-        if more > 0
-        else told
-    )
+    rest = [f"{count(more, 'more warning')}: `truncflow report RUN.h5 --json` has all of them."]
+    return [*(f"Warning: {each}" for each in run.warnings[:MOST_WARNINGS]), *(rest if more > 0 else [])]
 
 
 def _story(summary: Summary) -> str:
@@ -132,14 +116,10 @@ def _status(status: str) -> str:
 
 
 def _config(run: Run) -> str:
-    text = clean(run.config)
-    cut = text[:MOST_CONFIG]
-    note = (
-        f"<p class=note>The first {MOST_CONFIG:,} of its {len(text):,} characters; the run file has all of it.</p>"
-        if len(text) > MOST_CONFIG
-        else ""
-    )
-    return f"{note}<pre><code>{escape(cut)}</code></pre>"
+    text, note = clean(run.config), ""
+    if len(text) > MOST_CONFIG:
+        note = f"The first {MOST_CONFIG:,} of its {len(text):,} characters; the run file has all of it."
+    return f"{paragraphs([note] if note else [], 'note')}<pre><code>{escape(text[:MOST_CONFIG])}</code></pre>"
 
 
 def _reproduce(run: Run) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from truncflow_cli.errors import UserError
 from truncflow_cli.report.page.document import page
+from truncflow_cli.report.replacing import replacing
 from truncflow_cli.runfile import RunFile
 
 #: How every page begins; a file that does not is not replaced by one.
@@ -29,16 +30,8 @@ def write_page(run: RunFile, path: Path) -> Path:
     target = Path(os.path.realpath(path))
     _check(target)
     text = page(run)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_text(text, encoding="utf-8", errors="replace")
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {os.strerror(error.errno or 0).lower()}") from error
+    with replacing(target) as part:
+        part.write_text(text, encoding="utf-8", errors="replace")
     return target
 
 
