@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from run_file_samples import made_up_problem
 
-from truncflow_cli import runfile
+from truncflow_cli import api, config, runfile
 from truncflow_cli.runfile.atomic import WorkingFile
 from truncflow_cli.signals import Terminated, undisturbed
 
@@ -60,3 +60,19 @@ def test_stopped_while_its_file_is_made_a_run_leaves_nothing(
         runfile.create(tmp_path / "run.h5", made_up_problem(n_points=100_000), "")
     assert made, "there has been something to leave behind"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_was_stopped_is_not_complete_whatever_the_handler_does(tmp_path: Path, number: int) -> None:
+    """A worker that has been told to stop in two ways at once does nothing about the second one."""
+    text = "flow: separated\nclusters: [{points: [[1.0]]}]\nintegrator: {s_end: 1.0}\nsave: {count: 40001}\n"
+    plan = api.prepare(config.load_text(text, tmp_path, "run"), tmp_path / "run.h5")
+    before = signal.signal(number, lambda number, frame: None)
+    try:
+        outcome = api.execute(plan, watch=lambda chunk: signal.raise_signal(number))
+    finally:
+        signal.signal(number, before)
+    assert isinstance(outcome.error, KeyboardInterrupt)
+    with runfile.open_run(tmp_path / "run.h5") as run:
+        assert run.status == "interrupted"
+        assert run.s[-1] < 1.0

@@ -78,7 +78,8 @@ def interrupts_ignored() -> Iterator[None]:
 class StopRequests:
     """A context manager inside which the first request to stop is only noted, and the second is obeyed at once.
 
-    Leaving the block obeys the first: SIGINT raises KeyboardInterrupt, SIGTERM does what it would have done before.
+    Leaving the block obeys the first: SIGINT raises KeyboardInterrupt, SIGTERM does what it would have done before. If
+    that is nothing (a handler that only takes note), leaving raises KeyboardInterrupt: what was stopped is not done.
 
     Attributes:
         asked: whether the run is to stop.
@@ -112,6 +113,7 @@ class StopRequests:
             signal.signal(number, handler)
         if self.asked and kind is None:
             self._handlers[self._number](self._number, None)
+            raise KeyboardInterrupt
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
