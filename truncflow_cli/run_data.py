@@ -22,6 +22,9 @@ from truncflow_cli.problem import Array, IntArray, Problem
 #: About how much of a run is held at a time while it is read piece by piece.
 BLOCK_BYTES = 1 << 20
 
+#: Returns a dataset by its path in the run file; None if there is none.
+Read = Callable[[str], NDArray[Any] | None]
+
 _ALL = slice(None)
 
 
@@ -114,6 +117,12 @@ class Run:
     def close(self) -> None:
         """Close the file; arrays that have been read stay."""
         self.source.close()
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The lengths by their letters."""
+        lengths = (self.n_points, self.n_clusters, self.n_layers, self.dim, self.n_saved, self.n_events)
+        return dict(zip("NCLQTE", lengths, strict=True))
 
     @property
     def flow(self) -> str:
@@ -278,12 +287,7 @@ def _blocks(length: int, row_bytes: int) -> Iterator[slice]:
 class Memory:
     """The arrays of a run that has just been computed."""
 
-    def __init__(self, read: Callable[[str], NDArray[Any] | None]) -> None:
-        """Have them.
-
-        Args:
-            read: returns a dataset by its path in the run file; None if there is none.
-        """
+    def __init__(self, read: Read) -> None:
         self._read = read
 
     def read(self, path: str, rows: slice = _ALL) -> NDArray[Any] | None:

@@ -147,6 +147,7 @@ def damaged(folder: Path) -> dict[str, str]:
         file.create_dataset("external", (3, 2), "f8", external=[(str(folder / "p.npy"), 128, 48)])
         file.create_dataset("bomb", (10**7, 10**7), "f8", chunks=(1000, 1000), compression="gzip")
         file["text"] = "words"
+        file["null"] = h5py.Empty("f8")
     (folder / "ragged.csv").write_text("1,2\n3,4\n5\n")
     (folder / "missing.csv").write_text("x,y\n1,2\n,4\n")
     (folder / "na.csv").write_text("1,2\n3,NA\n")
@@ -186,6 +187,7 @@ def damaged(folder: Path) -> dict[str, str]:
         "links.h5:outside": "has no dataset 'outside'",
         "links.h5:virtual": "has no dataset 'virtual'",
         "links.h5:external": "has no dataset 'external'",
+        "links.h5:null": "has no dataset 'null'",
         "links.h5:bomb": "TiB of memory",
         "links.h5:text": "not numbers",
         "ragged.csv": "ragged.csv line 3: has 1 values where line 1 has 2",

@@ -18,7 +18,7 @@ import truncflow_cli as truncflow
 from truncflow_cli import runfile, solver
 from truncflow_cli.cli.app import main
 from truncflow_cli.errors import UserError
-from truncflow_cli.runfile.origin import computing_sources
+from truncflow_cli.runfile.checkpoint import computing_sources
 
 CONFIG = """\
 flow: separated
@@ -164,13 +164,13 @@ def test_another_program_is_refused_and_another_library_is_told(
 ) -> None:
     stopping(2)
     run()
-    monkeypatch.setattr("truncflow_cli.runfile.origin._program", lambda: "of another time")
+    monkeypatch.setattr("truncflow_cli.runfile.checkpoint._program", lambda: "of another time")
     code, _, err = run("--resume")
     assert code == 2
     assert "begun by truncflow 0.1.0, but not quite this one" in err
     monkeypatch.undo()
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("truncflow_cli.runfile.origin._machine", lambda: "an abacus")
+    monkeypatch.setattr("truncflow_cli.runfile.checkpoint._machine", lambda: "an abacus")
     code, _, err = run("--resume")
     assert code == 0
     assert "with an abacus instead of" in err

@@ -14,7 +14,7 @@ from run_file_samples import made_up_chunks, made_up_problem
 
 from truncflow_cli import api, runfile
 from truncflow_cli.certificate import Certificate
-from truncflow_cli.runfile.template import _forms
+from truncflow_cli.runfile import template
 
 CONFIG = """\
 flow: {flow}
@@ -99,11 +99,11 @@ def test_nothing_of_the_run_before_is_left(folder: Path, monkeypatch: pytest.Mon
     """Whatever run a form has been filled in for before, a file is what it is on a form of its own."""
     alone = {}
     for name, changes in RUNS.items():
-        _forms.clear()
+        template.templates.clear()
         write(folder / f"{name}.h5", **changes)
         with h5py.File(folder / f"{name}.h5", "r") as file:
             alone[name] = contents(file)
-    monkeypatch.setattr("truncflow_cli.runfile.template._KEPT", 8)
+    monkeypatch.setattr("truncflow_cli.runfile.template.KEPT", 8)
     for name in np.random.default_rng(0).choice(list(RUNS), 50):
         (folder / "run.h5").unlink(missing_ok=True)
         write(folder / "run.h5", **RUNS[name])

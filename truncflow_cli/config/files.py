@@ -14,13 +14,16 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from truncflow_cli.config.csvtable import read_csv
 from truncflow_cli.config.errors import Fault, listed, shown, suggestion
 from truncflow_cli.problem import Array
+
+if TYPE_CHECKING:
+    import h5py
 
 _CONTAINER = re.compile(r"(?P<path>.*?\.(?:npz|h5|hdf5|hdf))(?::(?P<key>.*))?\Z", re.IGNORECASE | re.DOTALL)
 _CSV = (".csv", ".tsv", ".txt", ".dat", ".data")
@@ -225,18 +228,27 @@ def _read_h5(path: Path, key: str | None) -> np.ndarray[Any, Any]:
     import h5py
 
     with h5py.File(path, "r") as file:
-        names = [name for name in _h5_datasets(file) if not file[name].is_virtual and not file[name].external]
-        dataset = file[_chosen(key.strip("/") if key else None, names, path.name, "dataset")]
-        n_unpacked = max(dataset.size, math.prod(dataset.chunks or (0,)))
-        _admit(path, dataset.shape, dataset.dtype, unpacks_to=dataset.dtype.itemsize * n_unpacked)
+        own = _h5_datasets(file)
+        dataset = own[_chosen(key.strip("/") if key else None, list(own), path.name, "dataset")]
+        shape, size = dataset.shape or (), dataset.size or 0
+        n_unpacked = max(size, math.prod(dataset.chunks or (0,)))
+        _admit(path, shape, dataset.dtype, unpacks_to=dataset.dtype.itemsize * n_unpacked)
         array: np.ndarray[Any, Any] = dataset[()]
     return np.asarray(array)
 
 
-def _h5_datasets(file: Any) -> list[str]:
-    """Return the datasets stored in the file itself (visititems follows no soft or external links)."""
+def _h5_datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
+    """Return the datasets stored in the file itself (visititems follows no soft or external links), by name.
+
+    Those without a dataspace have no shape, and so nothing to read.
+    """
     import h5py
 
-    names: list[str] = []
-    file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-    return names
+    found: dict[str, h5py.Dataset] = {}
+
+    def note(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset) and not (item.is_virtual or item.external or item.shape is None):
+            found[name] = item
+
+    file.visititems(note)
+    return found

@@ -5,8 +5,8 @@ working file beside the target. A checkpoint closes it, copies it, and renames t
 step; at the end the working file itself is renamed. Whenever the process is killed, the target is either what
 was there before or a whole, closed file.
 
-A run that is small, and over before its first checkpoint, has its file made in memory (``form``); the working file gets
-it as a whole.
+A run that is small, and over before its first checkpoint, has its file made in memory (``template``); the working file
+gets it as a whole.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ from pathlib import Path
 import h5py
 
 from truncflow_cli.errors import UserError
-from truncflow_cli.runfile.handles import Sheet
+from truncflow_cli.runfile.handles import LIBVER, Handles
 from truncflow_cli.runfile.lock import OutputLock, lock_path
-from truncflow_cli.runfile.structure import LIBVER
 
 
 class WorkingFile:
@@ -34,10 +33,10 @@ class WorkingFile:
         target: the name the run file will have, symbolic links resolved.
         path: the hidden working file.
         published: whether the target holds this run already, up to some checkpoint.
-        sheet: the open HDF5 file, between ``open`` and ``close``.
+        handles: the open HDF5 file, between ``open`` and ``close``.
     """
 
-    sheet: Sheet
+    handles: Handles
 
     def __init__(self, target: Path) -> None:
         """Lock the target against other runs and remove what a killed run has left behind.
@@ -55,15 +54,10 @@ class WorkingFile:
         self._lock = OutputLock(lock_path(self.target), self.target)
         self._remove_hidden()
 
-    @property
-    def h5(self) -> h5py.File:
-        """The same as h5py has it."""
-        return self.sheet.file
-
     def open(self) -> None:
         """Open the working file for writing, unless it is open."""
         if not self._is_open():
-            self.sheet = Sheet(h5py.File(self.path, "r+", libver=LIBVER))
+            self.handles = Handles(h5py.File(self.path, "r+", libver=LIBVER))
 
     def open_new(self, image: bytes) -> None:
         """Make the working file, with these bytes, and open it."""
@@ -78,7 +72,7 @@ class WorkingFile:
     def close(self) -> None:
         """Close the HDF5 file if it is open; it is whole from then on."""
         if self._is_open():
-            self.sheet.file.close()
+            self.handles.file.close()
 
     def reserve(self, extra_bytes: int) -> None:
         """Claim disk space for what is about to be written.
@@ -91,7 +85,7 @@ class WorkingFile:
         """
         _reserve(self.path, extra_bytes)
 
-    def publish_copy(self, add: Callable[[Sheet], None], extra_bytes: int) -> None:
+    def publish_copy(self, add: Callable[[Handles], None], extra_bytes: int) -> None:
         """Put a copy of the closed working file under the target's name.
 
         Args:
@@ -102,7 +96,7 @@ class WorkingFile:
             shutil.copyfile(self.path, self._snapshot)
             _reserve(self._snapshot, extra_bytes)
             with h5py.File(self._snapshot, "r+", libver=LIBVER) as copy:
-                add(Sheet(copy))
+                add(Handles(copy))
             _sync(self._snapshot)
             self._snapshot.replace(self.target)
         finally:
@@ -130,7 +124,7 @@ class WorkingFile:
             self._lock.release()
 
     def _is_open(self) -> bool:
-        return hasattr(self, "sheet") and bool(self.sheet.file)
+        return hasattr(self, "handles") and bool(self.handles.file)
 
     def _remove_hidden(self) -> None:
         self.path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The point that a run can go on from, inside its file: the solver's whole state, and how much the file had then.
+"""The point that a run can go on from, in its file: the solver's state, how much the file had, what made it.
 
 The state is one row of bytes: the length of a header (8 bytes, little endian), the header (JSON: name, type and shape
 of each array), and the arrays one after the other. A digest is over it and over everything that is said about it, so
@@ -10,7 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass
+import platform
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,10 +21,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+import truncflow_cli
 from truncflow_cli.errors import UserError
+from truncflow_cli.flows.registry import flow_named
+from truncflow_cli.kernels import chosen
+from truncflow_cli.problem import Problem
 from truncflow_cli.runfile import checks
-from truncflow_cli.runfile.handles import Sheet
-from truncflow_cli.runfile.origin import Origin
+from truncflow_cli.runfile.handles import Handles
 from truncflow_cli.saved_state import State
 
 GROUP: Final = "checkpoint"
@@ -31,6 +37,13 @@ _STATE: Final = f"{GROUP}/state"
 _DESCRIPTION: Final = "what `truncflow run --resume` goes on from: the solver's state, for the program itself"
 _STATE_DESCRIPTION: Final = "arrays of the solver, packed: length of a header, header (JSON), arrays"
 
+#: Packages and modules whose sources decide what a run computes, and the kinds of files that these are.
+_COMPUTING = ("flows", "kernels", "solver", "truncation.py")
+_SOURCES = (".py", ".so", ".dylib", ".dll")
+
+#: Libraries that take part in the computation.
+_LIBRARIES = ("numpy", "scipy")
+
 #: Types that a state can have.
 _TYPES: Final = frozenset({"<f8", "<i8", "<i4", "|u1"})
 
@@ -38,6 +51,90 @@ _HEADER_LENGTH: Final = 8
 
 #: HDF5's own structures for the group.
 _OVERHEAD: Final = 1 << 16
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a saved state comes from.
+
+    Attributes:
+        version: version of the program.
+        program: digest of the sources that compute, and of what is compiled of them.
+        libraries: versions of Python and of the libraries that take part.
+        machine: the processor.
+        problem: digest of the problem's arrays and settings, its length and saved times left out.
+        backend: what does the work of the flow's kernels; empty for a flow without.
+    """
+
+    version: str
+    program: str
+    libraries: str
+    machine: str
+    problem: str
+    backend: str = ""
+
+
+def origin_of(problem: Problem) -> Origin:
+    """Return the origin of a state of ``problem`` that is computed here and now."""
+    libraries = [f"{name} {installed(name)}" for name in _LIBRARIES]
+    python = f"Python {platform.python_version()}"
+    return Origin(
+        truncflow_cli.__version__,
+        _program(),
+        ", ".join([python, *libraries]),
+        _machine(),
+        _digest(problem),
+        backend_of(problem),
+    )
+
+
+def backend_of(problem: Problem) -> str:
+    """Return what does the work of the flow's kernels, "compiled" or "numpy"; nothing for a flow without."""
+    return chosen(problem.settings.backend) if flow_named(problem.flow).kernels else ""
+
+
+@cache
+def installed(package: str) -> str:
+    """Return the version of a package; the metadata that say it take a millisecond to be read."""
+    return version(package)
+
+
+def computing_sources() -> list[Path]:
+    """Return the files of the program that decide what a run computes, in order."""
+    root = Path(__file__).parents[1]
+    places = [root / name for name in _COMPUTING]
+    files = (path for place in places for path in (place.rglob("*") if place.is_dir() else [place]))
+    return sorted(path for path in files if path.suffix in _SOURCES)
+
+
+@cache
+def _program() -> str:
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in computing_sources())).hexdigest()
+
+
+@cache
+def _machine() -> str:
+    """Return the processor's name as far as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return f"{platform.machine()} {next(names, platform.processor())}".strip()
+
+
+def _digest(problem: Problem) -> str:
+    digest = hashlib.sha256()
+    for item in fields(problem):
+        value = getattr(problem, item.name)
+        if item.name in ("s_save", "settings"):  # may change when a run is extended; the config tells
+            continue
+        if isinstance(value, np.ndarray):
+            digest.update(f"{item.name} {value.dtype.str} {value.shape}\n".encode())
+            digest.update(np.ascontiguousarray(value).data)
+        else:
+            digest.update(f"{item.name} {value}\n".encode())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -65,7 +162,18 @@ class Checkpoint:
 
     def facts(self) -> dict[str, Any]:
         """Return everything but the state, by name."""
-        return {"s": self.s, "saved": self.saved, "events": self.events, **asdict(self.origin)}
+        origin = {name: text for name, text in asdict(self.origin).items() if text}  # older files lack some
+        return {"s": self.s, "saved": self.saved, "events": self.events, **origin}
+
+    def write(self, handles: Handles) -> None:
+        """Write it, in a file that has none or has one of the same length."""
+        if GROUP not in handles:
+            handles.make_group(GROUP)
+            handles.make_dataset(_STATE, np.dtype(np.uint8), self.state.shape)
+            handles.put(_STATE, "description", _STATE_DESCRIPTION)
+        facts = {"description": _DESCRIPTION, **self.facts(), "sha256": self.digest()}
+        handles.put_all(GROUP, facts.items())
+        handles.write(_STATE, self.state)
 
     def digest(self) -> str:
         """Return the check sum over all of it."""
@@ -111,39 +219,22 @@ def unpacked(row: NDArray[np.uint8]) -> State:
     return state
 
 
-def write(sheet: Sheet, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint, in a file that has none or has one of the same length."""
-    if GROUP not in sheet:
-        sheet.make_group(GROUP)
-        sheet.make_dataset(_STATE, np.dtype(np.uint8), checkpoint.state.shape)
-        sheet.put(_STATE, "description", _STATE_DESCRIPTION)
-    facts = {"description": _DESCRIPTION, **checkpoint.facts(), "sha256": checkpoint.digest()}
-    sheet.put_all(GROUP, facts.items())
-    sheet.write(_STATE, checkpoint.state)
-
-
-def remove(file: h5py.File) -> None:
-    """Take the checkpoint out of a file, if it has one."""
-    if GROUP in file:
-        del file[GROUP]
-
-
-def read(path: Path, file: h5py.File) -> Checkpoint | None:
-    """Return the checkpoint of a file; None if it has none.
+def find_checkpoint(path: Path) -> Checkpoint | None:
+    """Return the checkpoint of a run file; None if it has none.
 
     Raises:
-        UserError: it is damaged.
+        UserError: the file cannot be read, or its checkpoint is damaged.
     """
-    if GROUP not in file:
-        return None
-    with checks.readable(path, GROUP):
+    with checks.readable(path, GROUP), h5py.File(path, "r", locking="best-effort") as file:
+        if GROUP not in file:
+            return None
         group = checks.child(path, file, GROUP, h5py.Group)
         dataset = checks.child(path, file, _STATE, h5py.Dataset)
         facts = {name: checks.plain(value) for name, value in group.attrs.items()}
         checks.check_unpacked(path, [dataset])
         if dataset.ndim != 1 or dataset.dtype != np.uint8:
             raise UserError(f"{path}: {_STATE} has type {dataset.dtype} and shape {dataset.shape}")
-        origin = Origin(**{name: str(facts.get(name, "")) for name in Origin.__dataclass_fields__})
+        origin = Origin(**{item.name: str(facts.get(item.name, "")) for item in fields(Origin)})
         s, saved, events = float(facts["s"]), int(facts["saved"]), int(facts["events"])
         checkpoint = Checkpoint(np.asarray(dataset[()]), s, saved, events, origin)
         if facts["sha256"] != checkpoint.digest():

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
@@ -29,6 +29,8 @@ UNPACKED_RATIO = 8
 #: A run file has a handful of certificates; many more are not ours.
 MAX_CERTIFICATES = 1000
 
+
+Kind = TypeVar("Kind", h5py.Group, h5py.Dataset)
 
 #: Texts as this program writes them.
 _TEXT = h5py.string_dtype()
@@ -53,7 +55,7 @@ def readable(path: Path, place: str) -> Iterator[None]:
         raise UserError(f"{path}: damaged run file, {place} cannot be read ({reason})") from error
 
 
-def child(path: Path, file: h5py.Group, place: str, kind: type, inside: str = "") -> Any:
+def child(path: Path, file: h5py.Group, place: str, kind: type[Kind], inside: str = "") -> Kind:
     """Return the group or dataset at a place, reached by hard links only.
 
     Args:
@@ -66,7 +68,7 @@ def child(path: Path, file: h5py.Group, place: str, kind: type, inside: str = ""
     Raises:
         UserError: it is missing, is something else, or lies outside the file.
     """
-    node: Any = file
+    node: h5py.Group | h5py.Dataset = file
     parts = place.split("/")
     for depth, name in enumerate(parts):
         link = node.get(name, getlink=True) if isinstance(node, h5py.Group) else None
@@ -122,20 +124,24 @@ def attributes(path: Path, file: h5py.File) -> dict[str, Any]:
     return values
 
 
-def attribute(node: Any, name: str) -> Any:
+def attribute(node: h5py.Group, name: str) -> Any:
     """Return an attribute as a plain Python value, one text or number by HDF5's own calls: they take less time."""
     found = h5a.open(node.id, name.encode())
     kind = found.get_type()
-    is_text = isinstance(kind, h5t.TypeStringID) and kind.is_variable_str()
-    if found.shape == () and is_text and kind.get_cset() == h5t.CSET_UTF8:
+    scalar = found.shape == ()
+    if scalar and isinstance(kind, h5t.TypeStringID) and _is_utf8_of_any_length(kind):
         text = np.empty((), dtype=_TEXT)
         found.read(text, mtype=h5t.py_create(_TEXT))
         return plain((text.item() or b"").decode("utf-8", "surrogateescape"))
-    if found.shape == () and kind == h5t.NATIVE_DOUBLE:
+    if scalar and kind == h5t.NATIVE_DOUBLE:
         number = np.empty((), dtype=np.float64)
         found.read(number, mtype=kind)
         return number.item()
     return plain(node.attrs[name])
+
+
+def _is_utf8_of_any_length(kind: h5t.TypeStringID) -> bool:
+    return kind.is_variable_str() and kind.get_cset() == h5t.CSET_UTF8
 
 
 def plain(value: Any) -> Any:
@@ -180,7 +186,7 @@ def dataset_sizes(
         _check_type(path, item, dataset)
         if dataset.ndim != len(item.axes):
             raise UserError(f"{path}: {item.path} has {dataset.ndim} axes; the layout has {len(item.axes)}")
-        for axis, length in zip(item.axes, dataset.shape, strict=True):
+        for axis, length in zip(item.axes, dataset.shape or (), strict=True):
             sizes.setdefault(schema.AXES[axis][0], int(length))
         if dataset.shape != item.shape(sizes):
             raise UserError(f"{path}: {item.path} has shape {dataset.shape}, not {item.shape(sizes)}")
@@ -196,7 +202,7 @@ def check_unpacked(path: Path, datasets: list[h5py.Dataset]) -> None:
     """
     allowed = max(UNPACKED_BYTES, UNPACKED_RATIO * path.stat().st_size)
     pieces = [math.prod(dataset.chunks or (0,)) * dataset.dtype.itemsize for dataset in datasets]
-    total = sum(dataset.size * dataset.dtype.itemsize for dataset in datasets)
+    total = sum((dataset.size or 0) * dataset.dtype.itemsize for dataset in datasets)
     if max(total, *pieces, 0) > allowed:
         raise UserError(
             f"{path}: unpacks to {total:.3g} bytes or more, {allowed:.3g} are allowed for a file of its size "

@@ -1,18 +1,26 @@
-"""What lies where a run is to be written: nothing, this very run, one to go on with, or something else."""
+"""What lies where a run is to be written: nothing, this very run, one to go on with, or something else.
+
+Going on is with a copy of the run file, cut back to what it had at its checkpoint.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 
-from truncflow_cli import config, runfile
+from truncflow_cli import config
 from truncflow_cli.errors import UserError
 from truncflow_cli.problem import Problem
 from truncflow_cli.run_data import Run
-from truncflow_cli.runfile import Earlier
+from truncflow_cli.runfile import checks, contents, schema
+from truncflow_cli.runfile.atomic import WorkingFile
+from truncflow_cli.runfile.checkpoint import GROUP, Checkpoint, Origin, find_checkpoint, origin_of
+from truncflow_cli.runfile.reader import open_run
 
 if TYPE_CHECKING:
     from truncflow_cli.api import Plan
@@ -23,8 +31,26 @@ _NAMED_KEYS = 3
 #: The one key that may change when a run is gone on with: a finished run is then extended.
 _S_END = "integrator.s_end"
 
+#: Rows that are read at a time when a dataset is checked.
+_ROWS = 1 << 16
+
 #: Saved times nearer to one another than this, relative to s, are one and the same but for rounding.
 _SAME_TIME = 1e-12
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The run file that is to be gone on with, as it was when this was decided.
+
+    Attributes:
+        config: its resolved config.
+        status: its status.
+        extended_at: where it ended, if it is complete and is to be extended; else None.
+    """
+
+    config: str
+    status: str
+    extended_at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +80,7 @@ def finished_run(plan: Plan) -> Run | None:
         return None
     advice = "--force replaces it, -o chooses another name"
     try:
-        found = runfile.open_run(plan.target)
+        found = open_run(plan.target)
     except UserError as error:
         raise UserError(f"{error}; {advice}") from error
     difference = _difference(plan, found)
@@ -76,7 +102,7 @@ def resumption(plan: Plan) -> Resumption | Run:
     problem = plan.built.problem
     if not plan.target.exists():
         return Resumption(problem, "nothing there yet; starting at the beginning")
-    found = runfile.open_run(plan.target)
+    found = open_run(plan.target)
     extended_at = None
     difference = _difference(plan, found)
     if difference:
@@ -84,7 +110,7 @@ def resumption(plan: Plan) -> Resumption | Run:
     elif found.status == "complete":
         return found
     with found:
-        checkpoint = runfile.find_checkpoint(plan.target)
+        checkpoint = find_checkpoint(plan.target)
         if checkpoint is None and extended_at is None:
             note = "there is no checkpoint in it; starting again at the beginning"
             return Resumption(problem, note, replaces=True)
@@ -92,8 +118,8 @@ def resumption(plan: Plan) -> Resumption | Run:
             raise UserError(
                 f"{plan.target}: there is no final state in it to extend the run from; --force runs all of it again"
             )
-        here = runfile.origin_of(problem)
-        runfile.check_origin(plan.target, checkpoint.origin, here)
+        here = origin_of(problem)
+        check_origin(plan.target, checkpoint.origin, here)
         was_extended = extended_at if extended_at is not None else found.attrs.get("extended_at")
         if was_extended is not None:
             problem = replace(problem, s_save=_times_after(found, problem, float(was_extended)))
@@ -144,7 +170,7 @@ def _times_after(found: Run, problem: Problem, end: float) -> np.ndarray[tuple[i
     return np.concatenate([found.s[found.s <= end], later])
 
 
-def _what_differs(there: runfile.Origin, here: runfile.Origin) -> str:
+def _what_differs(there: Origin, here: Origin) -> str:
     """Say what may make the last digits of the rest differ from those of a run that was never stopped."""
     pairs = ((there.libraries, here.libraries), (there.machine, here.machine))
     changes = [f"{now} instead of {then}" for then, now in pairs if then != now]
@@ -187,3 +213,85 @@ def _differing_keys(here: Any, there: Any, path: str = "") -> Iterator[str]:
             yield from _differing_keys(here.get(key), there.get(key), f"{path}.{key}" if path else str(key))
     elif here != there:
         yield path
+
+
+def reopen(file: WorkingFile, earlier: Earlier, config: str, origin: Origin) -> tuple[Run, Checkpoint]:
+    """Make the working file a copy of the target, cut back to its checkpoint, ready to be gone on with.
+
+    Args:
+        file: locked, and not open.
+        earlier: what the target was when it was looked at without the lock.
+        config: the resolved config of the run that goes on.
+        origin: where its numbers will come from.
+
+    Returns:
+        The run as far as the target has it (its file is closed), and the checkpoint.
+
+    Raises:
+        UserError: the target is not what it was, is damaged, or holds a state that this program cannot go on from.
+        OSError: it cannot be copied.
+    """
+    target = file.target
+    with open_run(target) as run:
+        if run.config != earlier.config or run.status != earlier.status:
+            raise UserError(f"{target}: another run has replaced it meanwhile; start this command again")
+    found = find_checkpoint(target)
+    if found is None:
+        raise UserError(f"{target}: there is no checkpoint in it; --force starts again from the beginning")
+    check_origin(target, found.origin, origin)
+    file.open_copy()
+    handles = file.handles
+    with checks.readable(target, "its data"):
+        handles.remove(GROUP)
+        contents.make_certificates(handles)
+        _cut_back(target, handles.file, found)
+        run.attrs["resumed"] = int(run.attrs.get("resumed", 0)) + 1
+        if earlier.extended_at is not None:
+            run.attrs["extended_at"] = earlier.extended_at
+            handles.remove(schema.CONFIG_PATH)
+            contents.write_config(handles, config)
+        handles.put_all(
+            "", ((name, run.attrs[name]) for name in ("resumed", "extended_at") if name in run.attrs)
+        )
+    return run, found
+
+
+def check_origin(path: Path, there: Origin, here: Origin) -> None:
+    """Refuse to go on from a state of another program or another problem.
+
+    Raises:
+        UserError: it is one.
+    """
+    if (there.version, there.program) != (here.version, here.program):
+        which = f"truncflow {there.version}"
+        if there.version == here.version:
+            which += ", but not quite this one (its sources differ)"
+        raise UserError(
+            f"{path}: the run was begun by {which}; only the same program can go on with it to the bit. "
+            "Use that one, or --force to start again from the beginning"
+        )
+    if there.backend != here.backend:
+        raise UserError(
+            f"{path}: the run was begun with integrator.backend {there.backend}, and this would be {here.backend}; "
+            f"only the same goes on with it to the bit. Set integrator.backend={there.backend}, or --force starts again"
+        )
+    if there.problem != here.problem:
+        raise UserError(
+            f"{path}: the run was begun with other data or another initial state (a file or a table that the config "
+            "names has changed); bring the old one back, or --force starts again from the beginning"
+        )
+
+
+def _cut_back(path: Path, file: h5py.File, found: Checkpoint) -> None:
+    """Cut all streamed datasets back to the checkpoint, and read them once: damage has to show now."""
+    rows = {"s": found.saved, "event": found.events}
+    for item in schema.items(str(file.attrs["flow"])):
+        if not item.required and item.path not in file:
+            continue
+        dataset = checks.child(path, file, item.path, h5py.Dataset)
+        if item.streamed:
+            if len(dataset) < rows[item.axes[0]]:
+                raise UserError(f"{path}: damaged run file, {item.path} ends before the checkpoint")
+            dataset.resize(rows[item.axes[0]], axis=0)
+        for start in range(0, len(dataset) if dataset.ndim else 0, _ROWS):
+            np.asarray(dataset[start : start + _ROWS])

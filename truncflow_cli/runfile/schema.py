@@ -23,17 +23,23 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
+
+import h5py
+import numpy as np
 
 from truncflow_cli.events import EVENT_DTYPE, Kind
 from truncflow_cli.flows import registry
-from truncflow_cli.problem import Equations
+from truncflow_cli.problem import Equations, Problem
 
 FORMAT: Final = "truncflow-run"
 FORMAT_VERSION: Final = 1
 
 #: About how large one stored piece of a dataset is.
 CHUNK_BYTES: Final = 1 << 17
+
+#: Events expected in one piece of the event log.
+EVENT_ROWS: Final = 1024
 
 Status = Literal["running", "complete", "interrupted", "failed"]
 
@@ -129,9 +135,30 @@ class Item:
         """Whether it grows while the run goes on."""
         return self.axes[0] in ("s", "event")
 
+    @property
+    def numpy_type(self) -> np.dtype[Any]:
+        """The type of an element, to numpy and h5py."""
+        return h5py.enum_dtype(KIND_NAMES, basetype="i1") if self.dtype == "kind" else np.dtype(self.dtype)
+
+    @property
+    def element_bytes(self) -> int:
+        """The size of an element."""
+        return 1 if self.dtype == "kind" else int(self.dtype[1:])
+
     def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
         """Return its shape, given the length for each letter of ``AXES``."""
         return tuple(sizes[AXES[axis][0]] for axis in self.axes)
+
+    def chunks(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
+        """Return the pieces in which it is stored: whole rows, few enough to be rewritten cheaply."""
+        length, *rest = (max(1, length) for length in self.shape(sizes))
+        rows = EVENT_ROWS if self.axes[0] == "event" else length
+        return (max(1, min(rows, CHUNK_BYTES // (self.element_bytes * math.prod(rest)))), *rest)
+
+    def padded_bytes(self, sizes: Mapping[str, int], rows: int) -> int:
+        """Return the room that so many rows take on disk: whole pieces, and one that is begun."""
+        pieces = self.chunks(sizes)
+        return (-(-rows // pieces[0]) + 1) * math.prod(pieces) * self.element_bytes
 
 
 DATA: Final[tuple[Item, ...]] = (
@@ -223,18 +250,13 @@ def items(flow: str) -> tuple[Item, ...]:
     return tuple(item for item in ITEMS if flow in item.flows)
 
 
-def element_bytes(item: Item) -> int:
-    """Return the size of one element of a dataset."""
-    return 1 if item.dtype == "kind" else int(item.dtype[1:])
-
-
-def chunk_shape(item: Item, shape: tuple[int, ...], rows: int) -> tuple[int, ...]:
-    """Return the chunks in which a dataset is stored: whole rows, few enough to be rewritten cheaply.
-
-    Args:
-        item: the dataset.
-        shape: its shape; the first length of a streamed dataset is ignored.
-        rows: the number of rows expected in one piece.
-    """
-    row_bytes = element_bytes(item) * math.prod(max(1, length) for length in shape[1:])
-    return (max(1, min(rows, CHUNK_BYTES // row_bytes)), *(max(1, length) for length in shape[1:]))
+def sizes_of(problem: Problem) -> dict[str, int]:
+    """Return the length for each letter of ``AXES``; T as planned, E as zero."""
+    return {
+        "N": len(problem.x),
+        "C": problem.n_clusters,
+        "L": problem.n_layers,
+        "Q": problem.dim,
+        "T": len(problem.s_save),
+        "E": 0,
+    }

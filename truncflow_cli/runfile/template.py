@@ -1,104 +1,126 @@
-"""Run files of small runs: filled in at once, in memory, on a form that is kept for the next run of the same kind.
+"""Files in memory: the structure of a run file, which is made once, and small run files as a whole.
 
-What takes long about a small run file is its structure: some hundred objects to be made, one by one. A form is a
-finished file that stays open in memory. The next run writes its own numbers and texts over those that are there, and
-the bytes of it all are the run file.
+What takes long about a small run file is its structure: some hundred objects to be made, one by one. So each file that
+is streamed begins as a copy of one that is kept, and a small run's is filled in at once on a *template*: a finished
+file that stays open in memory. The next run writes its own numbers and texts over those that are there, and the bytes
+of it all are the run file.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping
+from functools import lru_cache
+from itertools import count
 
-from numpy.typing import NDArray
+import h5py
+import numpy as np
 
-from truncflow_cli.certificate import Certificate
-from truncflow_cli.events import EventLog
 from truncflow_cli.problem import Problem
-from truncflow_cli.runfile import checkpoint, contents
+from truncflow_cli.run_data import Run
+from truncflow_cli.runfile import contents, schema
 from truncflow_cli.runfile.checkpoint import Checkpoint
-from truncflow_cli.runfile.contents import Provenance
-from truncflow_cli.runfile.handles import Sheet
-from truncflow_cli.runfile.structure import in_memory, sizes_of
+from truncflow_cli.runfile.handles import LIBVER, Handles
 
-#: Forms that are kept; each takes as much memory as a small run file, and as much again.
-_KEPT = 16
+#: By this name netCDF-4 knows an axis that has a length and no values.
+_AXIS_WITHOUT_VALUES = "This is a netCDF dimension but not a netCDF variable.%10d"
 
-_forms: OrderedDict[Hashable, Sheet] = OrderedDict()
+#: Templates that are kept; each takes as much memory as a small run file, and as much again.
+KEPT = 16
+
+#: Templates that nobody is filling in, by what there is in them.
+templates: OrderedDict[Hashable, Handles] = OrderedDict()
 _lock = threading.Lock()
 
+#: HDF5 opens no name twice, also in two threads.
+_number = count()
 
-@dataclass(frozen=True)
-class Filling:
-    """All that a finished run file holds.
 
-    Attributes:
-        problem: what has been solved.
-        provenance: where it came from.
-        attributes: the root attributes.
-        counters: statistics of the work done.
-        samples: the trajectory, by the names of its datasets.
-        events: the event log.
-        certificates: of the run.
-        checkpoint: what the run can be gone on from; None if it cannot.
+def image_of(problem: Problem) -> bytes:
+    """Return the run file of a problem without anything that has a value: no data, no root attributes."""
+    return _image(problem.flow, tuple(schema.sizes_of(problem).items()))
+
+
+@lru_cache(maxsize=4)
+def _image(flow: str, sizes: tuple[tuple[str, int], ...]) -> bytes:
+    handles = _structure(flow, dict(sizes))
+    with handles.file as file:
+        file.flush()
+        return file.id.get_file_image()
+
+
+def filled(run: Run, checkpoint: Checkpoint | None, elapsed: Callable[[], float]) -> bytes:
+    """Return a finished run as the bytes of its file.
+
+    Args:
+        run: it, with its certificates.
+        checkpoint: what it can be gone on from; None if it cannot.
         elapsed: how long the run has taken; asked when everything else is in the file.
     """
-
-    problem: Problem
-    provenance: Provenance
-    attributes: Mapping[str, Any]
-    counters: Mapping[str, int]
-    samples: Mapping[str, NDArray[Any]]
-    events: EventLog
-    certificates: Sequence[Certificate]
-    checkpoint: Checkpoint | None
-    elapsed: Callable[[], float]
-
-    @property
-    def kind(self) -> Hashable:
-        """Everything on which it depends what there is in the file: two runs of one kind differ in values alone."""
-        return (
-            self.problem.flow,
-            tuple(sizes_of(self.problem).items()),
-            len(self.samples["s"]),
-            tuple(self.samples),
-            *(
-                tuple((name, type(value)) for name, value in group.items())
-                for group in (self.attributes, self.provenance.notes, self.counters)
-            ),
-            tuple((certificate.name, *certificate.series) for certificate in self.certificates),
-            len(self.provenance.config.encode()),
-            None if self.checkpoint is None else self.checkpoint.state.size,
-        )
-
-
-def filled(filling: Filling) -> bytes:
-    """Return a run file as bytes."""
-    kind = filling.kind
+    kind = _kind(run, checkpoint)
     with _lock:
-        sheet = _forms.pop(kind, None)
-    if sheet is None:
-        sheet = Sheet(in_memory(filling.problem.flow, sizes_of(filling.problem)))
-    _fill(sheet, filling)
-    sheet.file.flush()
-    image: bytes = sheet.file.id.get_file_image()
+        handles = templates.pop(kind, None)
+    if handles is None:
+        handles = _structure(run.flow, run.sizes)
+    contents.write_start(handles, run)
+    contents.write_rows(handles, run.flow, run.source.read, {"s": 0, "event": 0})
+    contents.write_end(handles, run)
+    contents.write_certificates(handles, run.certificates.values())
+    if checkpoint is not None:
+        checkpoint.write(handles)
+    handles.put("", "elapsed_seconds", elapsed())
+    handles.file.flush()
+    image = handles.file.id.get_file_image()
     with _lock:
-        _forms[kind] = sheet  # not if it has failed half-way
-        surplus = [_forms.popitem(last=False)[1] for _ in range(len(_forms) - _KEPT)]
+        templates[kind] = handles  # not if it has failed half-way
+        surplus = [templates.popitem(last=False)[1] for _ in range(len(templates) - KEPT)]
     for old in surplus:
         old.file.close()
     return image
 
 
-def _fill(sheet: Sheet, filling: Filling) -> None:
-    contents.write_fixed(sheet, filling.problem, filling.provenance, filling.attributes)
-    contents.write_samples(sheet, filling.problem.flow, filling.samples, 0)
-    contents.write_events(sheet, filling.events, 0)
-    contents.write_status(sheet, {}, filling.counters)
-    contents.write_certificates(sheet, filling.certificates)
-    if filling.checkpoint is not None:
-        checkpoint.write(sheet, filling.checkpoint)
-    sheet.put("", "elapsed_seconds", filling.elapsed())
+def _kind(run: Run, checkpoint: Checkpoint | None) -> Hashable:
+    """Return everything on which it depends what there is in the file: two runs of one kind differ in values alone."""
+    facts = (run.attrs, run.notes, run.counters)
+    return (
+        run.flow,
+        tuple((letter, length) for letter, length in run.sizes.items() if letter != "E"),
+        *(tuple((name, type(value)) for name, value in group.items()) for group in facts),
+        tuple((certificate.name, *certificate.series) for certificate in run.certificates.values()),
+        len(run.config.encode()),
+        None if checkpoint is None else checkpoint.state.size,
+    )
+
+
+def _structure(flow: str, sizes: Mapping[str, int]) -> Handles:
+    """Return groups, axes and empty datasets of a run file, open in memory.
+
+    Args:
+        flow: the flow of the run.
+        sizes: the length for each letter of ``schema.AXES``.
+    """
+    name = f"template {next(_number)}"
+    handles = Handles(h5py.File(name, "w", driver="core", backing_store=False, libver=LIBVER))
+    for axis in schema.INDEX_AXES:
+        letter, meaning = schema.AXES[axis]
+        handles.make_dataset(axis, np.dtype("i8"), (sizes[letter],))
+        handles.make_scale(axis, _AXIS_WITHOUT_VALUES % sizes[letter])
+        handles.put(axis, "description", meaning)
+    for item in schema.items(flow):
+        shape = item.shape(sizes)
+        # HDF5 has no chunks, and so no check sums, for nothing.
+        chunks = item.chunks(sizes) if item.streamed or 0 not in shape else None
+        if item.streamed:
+            shape = (0, *shape[1:])
+        handles.make_dataset(item.path, item.numpy_type, shape, growing=item.streamed, chunks=chunks)
+        handles.put(item.path, "description", item.description)
+        for position, axis in enumerate(item.axes):
+            if item.path == schema.SCALE_PATHS[axis]:
+                handles.make_scale(item.path, item.name)
+            else:
+                handles.attach_scale(item.path, schema.SCALE_PATHS[axis], position)
+    for group in ("notes", "counters"):
+        handles.make_group(group)
+    contents.make_certificates(handles)
+    return handles

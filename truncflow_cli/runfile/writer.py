@@ -16,17 +16,14 @@ from truncflow_cli.chunk import Chunk
 from truncflow_cli.errors import UserError
 from truncflow_cli.problem import Problem
 from truncflow_cli.run_data import Memory, Run
-from truncflow_cli.runfile import calls, checkpoint, checks, contents, schema
-from truncflow_cli.runfile.atomic import WorkingFile, explained
-from truncflow_cli.runfile.buffer import Gathered
-from truncflow_cli.runfile.checkpoint import Checkpoint, packed, unpacked
+from truncflow_cli.runfile import contents, schema
+from truncflow_cli.runfile.atomic import WorkingFile, explained, sync_folder
+from truncflow_cli.runfile.buffer import Buffer
+from truncflow_cli.runfile.checkpoint import Checkpoint, origin_of, packed, unpacked
 from truncflow_cli.runfile.checks import readable
-from truncflow_cli.runfile.contents import Provenance
-from truncflow_cli.runfile.handles import Sheet
-from truncflow_cli.runfile.origin import origin_of
-from truncflow_cli.runfile.reopen import Earlier, provenance_in, reopen
-from truncflow_cli.runfile.structure import image_of, sizes_of
-from truncflow_cli.runfile.template import Filling, filled
+from truncflow_cli.runfile.handles import Handles
+from truncflow_cli.runfile.resume import Earlier, reopen
+from truncflow_cli.runfile.template import filled, image_of
 from truncflow_cli.saved_state import State
 from truncflow_cli.signals import undisturbed
 
@@ -51,59 +48,75 @@ class RunWriter:
 
     def __init__(
         self,
-        target: Path,
+        path: Path,
         problem: Problem,
-        provenance: Provenance,
-        *,
+        config: str,
+        command: str = "",
         force: bool = False,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        notes: Mapping[str, str | float] | None = None,
+        warnings: Sequence[str] = (),
         checkpoint_every: float = 30.0,
         earlier: Earlier | None = None,
         prepared_in: float = 0.0,
     ) -> None:
-        """Lock the target and prepare the working file; nothing appears under the target's name yet.
+        """Start a run file, or go on with one; nothing appears under its name before the first checkpoint.
 
         Args:
-            target: the run file to write.
+            path: the run file to write; its folder is made if need be.
             problem: what is being solved.
-            provenance: where it came from.
+            config: the resolved config as YAML.
+            command: the command that makes the file.
             force: whether a file that exists may be replaced.
+            settings: the resolved config as a mapping, if it is at hand.
+            seed: the seed of every random choice.
+            notes: what was found while the problem was built.
+            warnings: what the user was warned of.
             checkpoint_every: seconds of wall time between checkpoints.
-            earlier: the run file at the target, if it is to be gone on with.
+            earlier: the run file at that path, if it is to be gone on with; its creation, seed, notes, warnings and
+                command are kept.
             prepared_in: seconds that the run has taken up to here.
 
         Raises:
-            UserError: the target exists (without ``force``), is being written by another run, cannot be written, or
+            UserError: the file exists (without ``force``), is being written by another run, cannot be written, or
                 cannot be gone on with.
         """
         self._began = time.monotonic()
         self._checkpoint_every = checkpoint_every
         self._next_checkpoint = self._began + min(FIRST_CHECKPOINT, checkpoint_every)
         self._problem = problem
-        self._provenance = provenance
-        self._target = target
-        self._attributes = contents.root_attributes(problem, provenance)
-        self._record: Run | None = None
-        self._gathered = Gathered()
-        self._counters: dict[str, int] = {}
-        self._switched_at: float | None = None
+        self._given: dict[str, NDArray[Any]] = {
+            item.path: getattr(problem, item.field) for item in schema.ITEMS if item.field
+        }
+        self._run = Run(
+            path,
+            contents.root_attributes(problem, seed, command),
+            config,
+            schema.sizes_of(problem) | {"T": 0},
+            Memory(self._read),
+            notes=notes,
+            warnings=tuple(warnings),
+            settings=settings,
+        )
+        self._buffer = self._new_buffer()
         self._s = self._published_s = 0.0
-        self._saved = self._n_events = 0
         self._last_state: Callable[[], State] | None = None
-        self._elapsed = self._elapsed_before = prepared_in
-        self._solving = self._solving_before = 0.0
-        self._finished = False
+        self._elapsed_before, self._solving_before = prepared_in, 0.0
+        self._finished = self._certified = False
         self._origin = origin_of(problem)
         self._in_memory = earlier is None and contents.estimate_bytes(problem) <= BUFFER_BYTES
         self._checkpoint: Checkpoint | None = None
         file: WorkingFile | None = None
         try:
-            with undisturbed(), explained(target):
-                file = self._file = WorkingFile(target)
+            with undisturbed(), explained(path):
+                file = self._file = WorkingFile(path)
                 with self._guarded():
                     if earlier is None:
                         self._prepare(force)
                     else:
-                        self._go_on(earlier, provenance.config)
+                        self._go_on(earlier)
         except BaseException:  # also what was held back meanwhile
             if file is not None:
                 file.discard()
@@ -139,7 +152,7 @@ class RunWriter:
     @property
     def record(self) -> Run | None:
         """What the published file holds; None if it has not been certified."""
-        return self._record if self._finished else None
+        return self._run if self._finished and self._certified else None
 
     def __enter__(self) -> RunWriter:
         return self
@@ -156,16 +169,19 @@ class RunWriter:
         Raises:
             UserError: the disk does not take it; what was published remains.
         """
-        self._gathered.take(chunk)
+        before = self._buffer.n_samples, self._buffer.n_events
+        self._buffer.take(chunk)
+        self._run.n_saved += self._buffer.n_samples - before[0]
+        self._run.n_events += self._buffer.n_events - before[1]
         self._last_state = chunk.state
-        self._s, self._counters, self._switched_at = chunk.s, dict(chunk.counters), chunk.switched_at
-        self._saved += len(chunk.samples.get("s", ()))
-        self._n_events += len(chunk.events)
-        self._solving = self._solving_before + time.monotonic() - self._began
-        self._note_time()
+        self._s, self._run.counters = chunk.s, dict(chunk.counters)
+        if chunk.switched_at is not None:
+            self._run.attrs["switched_at"] = float(chunk.switched_at)
+        self._run.attrs["solving_seconds"] = self._solving_before + time.monotonic() - self._began
+        self._elapsed()
         if self.due:
             self._publish_checkpoint()
-        elif self._gathered.nbytes >= BUFFER_BYTES:
+        elif self._buffer.nbytes >= BUFFER_BYTES:
             with self._guarded():
                 self._flush()
 
@@ -182,7 +198,7 @@ class RunWriter:
                 self._flush()
         if self._last_state is not None:
             state = packed(self._last_state())
-            self._checkpoint = Checkpoint(state, self._s, self._saved, self._n_events, self._origin)
+            self._checkpoint = Checkpoint(state, self._s, self._run.n_saved, self._run.n_events, self._origin)
             self._last_state = None  # it holds the solver, whose memory is needed once it is done
 
     def keep_points(self) -> None:
@@ -201,9 +217,9 @@ class RunWriter:
         Raises:
             UserError: they cannot be read.
         """
-        with self._guarded(), readable(self._target, "data/x"):
+        with self._guarded(), readable(self._run.path, "data/x"):
             self._file.open()
-            calls.read_into(self._file.h5, "data/x", self._problem.x)
+            self._file.handles.read("data/x", into=self._problem.x)
 
     def finish(self, status: schema.Status, certify: Certify | None = None, message: str = "") -> None:
         """Write the rest, the status and the certificates, and publish the file; once done, do nothing.
@@ -224,17 +240,25 @@ class RunWriter:
         if not self._in_memory:
             with self._guarded():
                 self._flush()
-        if self._saved == 0:
+        if self._run.n_saved == 0:
             return
+        self._run.attrs |= {"status": status, "message": message}
         try:
-            certificates = self._certified(certify, status, message) if certify else []
+            if certify is not None:
+                self._certify(certify)
         except (KeyboardInterrupt, MemoryError, UserError):
-            self._publish("interrupted" if status == "complete" else status, message, [])
+            if status == "complete":
+                self._run.attrs["status"] = "interrupted"
+            self._publish()
             raise
         except BaseException:
-            self._publish(status, message, [])
+            self._publish()
             raise
-        self._publish(status, message, certificates)
+        self._publish()
+
+    def _new_buffer(self) -> Buffer:
+        along_s = (item for item in schema.items(self._problem.flow) if item.axes[0] == "s")
+        return Buffer({item.name for item in along_s})
 
     def _prepare(self, force: bool) -> None:
         target = self._file.target
@@ -249,18 +273,18 @@ class RunWriter:
         """Make the working file, with all that is known before the run starts."""
         self._in_memory = False
         self._file.open_new(image_of(self._problem))
-        self._file.reserve(contents.fixed_bytes(self._problem, self._provenance))
-        contents.write_fixed(self._file.sheet, self._problem, self._provenance, self._attributes)
+        self._file.reserve(contents.start_bytes(self._problem, self._run.config))
+        contents.write_start(self._file.handles, self._run)
 
-    def _go_on(self, earlier: Earlier, config: str) -> None:
-        self._checkpoint = reopen(self._file, earlier, config, self._origin)
+    def _go_on(self, earlier: Earlier) -> None:
+        run, self._checkpoint = reopen(self._file, earlier, self._run.config, self._origin)
+        self._run.attrs, self._run.counters = run.attrs, run.counters
+        self._run.notes, self._run.warnings = run.notes, run.warnings
+        self._run.n_saved, self._run.n_events = self._checkpoint.saved, self._checkpoint.events
         self._s = self._published_s = self._checkpoint.s
         self._file.published = True  # as far as it goes
-        self._saved, self._n_events = self._checkpoint.saved, self._checkpoint.events
-        self._attributes = checks.attributes(self._target, self._file.h5)
-        self._provenance = provenance_in(self._target, self._file.h5, config, self._attributes)
-        self._elapsed_before += float(self._attributes["elapsed_seconds"])
-        self._solving = self._solving_before = float(self._attributes.get("solving_seconds", 0.0))
+        self._elapsed_before += float(run.attrs["elapsed_seconds"])
+        self._solving_before = float(run.attrs.setdefault("solving_seconds", 0.0))
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -274,99 +298,64 @@ class RunWriter:
             return f"; {self._file.target.name} holds the run up to s = {self._published_s:.6g}"
         return "; the earlier file is untouched" if self._file.target.exists() else ""
 
-    def _certified(self, certify: Certify, status: schema.Status, message: str) -> Sequence[Certificate]:
-        run = Run(
-            self._target,
-            {**self._attributes, **self._ending(status, message)},
-            self._provenance.config,
-            {**sizes_of(self._problem), "T": self._saved, "E": self._n_events},
-            Memory(self._reader()),
-            counters=self._counters,
-            notes=self._provenance.notes,
-            warnings=tuple(self._provenance.warnings),
-            settings=self._provenance.settings,
-        )
+    def _read(self, path: str) -> NDArray[Any] | None:
+        """Return a dataset of the run: from the problem, from what waits in memory, or from the working file."""
+        if path in self._given:
+            return self._given[path]
+        return self._buffer.read(path) if self._in_memory else self._file.handles.read(path)
+
+    def _certify(self, certify: Certify) -> None:
+        run = self._run
         try:
             certificates = certify(run)
-            run.certificates = {certificate.name: certificate for certificate in certificates}
             # What is told of a run once its file is closed.
             _ = run.s, run.loss, run.energy_balance, run.beta, run.events
         except UserError as error:  # too little memory to read it, say
-            raise UserError(f"{self._target}: no certificates yet ({error}); --resume makes them") from error
-        self._record = run
-        return certificates
+            raise UserError(f"{run.path}: no certificates yet ({error}); --resume makes them") from error
+        run.certificates = {certificate.name: certificate for certificate in certificates}
+        self._certified = True
 
-    def _note_time(self) -> float:
-        self._elapsed = self._elapsed_before + time.monotonic() - self._began
-        return self._elapsed
+    def _elapsed(self) -> float:
+        """Note how long the run has taken, and return it."""
+        elapsed = self._elapsed_before + time.monotonic() - self._began
+        self._run.attrs["elapsed_seconds"] = elapsed
+        return elapsed
 
-    def _reader(self) -> Callable[[str], NDArray[Any] | None]:
-        """Return what gives the datasets that there are, by their paths."""
-        given = {item.path: getattr(self._problem, item.field) for item in schema.ITEMS if item.field}
-        if not self._in_memory:
-            return lambda path: given[path] if path in given else calls.read(self._file.h5, path)
-        events = self._gathered.events
-        given |= {f"trajectory/{name}": rows for name, rows in self._gathered.samples.items()}
-        return (given | {item.path: events[item.name] for item in schema.EVENTS}).get
-
-    def _publish(self, status: schema.Status, message: str, certificates: Sequence[Certificate]) -> None:
+    def _publish(self) -> None:
         with self._guarded():
             if self._in_memory:
-                self._file.publish_image(self._image(status, message, certificates))
+                self._file.publish_image(filled(self._run, self._checkpoint, self._elapsed))
             else:
+                certificates = list(self._run.certificates.values())
                 self._file.reserve(contents.certificates_bytes(certificates) + self._checkpoint_room)
-                contents.write_certificates(self._file.sheet, certificates)
-                self._write_checkpoint(self._file.sheet)
-                self._note_time()
-                self._write_status(status, message)
+                contents.write_certificates(self._file.handles, certificates)
+                self._write_checkpoint(self._file.handles)
+                self._elapsed()
+                contents.write_end(self._file.handles, self._run)
                 self._file.close()
                 self._file.publish()
             self._finished = True
-        if self._record is not None:
-            self._record.attrs["elapsed_seconds"] = self._elapsed
-
-    def _image(self, status: schema.Status, message: str, certificates: Sequence[Certificate]) -> bytes:
-        attributes = self._attributes | self._ending(status, message)
-        samples, events = self._gathered.samples, self._gathered.events
-        what = self._problem, self._provenance, attributes, self._counters, samples, events
-        return filled(Filling(*what, certificates, self._checkpoint, self._note_time))
-
-    def _ending(self, status: schema.Status, message: str) -> dict[str, Any]:
-        """Return the root attributes that change in the course of a run."""
-        switched = {} if self._switched_at is None else {"switched_at": float(self._switched_at)}
-        return {
-            **switched,
-            "status": status,
-            "message": message,
-            "elapsed_seconds": self._elapsed,
-            "solving_seconds": self._solving,
-        }
-
-    def _write_status(self, status: schema.Status, message: str = "") -> None:
-        contents.write_status(self._file.sheet, self._ending(status, message), self._counters)
 
     @property
     def _checkpoint_room(self) -> int:
         return 0 if self._checkpoint is None else self._checkpoint.room
 
-    def _write_checkpoint(self, sheet: Sheet) -> None:
+    def _write_checkpoint(self, handles: Handles) -> None:
         if self._checkpoint is not None:
-            checkpoint.write(sheet, self._checkpoint)
+            self._checkpoint.write(handles)
 
     def _flush(self) -> None:
         """Move the collected chunks into the working file."""
         if self._in_memory:
             self._begin_file()
         self._file.open()
-        if not self._gathered:
+        if not self._buffer:
             return
-        n_samples, n_events = self._gathered.n_samples, self._gathered.n_events
-        self._file.reserve(contents.streamed_bytes(self._problem, n_samples, n_events))
-        if n_samples:
-            start = self._saved - n_samples
-            contents.write_samples(self._file.sheet, self._problem.flow, self._gathered.samples, start)
-        contents.write_events(self._file.sheet, self._gathered.events, self._n_events - n_events)
-        self._gathered = Gathered()
+        rows = {"s": self._buffer.n_samples, "event": self._buffer.n_events}
+        self._file.reserve(contents.rows_bytes(self._problem, rows))
+        start = {"s": self._run.n_saved - rows["s"], "event": self._run.n_events - rows["event"]}
+        contents.write_rows(self._file.handles, self._problem.flow, self._buffer.read, start)
+        self._buffer = self._new_buffer()
 
     def _publish_checkpoint(self) -> None:
         """Publish what there is, with status "running" and the state to go on from, and go on."""
@@ -375,8 +364,9 @@ class RunWriter:
             self._flush()
         self.hold()
         with self._guarded():
-            if self._saved:
-                self._write_status("running")
+            if self._run.n_saved:
+                self._run.attrs |= {"status": "running", "message": ""}
+                contents.write_end(self._file.handles, self._run)
                 self._file.close()
                 try:
                     self._file.publish_copy(self._write_checkpoint, self._checkpoint_room)
@@ -399,57 +389,34 @@ class RunWriter:
             if not first:  # what is published can be gone on with
                 return
         else:
-            self._write_checkpoint(self._file.sheet)
-        self._write_status("interrupted")
+            self._write_checkpoint(self._file.handles)
+        self._run.attrs["status"] = "interrupted"
+        contents.write_end(self._file.handles, self._run)
         self._file.close()
         self._file.publish()
         self._published_s = self._s
         self._finished = True
 
 
-def create(
-    path: Path,
-    problem: Problem,
-    config: str,
-    command: str = "",
-    force: bool = False,
-    *,
-    settings: Mapping[str, Any] | None = None,
-    seed: int = 0,
-    notes: Mapping[str, str | float] | None = None,
-    warnings: Sequence[str] = (),
-    checkpoint_every: float = 30.0,
-    earlier: Earlier | None = None,
-    prepared_in: float = 0.0,
-) -> RunWriter:
-    """Start a run file, or go on with one; nothing appears under its name before the first checkpoint.
+def write_certificates(path: Path, certificates: Sequence[Certificate]) -> None:
+    """Write certificates in place of those that a finished run file has, in one step.
 
     Args:
-        path: the run file to write; its folder is made if need be.
-        problem: what is being solved.
-        config: the resolved config as YAML.
-        command: the command that makes the file.
-        force: whether a file that exists may be replaced.
-        settings: the resolved config as a mapping, if it is at hand.
-        seed: the seed of every random choice.
-        notes: what was found while the problem was built.
-        warnings: what the user was warned of.
-        checkpoint_every: seconds of wall time between checkpoints.
-        earlier: the run file at that path, if it is to be gone on with; its creation, seed, notes, warnings and command
-            are kept.
-        prepared_in: seconds that the run has taken up to here.
+        path: a run file that nobody is writing.
+        certificates: what it shall have.
 
     Raises:
-        UserError: the file exists (without ``force``), is being written by another run, cannot be written, or cannot be
-            gone on with.
+        UserError: the file is being written by a run, or the disk does not take it; the file is unchanged.
     """
-    provenance = Provenance(config, seed, command, notes or {}, warnings, settings)
-    return RunWriter(
-        path,
-        problem,
-        provenance,
-        force=force,
-        checkpoint_every=checkpoint_every,
-        earlier=earlier,
-        prepared_in=prepared_in,
-    )
+    with undisturbed(), explained(path):
+        file = WorkingFile(path)
+        try:
+            file.open_copy()
+            file.reserve(contents.certificates_bytes(certificates))
+            contents.make_certificates(file.handles)
+            contents.write_certificates(file.handles, certificates)
+            file.close()
+            file.publish()
+            sync_folder(file.target.parent)
+        finally:
+            file.discard()

@@ -1,0 +1,9 @@
+ALL: int
+SCALAR: int
+UNLIMITED: int
+
+class SpaceID:
+    def select_hyperslab(self, start: tuple[int, ...], count: tuple[int, ...]) -> None: ...
+
+def create(kind: int) -> SpaceID: ...
+def create_simple(shape: tuple[int, ...], longest: tuple[int, ...] | None = None) -> SpaceID: ...
