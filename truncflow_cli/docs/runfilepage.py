@@ -9,10 +9,10 @@ from truncflow_cli.runfile.schema import (
     CERTIFICATE_ATTRIBUTES,
     DATA,
     EVENTS,
-    FLOWS,
     INITIAL,
     TRAJECTORY,
     Item,
+    of_flows,
 )
 
 #: What the letters of shapes count, besides the dimensions.
@@ -38,7 +38,7 @@ def run_file_layout() -> str:
             "- `switched_at`: where the flow `general` took over from `separated`, if it did\n",
             f"## data\n\n{_items(DATA)}",
             f"## initial\n\nWhat the run started from; files of older versions lack it.\n\n{_items(INITIAL)}",
-            f"## trajectory\n\n{_items(TRAJECTORY)}",
+            f"## trajectory\n\n{_items((*TRAJECTORY, *of_flows()))}",
             f"## events\n\nOne entry an event. The numbers of `kind`: {kinds}.\n\n{_items(EVENTS)}",
             "## certificates\n\nA group `certificates/<name>` for each statement that was looked at, with the "
             f"attributes {certificate}, and the quantities along s, (T,) each, that it was judged by. `verdict` is "
@@ -61,6 +61,4 @@ def _type(item: Item) -> str:
 
 
 def _flows(item: Item) -> str:
-    if item.flows == FLOWS:
-        return ""
-    return f" [{', '.join(item.flows)}]"
+    return f" [{', '.join(item.flows)}]" if item.flows else ""

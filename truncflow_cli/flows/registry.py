@@ -66,7 +66,7 @@ class Flow:
     constructs: str | None = None
     needs_clusters: bool = True
     template: str = ""
-    parts: Mapping[str, str] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def layered(self) -> bool:

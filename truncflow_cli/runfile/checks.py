@@ -19,6 +19,7 @@ from h5py import h5a, h5t
 
 from truncflow_cli.config.errors import shown
 from truncflow_cli.errors import UserError, one_line
+from truncflow_cli.flows.registry import FLOWS
 from truncflow_cli.runfile import schema
 from truncflow_cli.runfile.schema import Item
 
@@ -109,7 +110,7 @@ def attributes(path: Path, file: h5py.File) -> dict[str, Any]:
                 f"{path}: attribute {name} is {shown(values.get(name))}; it has to be {kind.__name__}"
             )
     for name, allowed in (
-        ("flow", schema.FLOWS),
+        ("flow", tuple(FLOWS)),
         ("equations", schema.EQUATIONS),
         ("status", schema.STATUSES),
     ):

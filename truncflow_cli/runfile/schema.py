@@ -43,7 +43,6 @@ EVENT_ROWS: Final = 1024
 
 Status = Literal["running", "complete", "interrupted", "failed"]
 
-FLOWS: Final[tuple[str, ...]] = tuple(registry.FLOWS)
 EQUATIONS: Final[tuple[str, ...]] = get_args(Equations)
 STATUSES: Final[tuple[str, ...]] = get_args(Status)
 
@@ -54,7 +53,7 @@ KIND_NAMES: Final[Mapping[str, int]] = {kind.name.lower(): int(kind) for kind in
 ATTRIBUTES: Final[Mapping[str, tuple[type, str]]] = {
     "format": (str, "always truncflow-run"),
     "format_version": (int, "version of this layout"),
-    "flow": (str, f"{', '.join(FLOWS[:-1])} or {FLOWS[-1]}"),
+    "flow": (str, " or ".join(", ".join(registry.FLOWS).rsplit(", ", 1))),
     "equations": (str, "exact, or printed for the paper's (3.25) as it stands in print"),
     "rotation_frozen": (bool, "whether R was kept fixed (section 4.3)"),
     "events_mode": (str, "exact, or batched where crossings were stepped over and located afterwards"),
@@ -112,7 +111,7 @@ class Item:
         description: its ``description`` attribute.
         field: the array of ``Problem`` that it is; empty for what the solver hands out.
         bounds: the least value that an index may have, and the first that it may not (or the letter of that length).
-        flows: the flows whose files have it.
+        flows: the flows whose files have it; all if there is none.
         required: whether those files always have it (older ones may lack it).
     """
 
@@ -122,7 +121,7 @@ class Item:
     description: str
     field: str = ""
     bounds: tuple[int, int | str] | None = None
-    flows: tuple[str, ...] = FLOWS
+    flows: tuple[str, ...] = ()
     required: bool = True
 
     @property
@@ -181,19 +180,17 @@ INITIAL: Final[tuple[Item, ...]] = tuple(
 )
 
 
-def _of_flows() -> tuple[Item, ...]:
+def of_flows() -> tuple[Item, ...]:
     """Return what only some flows have along the trajectory, a row a dataset."""
-    arrays = dict.fromkeys(array for flow in registry.FLOWS.values() for array in flow.arrays)
-    return tuple(
-        Item(
-            f"trajectory/{array.name}",
-            array.axes,
-            "f8",
-            array.description,
-            flows=tuple(name for name, flow in registry.FLOWS.items() if array in flow.arrays),
-        )
-        for array in arrays
-    )
+    having: dict[registry.StateArray, tuple[str, ...]] = {}
+    for flow in registry.FLOWS.values():
+        for array in flow.arrays:
+            having[array] = (*having.get(array, ()), flow.name)
+    return tuple(_of_flow(array, names) for array, names in having.items())
+
+
+def _of_flow(array: registry.StateArray, flows: tuple[str, ...]) -> Item:
+    return Item(f"trajectory/{array.name}", array.axes, "f8", array.description, flows=flows)
 
 
 TRAJECTORY: Final[tuple[Item, ...]] = (
@@ -206,7 +203,6 @@ TRAJECTORY: Final[tuple[Item, ...]] = (
         "f8",
         "D(s) = C(0) - C(s) - integral of the squared gradient norm, zero if exact (3.27)-(3.29)",
     ),
-    *_of_flows(),
 )
 
 EVENTS: Final[tuple[Item, ...]] = tuple(
@@ -231,6 +227,7 @@ EVENTS: Final[tuple[Item, ...]] = tuple(
 #: What an event has that is a crossing, of a point through a surface: no index is -1.
 CROSSING_INDICES: Final = ("events/layer", "events/point", "events/coordinate")
 
+#: What the run files of all flows have.
 ITEMS: Final[tuple[Item, ...]] = (*DATA, *INITIAL, *TRAJECTORY, *EVENTS)
 
 CONFIG_PATH: Final = "config"
@@ -244,10 +241,18 @@ SCALE_PATHS: Final[Mapping[str, str]] = {
 }
 
 
-@cache
 def items(flow: str) -> tuple[Item, ...]:
-    """Return every dataset that the run file of a flow can have, scales before what hangs on them."""
-    return tuple(item for item in ITEMS if flow in item.flows)
+    """Return every dataset that the run file of a flow can have, scales before what hangs on them.
+
+    Raises:
+        UserError: there is no such flow.
+    """
+    return _items(registry.flow_named(flow))
+
+
+@cache
+def _items(flow: registry.Flow) -> tuple[Item, ...]:
+    return (*ITEMS, *(_of_flow(array, (flow.name,)) for array in flow.arrays))
 
 
 def sizes_of(problem: Problem) -> dict[str, int]:
