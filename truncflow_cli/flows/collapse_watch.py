@@ -18,6 +18,7 @@ import numpy as np
 from truncflow_cli.events import Kind
 from truncflow_cli.flows.collapsed_step import EPS, Step
 from truncflow_cli.problem import Array, IntArray
+from truncflow_cli.truncation import Closest, composed, coordinates
 
 #: A row of an event log: s, kind, layer, point, coordinate, cluster, side.
 Row = tuple[float, int, int, int, int, int, int]
@@ -28,23 +29,6 @@ ROUNDING = 32.0 * EPS
 PARTS = 8
 #: A change of sign and back within this part of a step may go unseen.
 FINEST = 1.0 / 256.0
-
-
-@dataclass(frozen=True)
-class Level:
-    """How far a cluster is from the surface that decides whether it is collapsed.
-
-    Attributes:
-        g: g_ℓ; the cluster is collapsed if g ≤ 0, with margin −g.
-        layer: layer of the surface.
-        point: row of x, or −1 for the cluster's common image −β^(ℓ) in a later layer.
-        coordinate: r.
-    """
-
-    g: float
-    layer: int
-    point: int
-    coordinate: int
 
 
 @dataclass(frozen=True)
@@ -63,31 +47,30 @@ class Watch:
     members: tuple[IntArray, ...]
     R: Array
 
-    def level(self, cluster: int, B: Array) -> Level:
-        """Return the level of ``cluster`` for biases B (Q, C)."""
+    def level(self, cluster: int, B: Array) -> Closest:
+        """Return the surface that decides whether ``cluster`` is collapsed, with margin −g_ℓ, for biases B (Q, C).
+
+        Its point is a row of x, or −1 for the cluster's common image −β^(ℓ) in a later layer.
+        """
         beta, rows = B.T, self.members[cluster]
-        t = self.x[rows]
-        for R, bias in zip(self.R[:cluster], beta[:cluster], strict=True):
-            t = np.maximum((t + bias) @ R.T, 0.0) @ R - bias
-        own = (t + beta[cluster]) @ self.R[cluster].T
+        t = composed(self.x[rows], self.R[:cluster], beta[:cluster])
+        own = coordinates(t, self.R[cluster], beta[cluster])
         later = np.einsum("kqp,kp->kq", self.R[cluster + 1 :], beta[cluster] - beta[cluster + 1 :])
         i, r = highest(own)
         k, q = highest(later)
         slack = ROUNDING * (self.extent + float(np.abs(B).max()))
         if later.size and (not own.size or later[k, q] > own[i, r]):
-            return Level(float(later[k, q]) - slack, cluster + 1 + k, -1, q)
-        if own.size:
-            return Level(float(own[i, r]) - slack, cluster, int(rows[i]), r)
-        return Level(-np.inf, -1, -1, -1)
+            return Closest(slack - float(later[k, q]), cluster + 1 + k, -1, q)
+        return Closest(slack - float(own[i, r]), cluster, int(rows[i]), r) if own.size else Closest(np.inf)
 
-    def levels(self, B: Array) -> list[Level]:
+    def levels(self, B: Array) -> list[Closest]:
         """Return the level of every cluster that is watched."""
         return [self.level(cluster, B) for cluster in range(len(self.members))]
 
     def initial_events(self, B: Array) -> list[Row]:
         """Return an `uncollapse` at s = 0 for each cluster that is not collapsed there."""
         levels = enumerate(self.levels(B))
-        return [uncollapse(0.0, cluster, level) for cluster, level in levels if level.g > 0.0]
+        return [event(0.0, Kind.UNCOLLAPSE, k, level) for k, level in levels if level.margin < 0.0]
 
     def events(self, step: Step) -> list[Row]:
         """Return the events during ``step``, in order; their time is the first number on the far side.
@@ -97,11 +80,12 @@ class Watch:
         rows = []
         ends = self.levels(step.start.B), self.levels(step.end().B)
         for cluster, (start, end) in enumerate(zip(*ends, strict=True)):
-            lost = start.g > 0.0
-            for a, b in self._changes(step, cluster, start.g, end.g):
+            lost = start.margin < 0.0
+            for a, b in self._changes(step, cluster, -start.margin, -end.margin):
                 before, after = (self.level(cluster, B) for B in step.at(np.array([a, b]) - step.start.s).B)
-                lost = not lost  # not by after.g, which may be 0 to the last bit
-                rows.append(uncollapse(b, cluster, after) if lost else collapse(b, cluster, before))
+                lost = not lost  # not by the margin after, which may be 0 to the last bit
+                kind = Kind.UNCOLLAPSE if lost else Kind.COLLAPSE
+                rows.append(event(b, kind, cluster, after if lost else before))
         return sorted(rows)
 
     def _changes(
@@ -113,7 +97,7 @@ class Watch:
         speed = float(max(own, beta_speed[cluster] + beta_speed[cluster:].max()))
 
         def g(s: Array) -> list[float]:
-            return [self.level(cluster, B).g for B in step.at(s - step.start.s).B]
+            return [-self.level(cluster, B).margin for B in step.at(s - step.start.s).B]
 
         return sign_changes(g, (step.start.s, step.stop), (g_start, g_stop), speed)
 
@@ -125,14 +109,9 @@ def watch(x: Array, cluster: IntArray, R: Array, n_clusters: int) -> Watch:
     return Watch(x, float(np.abs(x).max(initial=0.0)), members, R)
 
 
-def uncollapse(s: float, cluster: int, level: Level) -> Row:
-    """Return the event of ``cluster`` leaving −β through the surface of ``level``."""
-    return s, Kind.UNCOLLAPSE, level.layer, level.point, level.coordinate, cluster, -1
-
-
-def collapse(s: float, cluster: int, level: Level) -> Row:
-    """Return the event of all of ``cluster`` being at −β again, last of all by the surface of ``level``."""
-    return s, Kind.COLLAPSE, level.layer, level.point, level.coordinate, cluster, -1
+def event(s: float, kind: Kind, cluster: int, surface: Closest) -> Row:
+    """Return the event of ``cluster`` leaving −β, or of all of it being there again, through ``surface``."""
+    return s, kind, surface.layer, surface.point, surface.coordinate, cluster, -1
 
 
 def sign_changes(

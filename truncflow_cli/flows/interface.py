@@ -2,7 +2,7 @@
 
 The state space is cut by *surfaces* z_k = 0 (a coordinate of a point in some layer's frame). Inside a cell of the
 cut the field is smooth and the flow expands its solution in a Taylor series; on the surfaces it says what changes.
-How to write a new flow: implement ``PiecewiseFlow``; ``solver.loop.Solver`` does the rest.
+How to write a new flow: implement ``PiecewiseFlow``; ``solver.loop.EventLoop`` does the rest.
 """
 
 from __future__ import annotations

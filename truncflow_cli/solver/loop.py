@@ -140,8 +140,9 @@ class EventLoop:
             events += [(self.s, *row) for row in rows]
         else:
             self._fallbacks = 0
-            self._look_for_convergence(s0)
-        self._plan(t, change is not None)
+            if self.s >= next_octave(s0):  # at s = 2^k only: whether the flow has converged to rounding
+                self._resting = bool(flow.at_rest())
+        self._reach = next_reach(self._reach, t, change is not None, self._s_end)
         return Piece(s0, self.s, output, event_log(events))
 
     def state(self) -> State:
@@ -210,9 +211,6 @@ class EventLoop:
         self.s = min(s, self._s_end)
         self.finished = self.s >= self._s_end
 
-    def _plan(self, t: float, met_event: bool) -> None:
-        self._reach = next_reach(self._reach, t, met_event, self._s_end)
-
     def _unsettled(self, t: float, rows: list[EventRow]) -> bool:
         """Return whether a surface has changed for the second time at this instant, or keeps not changing."""
         if t > 2 * np.spacing(self.s):
@@ -233,11 +231,6 @@ class EventLoop:
                 "once; a start that is not on them (a slightly different bias) may do",
                 self.s,
             )
-
-    def _look_for_convergence(self, s0: float) -> None:
-        """Stand still from here on if the flow has converged to rounding, which is looked for at s = 2^k only."""
-        if self.s >= next_octave(s0):
-            self._resting = bool(self.flow.at_rest())
 
     def _look_for_rest(self, rows: list[EventRow]) -> bool:
         if self._resting:
