@@ -24,7 +24,7 @@ def one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_each_figure_comes_in_three_formats(tmp_path: Path) -> None:
-    files = figures.draw(run_of("collapsed"), tmp_path / "new" / "folder")
+    files = list(figures.draw(run_of("collapsed"), tmp_path / "new" / "folder"))
     assert [file.name for file in files] == [f"collapsed-loss.{ending}" for ending in START]
     for file in files:
         assert file.read_bytes().startswith(START[file.suffix[1:]])
@@ -37,7 +37,7 @@ def test_files_are_the_same_each_time_and_in_threads(tmp_path: Path) -> None:
     run = run_of("separated")
     folders = [tmp_path, tmp_path / "a", tmp_path / "b"]
     with ThreadPoolExecutor(3) as threads:
-        made = list(threads.map(lambda folder: figures.draw(run, folder), folders))
+        made = list(threads.map(lambda folder: list(figures.draw(run, folder)), folders))
     for files in zip(*made, strict=True):
         assert len({file.read_bytes() for file in files}) == 1
     assert (tmp_path / "notes.txt").read_text() == "mine"
@@ -47,18 +47,18 @@ def test_a_folder_that_cannot_be_is_said(tmp_path: Path) -> None:
     taken = tmp_path / "taken"
     taken.write_text("a file")
     with pytest.raises(UserError, match=f"{taken} is not a folder"):
-        figures.draw(run_of("collapsed"), taken)
+        list(figures.draw(run_of("collapsed"), taken))
     blocked = tmp_path / "collapsed-loss.pdf"
     blocked.mkdir()
     with pytest.raises(UserError, match=f"cannot write {blocked}: is a directory"):
-        figures.draw(run_of("collapsed"), tmp_path)
+        list(figures.draw(run_of("collapsed"), tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["collapsed-loss.pdf", "taken"]
 
 
 def test_without_matplotlib_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UserError, match=r"pip install 'truncflow\[plot\]'"):
-        figures.draw(run_of("collapsed"), tmp_path)
+        list(figures.draw(run_of("collapsed"), tmp_path))
     assert not list(tmp_path.iterdir())
 
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from truncflow_cli.runfile import RunFile
 
 
-def draw(run: RunFile, folder: Path) -> list[Path]:
-    """Draw every figure that the run's flow has, and return the files.
+def draw(run: RunFile, folder: Path) -> Iterator[Path]:
+    """Draw every figure that the run's flow has, and yield each file once it is there.
 
     They are called ``{run}-{figure}.pdf``, ``.svg`` and ``.png`` after the run file and what they show. A file of
     that name is replaced, in one step; nothing else in the folder is touched.
@@ -28,15 +28,6 @@ def draw(run: RunFile, folder: Path) -> list[Path]:
 
     Raises:
         UserError: matplotlib is missing, or a file cannot be written.
-    """
-    return list(drawn(run, folder))
-
-
-def drawn(run: RunFile, folder: Path) -> Iterator[Path]:
-    """Draw as ``draw`` does, and yield each file once it is there.
-
-    Raises:
-        UserError: as ``draw`` does.
     """
     require_matplotlib()
     from truncflow_cli.report.figures.catalog import figures_of

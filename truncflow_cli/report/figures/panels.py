@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from truncflow_cli.problem import Array
 from truncflow_cli.report.figures.style import DENSE, GREY, new_figure
-from truncflow_cli.report.figures.subject import Subject
+from truncflow_cli.report.figures.timeline import Timeline
 from truncflow_cli.report.sparkline import FLOOR, LOGARITHMIC
 
 #: Curves that a legend names; the others are counted.
@@ -36,8 +36,21 @@ def curve(axes: Axes, s: Array, values: Array, **how: Any) -> None:
     axes.plot(s[seen], values[seen], rasterized=bool(s.size > DENSE), solid_capstyle="butt", **how)
 
 
+class Shown(Protocol):
+    """What the panels of a figure share: a run, or several."""
+
+    @property
+    def timeline(self) -> Timeline:
+        """The axis of s."""
+        ...
+
+    def remarks(self, *more: str) -> list[str]:
+        """Return what has to be said above a figure."""
+        ...
+
+
 def stacked(
-    subject: Subject,
+    subject: Shown,
     height: float,
     draws: Sequence[Callable[[Axes], str]],
     ratios: Sequence[float] | None = None,
