@@ -17,8 +17,10 @@ from tests.benchmarks.process import SMALL
 from tests.benchmarks.tables import Cell, Table
 from truncflow_cli import api, config, runfile, solver
 from truncflow_cli.diagnostics import certify
-from truncflow_cli.sweep.member import Task, perform
+from truncflow_cli.sweep.grid import Member
+from truncflow_cli.sweep.member import perform
 from truncflow_cli.sweep.plan import Source
+from truncflow_cli.sweep.values import Value
 
 TITLE = "Sweep: many small runs against the time in which they are solved"
 
@@ -84,12 +86,12 @@ def _parts(path: Path, effort: Effort) -> dict[str, float]:
     source = Source(str(path), path.read_text(), path.parent, ("name=small",), folder, "")
     taken: dict[str, list[float]] = {"prepared": [], "solved": [], "certified": [], "all of it": []}
     for seed in range(SAMPLE):
-        task = Task(seed, f"{seed}.h5", (f"seed={seed}",))
-        taken["prepared"].append(_seconds(_prepare, source, task))
-        problem = config.build(source.experiment(task.overrides)).problem
+        member = Member(seed, (("seed", Value(f"{seed}", seed)),), (seed,))
+        taken["prepared"].append(_seconds(_prepare, source, member))
+        problem = config.build(source.experiment(member.overrides)).problem
         taken["solved"].append(_seconds(lambda problem: list(solver.solve(problem)), problem))
-        taken["all of it"].append(_seconds(perform, source, task))
-        with runfile.open_run(folder / task.file_name) as run:
+        taken["all of it"].append(_seconds(perform, source, member))
+        with runfile.open_run(folder / member.file_name) as run:
             for name in (
                 "x",
                 "cluster",
@@ -108,8 +110,8 @@ def _parts(path: Path, effort: Effort) -> dict[str, float]:
     return {**parts, "written, and the rest": total - sum(parts.values()), "all of it": total}
 
 
-def _prepare(source: Source, task: Task) -> None:
-    api.prepare(source.experiment(task.overrides), source.folder / task.file_name)
+def _prepare(source: Source, member: Member) -> None:
+    api.prepare(source.experiment(member.overrides), source.folder / member.file_name)
 
 
 def _seconds(call: Callable[..., object], *arguments: object) -> float:

@@ -15,7 +15,7 @@ from sweep_samples import QUICK, contents
 from truncflow_cli.errors import UserError
 from truncflow_cli.sweep.dask import run_dask
 from truncflow_cli.sweep.folder import locked
-from truncflow_cli.sweep.member import Report, Result, Task, perform
+from truncflow_cli.sweep.member import Report, Result, perform
 from truncflow_cli.sweep.plan import Sweep, plan_sweep
 
 GRID = ("--grid", "seed=0,1", "--grid", "integrator.max_events=1,100")
@@ -40,10 +40,6 @@ def plan(folder: Path, name: str) -> Sweep:
     return plan_sweep(folder / "quick.yaml", GRID[1::2], folder=folder / name)
 
 
-def tasks(sweep: Sweep) -> list[Task]:
-    return [Task(member.index, member.file_name, member.overrides) for member in sweep.members]
-
-
 def by_dask(sweep: Sweep, address: str) -> dict[int, Result]:
     results: dict[int, Result] = {}
 
@@ -51,7 +47,7 @@ def by_dask(sweep: Sweep, address: str) -> dict[int, Result]:
         assert isinstance(report, Result)
         results[report.index] = report
 
-    run_dask(sweep.source, tasks(sweep), address, 1, take)
+    run_dask(sweep.source, sweep.members, address, 1, take)
     return results
 
 
@@ -59,7 +55,7 @@ def test_an_existing_cluster_gives_the_same_files(folder: Path, scheduler: str) 
     there, here = plan(folder, "there"), plan(folder, "here")
     with locked(there.folder):
         results = by_dask(there, scheduler)
-    alone = [perform(here.source, task) for task in tasks(here)]
+    alone = [perform(here.source, member) for member in here.members]
     assert (
         [results[index].exit_code for index in range(4)]
         == [result.exit_code for result in alone]
@@ -89,8 +85,8 @@ def test_a_local_cluster(folder: Path) -> None:
     assert (done.returncode, done.stdout) == (3, "out/sweep.csv\n")
     assert len(done.stderr.splitlines()) == 2, done.stderr  # a failure and the sum, no word from Dask itself
     here = plan(folder, "here")
-    for task in tasks(here)[:2]:
-        perform(here.source, task)
+    for member in here.members[:2]:
+        perform(here.source, member)
     assert contents(folder / "out") == contents(here.folder)
 
 

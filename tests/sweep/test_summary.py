@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from typer.testing import CliRunner
 from truncflow_cli.cli.app import app
 from truncflow_cli.errors import UserError
 from truncflow_cli.sweep import local
-from truncflow_cli.sweep.member import Report, Task, perform
+from truncflow_cli.sweep.columns import columns
+from truncflow_cli.sweep.grid import Member
+from truncflow_cli.sweep.member import Report, perform
 from truncflow_cli.sweep.picture import figure
 from truncflow_cli.sweep.plan import Sweep, plan_sweep
 from truncflow_cli.sweep.summary import draw, quantity, summary
-from truncflow_cli.sweep.table import Table, columns, header, read_csv
+from truncflow_cli.sweep.table import Table, header, read_csv
 
 
 @pytest.fixture
@@ -49,7 +52,7 @@ def test_every_column_of_the_table_can_be_drawn(config: Path) -> None:
     sweep.folder.mkdir()
     table = Table(sweep)
     for member in sweep.members[:3]:
-        table.take(perform(sweep.source, Task(member.index, member.file_name, member.overrides)))
+        table.take(perform(sweep.source, member))
     table.write()
     rows = table.rows()
     assert set(header(rows)) - {"file", "message"} == set(columns(sweep.keys))
@@ -154,9 +157,9 @@ def test_without_matplotlib_the_sweep_works(config: Path, monkeypatch: pytest.Mo
     missing: Any = None
     monkeypatch.setitem(sys.modules, "matplotlib", missing)
 
-    def here(source: Any, tasks: list[Task], workers: int, take: Any) -> None:
-        for task in tasks:
-            report: Report = perform(source, task)
+    def here(source: Any, members: Sequence[Member], workers: int, take: Any) -> None:
+        for member in members:
+            report: Report = perform(source, member)
             take(report)
 
     monkeypatch.setattr(local, "run_local", here)

@@ -16,8 +16,8 @@ from sweep_samples import QUICK, content, stamps
 from truncflow_cli import runfile
 from truncflow_cli.sweep.folder import locked
 from truncflow_cli.sweep.local import run_local
-from truncflow_cli.sweep.member import Report, Result, Task, Underway, perform
-from truncflow_cli.sweep.plan import Sweep, plan_sweep
+from truncflow_cli.sweep.member import Report, Result, Underway, perform
+from truncflow_cli.sweep.plan import plan_sweep
 
 RUNS = 30
 GRID = ("--grid", f"seed=0:{RUNS - 1}:{RUNS}")
@@ -73,13 +73,8 @@ def finish(folder: Path) -> None:
     assert [path.name for path in (folder / "out").glob(".*")] == []
     sweep = plan_sweep(folder / "quick.yaml", [GRID[1]], folder=folder / "alone")
     for seed in (0, 7, RUNS - 1):  # as in a sweep that was never stopped
-        assert perform(sweep.source, task(sweep, seed)).status == "complete"
+        assert perform(sweep.source, sweep.members[seed]).status == "complete"
         assert content(folder / "alone" / f"seed={seed}.h5") == content(folder / "out" / f"seed={seed}.h5")
-
-
-def task(sweep: Sweep, index: int) -> Task:
-    member = sweep.members[index]
-    return Task(index, member.file_name, member.overrides)
 
 
 def test_killed(folder: Path) -> None:
@@ -138,7 +133,7 @@ def test_a_worker_that_dies_takes_one_run_with_it(folder: Path, monkeypatch: pyt
                 os.kill(worker.pid, signal.SIGKILL)
 
     with locked(sweep.folder):
-        run_local(sweep.source, [task(sweep, index) for index in range(4)], 1, take)
+        run_local(sweep.source, sweep.members, 1, take)
     assert multiprocessing.active_children() == []
     assert [results[index].status for index in range(4)] == ["complete", "failed", "complete", "complete"]
     assert (results[1].exit_code, results[1].row) == (1, None)

@@ -18,10 +18,11 @@ from sweep_samples import QUICK
 from truncflow_cli import runfile
 from truncflow_cli.runfile.writer import RunWriter
 from truncflow_cli.sweep import member
+from truncflow_cli.sweep.columns import columns_of
 from truncflow_cli.sweep.folder import locked
 from truncflow_cli.sweep.local import run_local
-from truncflow_cli.sweep.member import Report, Result, Returned, Task, Underway, columns_of, perform
-from truncflow_cli.sweep.plan import Sweep, plan_sweep
+from truncflow_cli.sweep.member import Report, Result, Returned, Underway, perform
+from truncflow_cli.sweep.plan import plan_sweep
 from truncflow_cli.sweep.worker import work
 
 #: Tens of thousands of events and a million saved times, minutes: always under way when a test stops it.
@@ -44,10 +45,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def tasks(sweep: Sweep) -> list[Task]:
-    return [Task(each.index, each.file_name, each.overrides) for each in sweep.members]
-
-
 def test_a_long_run_gives_back_the_one_that_waits_behind_it(folder: Path) -> None:
     sweep = plan_sweep(folder / "long.yaml", ["seed=0,1"], folder=folder / "out")
     here, there = multiprocessing.Pipe()
@@ -56,8 +53,8 @@ def test_a_long_run_gives_back_the_one_that_waits_behind_it(folder: Path) -> Non
         process.start()
         there.close()
         try:
-            for task in tasks(sweep):
-                here.send(task)
+            for each in sweep.members:
+                here.send(each)
             while isinstance(message := here.recv(), Underway):
                 assert message.index == 0
             assert message == Returned(1)
@@ -85,7 +82,7 @@ def test_a_worker_that_somebody_tells_to_stop_leaves_its_next_run_to_others(fold
                 worker.terminate()
 
     with locked(sweep.folder):
-        run_local(sweep.source, tasks(sweep), 1, take)
+        run_local(sweep.source, sweep.members, 1, take)
     assert sorted(result.index for result in results) == list(range(20))
     assert [result for result in results if result.status not in ("complete", "interrupted")] == []
     assert sum(result.status == "interrupted" for result in results) <= 2
@@ -103,7 +100,7 @@ def test_what_no_worker_has_begun_is_not_interrupted(folder: Path) -> None:
             raise KeyboardInterrupt
 
     with locked(sweep.folder), pytest.raises(KeyboardInterrupt):
-        run_local(sweep.source, tasks(sweep), 2, take)
+        run_local(sweep.source, sweep.members, 2, take)
     assert results == []
     assert list(sweep.folder.glob("*.h5")) == []
 
@@ -115,7 +112,7 @@ def test_a_run_that_has_come_to_its_end_is_complete(
     """The request to stop comes when the file is there: before it is told, or while it is being closed."""
     sweep = plan_sweep(folder / "quick.yaml", ["seed=0"], folder=folder / "out")
     sweep.folder.mkdir()
-    (task,) = tasks(sweep)
+    (only,) = sweep.members
     finish = RunWriter.finish
 
     def late(*args: Any, **options: Any) -> Any:
@@ -131,9 +128,9 @@ def test_a_run_that_has_come_to_its_end_is_complete(
         monkeypatch.setattr(member, "columns_of", late)
     else:
         monkeypatch.setattr(RunWriter, "finish", finished_late)
-    result = perform(sweep.source, task)
+    result = perform(sweep.source, only)
     assert (result.status, result.exit_code, result.fresh) == ("complete", 0, True)
-    with runfile.open_run(sweep.folder / task.file_name) as run:
+    with runfile.open_run(sweep.folder / only.file_name) as run:
         assert run.status == "complete"
         assert result.row == columns_of(run) | {"file": result.row["file"] if result.row else ""}
 
@@ -151,7 +148,7 @@ def test_workers_are_heard_out_when_the_process_they_came_from_is_gone(folder: P
             raise KeyboardInterrupt
 
     with locked(sweep.folder), pytest.raises(KeyboardInterrupt):
-        run_local(sweep.source, tasks(sweep), 1, take)
+        run_local(sweep.source, sweep.members, 1, take)
     assert [(result.index, result.status) for result in results] == [(0, "interrupted")]
 
 

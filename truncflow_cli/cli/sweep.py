@@ -114,11 +114,10 @@ def _run(plan: Sweep, workers: int, dask: str | None, where: str, quiet: bool) -
     from truncflow_cli.cli.sweep_display import shown
     from truncflow_cli.runfile.atomic import explained, sync_folder
     from truncflow_cli.sweep import folder
-    from truncflow_cli.sweep.member import Report, Result, Task
+    from truncflow_cli.sweep.member import Report, Result
     from truncflow_cli.sweep.table import Table
 
     kernels.prepare("auto", say)
-    tasks = [Task(member.index, member.file_name, member.overrides) for member in plan.members]
     with folder.locked(plan.folder), explained(plan.table_path):
         table = Table(plan)
         next_write = time.monotonic() + _WRITE_EVERY
@@ -141,11 +140,11 @@ def _run(plan: Sweep, workers: int, dask: str | None, where: str, quiet: bool) -
                 if dask is not None:
                     from truncflow_cli.sweep.dask import run_dask
 
-                    run_dask(plan.source, tasks, dask, workers, take)
+                    run_dask(plan.source, plan.members, dask, workers, take)
                 else:
                     from truncflow_cli.sweep.local import run_local
 
-                    run_local(plan.source, tasks, workers, take)
+                    run_local(plan.source, plan.members, workers, take)
             finally:
                 if table.results:
                     table.write()

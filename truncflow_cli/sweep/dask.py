@@ -14,8 +14,9 @@ from typing import Any
 import truncflow_cli
 from truncflow_cli.errors import UserError
 from truncflow_cli.sweep import folder
+from truncflow_cli.sweep.grid import Member
 from truncflow_cli.sweep.local import Take
-from truncflow_cli.sweep.member import Result, Task, perform
+from truncflow_cli.sweep.member import Result, perform
 from truncflow_cli.sweep.plan import Source
 
 #: distributed's functions have no types.
@@ -29,15 +30,15 @@ _TIMEOUT = 10.0
 _LOOK_EVERY = 1.0
 
 
-def run_dask(source: Source, tasks: Iterable[Task], address: str, workers: int, take: Take) -> None:
-    """Perform tasks on a Dask cluster whose workers see the same files.
+def run_dask(source: Source, members: Iterable[Member], address: str, workers: int, take: Take) -> None:
+    """Perform members on a Dask cluster whose workers see the same files.
 
     When this ends early, what has not begun is withdrawn, and what is running stops within a second or so. A cluster
     that was there before is left as it was found.
 
     Args:
         source: what all members share.
-        tasks: the members, in the order in which they are started.
+        members: the runs, in the order in which they are started.
         address: of the scheduler, as tcp://host:8786; or "local".
         workers: number of workers of a local cluster.
         take: called with every result, in this thread.
@@ -50,39 +51,41 @@ def run_dask(source: Source, tasks: Iterable[Task], address: str, workers: int, 
         shared = client.scatter(source, hash=False) if client.scheduler_info()["workers"] else source
         run = uuid.uuid4().hex
         futures = {}
-        for task in tasks:
-            future = client.submit(_perform, shared, task, key=f"truncflow-{run}-{task.index}", pure=False)
-            futures[future] = task
+        for member in members:
+            future = client.submit(
+                _perform, shared, member, key=f"truncflow-{run}-{member.index}", pure=False
+            )
+            futures[future] = member
         try:
             _collect(client, futures, take)
         finally:
             client.cancel(list(futures), force=True)
 
 
-def _collect(client: Client, futures: dict[Any, Task], take: Take) -> None:
+def _collect(client: Client, futures: dict[Any, Member], take: Take) -> None:
     distributed = _distributed()
     for future in distributed.as_completed(list(futures), loop=client.loop):
-        task = futures[future]
+        member = futures[future]
         if future.status == "finished":
             take(future.result())
         else:
-            take(Result(task.index, "failed", 1, _one_line(future)))
+            take(Result(member.index, "failed", 1, _one_line(future)))
 
 
 def _one_line(future: Any) -> str:
-    """Say why a future has no result: its worker died, or could not take the task."""
+    """Say why a future has no result: its worker died, or could not take the member."""
     error = future.exception() if future.status == "error" else None
     text = f"{type(error).__name__}: {error}".partition("\n")[0] if error is not None else "cancelled"
     return f"Dask could not run it ({text})"
 
 
-def _perform(source: Source, task: Task) -> Result:
-    """Perform a task on a worker, for as long as the sweep is wanted."""
+def _perform(source: Source, member: Member) -> Result:
+    """Perform a member on a worker, for as long as the sweep is wanted."""
     if not folder.is_led(source.folder):
         why = (
             f"the Dask worker on {socket.gethostname()} does not see {source.folder}; it needs the same files"
         )
-        return Result(task.index, "refused", 2, why)
+        return Result(member.index, "refused", 2, why)
     next_look = time.monotonic() + _LOOK_EVERY
 
     def stop_if_unwanted(share: float) -> None:
@@ -92,7 +95,7 @@ def _perform(source: Source, task: Task) -> Result:
             if not folder.is_led(source.folder):
                 raise KeyboardInterrupt
 
-    return perform(source, task, stop_if_unwanted)
+    return perform(source, member, stop_if_unwanted)
 
 
 def _distributed() -> Any:

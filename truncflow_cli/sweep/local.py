@@ -1,4 +1,8 @@
-"""A sweep on this machine: worker processes, each with the program loaded once, that outlive nobody."""
+"""A sweep on this machine: worker processes, each with the program loaded once, that outlive nobody.
+
+A pool of ``concurrent.futures`` would not do: when one of its workers dies it ends all of them, and it has no word
+for a member that is told to stop and to keep what it has.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,8 @@ from multiprocessing.context import ForkServerProcess
 
 from truncflow_cli.errors import UserError
 from truncflow_cli.signals import interrupts_ignored, undisturbed
-from truncflow_cli.sweep.member import GRACE, SHORT, Message, Report, Result, Returned, Task, Underway
+from truncflow_cli.sweep.grid import Member
+from truncflow_cli.sweep.member import GRACE, SHORT, Message, Report, Result, Returned, Underway
 from truncflow_cli.sweep.plan import Source
 
 #: More processes than this are a slip of the pen.
@@ -28,17 +33,9 @@ MOST_WORKERS = 1024
 _PRELOADED = ["truncflow_cli.sweep.worker"]
 
 #: One core a worker is what a sweep has to give: each library that would start threads of its own is told so.
-_ONE_THREAD = dict.fromkeys(
-    (
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "BLIS_NUM_THREADS",
-        "VECLIB_MAXIMUM_THREADS",
-        "NUMBA_NUM_THREADS",
-    ),
-    "1",
-)
+_ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMBA")} | {
+    "VECLIB_MAXIMUM_THREADS": "1"
+}
 
 #: Memory that a run has freed stays with its worker, for the next one: asking the system for it anew, page by page,
 #: takes a while of a small run. glibc comes to these bytes by itself after larger runs; other C libraries ignore them.
@@ -60,8 +57,8 @@ def prepare_workers() -> None:
         forkserver.ensure_running()
 
 
-def run_local(source: Source, tasks: Iterable[Task], workers: int, take: Take) -> None:
-    """Perform tasks in worker processes.
+def run_local(source: Source, members: Iterable[Member], workers: int, take: Take) -> None:
+    """Perform members in worker processes.
 
     The first run is under way, its solver compiled or loaded, before the others start: nothing is compiled twice.
     A worker that dies takes one member with it and is replaced. When this ends early, by Ctrl-C for instance, the
@@ -69,7 +66,7 @@ def run_local(source: Source, tasks: Iterable[Task], workers: int, take: Take) -
 
     Args:
         source: what all members share.
-        tasks: the members, in the order in which they are started.
+        members: the runs, in the order in which they are started.
         workers: number of processes, from 1 to ``MOST_WORKERS``.
         take: called with every report, in this thread.
 
@@ -78,11 +75,11 @@ def run_local(source: Source, tasks: Iterable[Task], workers: int, take: Take) -
     """
     if not 1 <= workers <= MOST_WORKERS:
         raise UserError(f"--workers {workers}: must be from 1 to {MOST_WORKERS}")
-    pool = _Pool(source, deque(tasks), take)
+    pool = _Pool(source, deque(members), take)
     try:
         pool.grow(1)
         pool.run(until_warm=True)
-        pool.grow(min(workers - 1, pool.n_pending))
+        pool.grow(min(workers - 1, len(pool.pending)))
         pool.run()
         pool.dismiss()
     finally:
@@ -99,30 +96,41 @@ def _work(connection: Connection, source: Source) -> None:
 
 @dataclass
 class _Worker:
-    """A process, the connection to it, and what it is to do.
+    """A process, the leader's end of the connection to it, and what it is to do.
 
     Attributes:
-        process: it.
-        connection: the leader's end.
-        tasks: the member that it is busy with, and perhaps the next one.
+        members: the one that it is busy with, and perhaps the next one.
         is_warm: whether its first member is under way.
         is_quick: whether its last member was short.
     """
 
     process: ForkServerProcess
     connection: Connection
-    tasks: deque[Task] = field(default_factory=deque)
+    members: deque[Member] = field(default_factory=deque)
     is_warm: bool = False
     is_quick: bool = False
 
+    def send(self, member: Member | None) -> None:
+        """Hand out a member, or None: there are no more."""
+        with contextlib.suppress(OSError):  # it has died, which its connection is about to tell
+            self.connection.send(member)
+
+    def receive(self) -> Message | None:
+        """Return what it has to say; None if it has come to its end."""
+        try:
+            message: Message = self.connection.recv()
+        except (EOFError, OSError, pickle.UnpicklingError):
+            return None
+        return message
+
 
 class _Pool:
-    """The workers of a sweep, as their leader sees them."""
+    """The workers of a sweep, as their leader sees them, and the members that no worker has."""
 
-    def __init__(self, source: Source, pending: deque[Task], take: Take) -> None:
+    def __init__(self, source: Source, pending: deque[Member], take: Take) -> None:
+        self.pending = pending
         self._source = source
         self._take = take
-        self._pending = pending
         self._workers: list[_Worker] = []
         self._context = multiprocessing.get_context("forkserver")
         prepare_workers()
@@ -137,87 +145,73 @@ class _Pool:
                 there.close()
                 self._workers.append(_Worker(process, here))
 
-    @property
-    def n_pending(self) -> int:
-        """How many tasks no worker has."""
-        return len(self._pending)
-
     def run(self, until_warm: bool = False) -> None:
-        """Hand out tasks and take reports, until all is done or, if asked for, the first run is under way."""
+        """Hand out members and take reports, until all is done or, if asked for, the first run is under way."""
         while True:
             for worker in self._workers:
-                if self._pending and not worker.tasks:
+                if self.pending and not worker.members:
                     self._hand_out(worker)
             for worker in self._workers:
-                if len(self._pending) >= len(self._workers) and worker.is_quick and len(worker.tasks) == 1:
+                if len(self.pending) >= len(self._workers) and worker.is_quick and len(worker.members) == 1:
                     self._hand_out(worker)
-            busy = [worker for worker in self._workers if worker.tasks]
+            busy = {worker.connection: worker for worker in self._workers if worker.members}
             if not busy:
                 return
-            ready = wait([worker.connection for worker in busy])
+            ready = wait(list(busy))
             with undisturbed():
-                for worker in busy:
-                    if worker.connection in ready:
-                        self._take_report(worker)
+                for connection in ready:
+                    self._hear(busy[connection])  # type: ignore[index]
             if until_warm and any(worker.is_warm for worker in self._workers):
                 return
 
     def dismiss(self) -> None:
         """Let the workers end, all being done."""
         for worker in self._workers:
-            with contextlib.suppress(OSError):
-                worker.connection.send(None)
+            worker.send(None)
         for worker in self._workers:
             worker.process.join(GRACE)
 
     def stop(self) -> None:
         """End every worker that is left, taking what it still reports; for good if it takes too long."""
-        for (
-            worker
-        ) in self._workers:  # also those that seem dead: without the process they came from, all of them do
-            worker.process.terminate()
-            with contextlib.suppress(OSError):
-                worker.connection.send(None)
+        for worker in self._workers:
+            worker.process.terminate()  # also if it seems dead: without the process they came from, all of them do
+            worker.send(None)
         limit = time.monotonic() + GRACE
         for worker in self._workers:
-            has_ended = self._take_last_reports(worker, limit)
+            has_ended = self._hear_out(worker, limit)
             worker.process.join(max(0.0, limit - time.monotonic()))
             if worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()
-            if worker.tasks and not has_ended:  # else it has begun nothing of which it has not told the end
-                self._take(Result(worker.tasks[0].index, "interrupted", 130, "interrupted"))
+            if worker.members and not has_ended:  # else it has begun nothing of which it has not told the end
+                self._take(Result(worker.members[0].index, "interrupted", 130, "interrupted"))
 
     def _hand_out(self, worker: _Worker) -> None:
-        task = self._pending.popleft()
-        worker.tasks.append(task)
-        with contextlib.suppress(OSError):  # it has died, which its connection is about to tell
-            worker.connection.send(task)
-        if len(worker.tasks) == 1:
-            self._take(Underway(task.index, 0.0))
+        worker.members.append(self.pending.popleft())
+        worker.send(worker.members[-1])
+        if len(worker.members) == 1:
+            self._take(Underway(worker.members[0].index, 0.0))
 
-    def _take_report(self, worker: _Worker) -> None:
-        try:
-            report: Message = worker.connection.recv()
-        except (EOFError, OSError, pickle.UnpicklingError):
+    def _hear(self, worker: _Worker) -> None:
+        if (message := worker.receive()) is None:
             self._bury(worker)
             return
         worker.is_warm = True
-        if isinstance(report, Result):
-            worker.is_quick = report.fresh and report.seconds < SHORT
-        self._note(worker, report)
-        if isinstance(report, Result) and worker.tasks:
-            self._take(Underway(worker.tasks[0].index, 0.0))
+        self._note(worker, message)
+        if isinstance(message, Result):
+            worker.is_quick = message.fresh and message.seconds < SHORT
+            if worker.members:
+                self._take(Underway(worker.members[0].index, 0.0))
 
-    def _note(self, worker: _Worker, report: Message) -> None:
+    def _note(self, worker: _Worker, message: Message) -> None:
         """Take a report, and have in mind what its worker is left with."""
-        if isinstance(report, Returned):
+        if isinstance(message, Returned):
             worker.is_quick = False
-            self._pending.appendleft(worker.tasks.pop())
+            self.pending.appendleft(worker.members.pop())
             return
-        if isinstance(report, Result):
-            worker.tasks.popleft()
-        self._take(report)
+        if isinstance(message, Result):
+            worker.members.popleft()
+        self._take(message)
 
     def _bury(self, worker: _Worker) -> None:
         """Record the member that a worker was busy with when it died, and start another worker.
@@ -227,23 +221,23 @@ class _Pool:
         worker.process.join(GRACE)
         self._workers.remove(worker)
         code = worker.process.exitcode or 0
-        if worker.tasks and not (worker.is_warm and code == 0):
+        if worker.members and not (worker.is_warm and code == 0):
             cause = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             hint = "; perhaps for want of memory" if code == -signal.SIGKILL else ""
-            task = worker.tasks.popleft()
-            self._take(Result(task.index, "failed", 1, f"its process died ({cause}{hint})"))
-        self._pending.extendleft(reversed(worker.tasks))
+            lost = worker.members.popleft()
+            self._take(Result(lost.index, "failed", 1, f"its process died ({cause}{hint})"))
+        self.pending.extendleft(reversed(worker.members))
         self.grow(1)
 
-    def _take_last_reports(self, worker: _Worker, limit: float) -> bool:
+    def _hear_out(self, worker: _Worker, limit: float) -> bool:
         """Take what a worker that has been stopped still says; return whether it has come to its end."""
-        with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
-            while worker.tasks:
-                if not worker.connection.poll(max(0.0, limit - time.monotonic())):
-                    return False
-                report: Message = worker.connection.recv()
-                if not isinstance(report, Underway):
-                    self._note(worker, report)
+        while worker.members:
+            if not worker.connection.poll(max(0.0, limit - time.monotonic())):
+                return False
+            if (message := worker.receive()) is None:
+                return True
+            if not isinstance(message, Underway):
+                self._note(worker, message)
         return True
 
 
@@ -251,14 +245,12 @@ class _Pool:
 def _apart() -> Iterator[None]:
     """Have what is started inside, and all that it forks, use one thread, keep its memory and not hear Ctrl-C."""
     settings = {name: os.environ.get(name, value) for name, value in _KEPT_MEMORY.items()} | _ONE_THREAD
-    before = {name: os.environ.get(name) for name in settings}
+    before = {name: os.environ[name] for name in settings if name in os.environ}
     os.environ.update(settings)
     try:
         with interrupts_ignored():
             yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in settings:
+            del os.environ[name]
+        os.environ.update(before)

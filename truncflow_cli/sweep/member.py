@@ -11,12 +11,11 @@ from typing import Any, Literal
 from truncflow_cli import api, runfile
 from truncflow_cli.api import Plan, Resumption
 from truncflow_cli.chunk import Chunk
-from truncflow_cli.diagnostics import Verdict
 from truncflow_cli.errors import RunFailed, UserError
-from truncflow_cli.events import Kind, of_kind
-from truncflow_cli.report.tables import run_row
-from truncflow_cli.runfile import Record, RunFile
+from truncflow_cli.run_data import Run
 from truncflow_cli.signals import undisturbed
+from truncflow_cli.sweep.columns import columns_of
+from truncflow_cli.sweep.grid import Member
 from truncflow_cli.sweep.plan import Source
 
 #: complete, failed and interrupted are what the run file says; refused is a run that could not start.
@@ -31,21 +30,6 @@ SHORT = 1.0
 
 #: Called with how far a run is, from 0 to 1; may raise KeyboardInterrupt to stop it.
 Progress = Callable[[float], None]
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a worker needs to know of a member besides its ``Source``.
-
-    Attributes:
-        index: the member's place in the sweep.
-        file_name: the name of its run file.
-        overrides: its parameters as ``--set`` takes them.
-    """
-
-    index: int
-    file_name: str
-    overrides: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -101,7 +85,7 @@ Report = Underway | Result
 Message = Report | Returned
 
 
-def perform(source: Source, task: Task, progress: Progress = lambda share: None) -> Result:
+def perform(source: Source, member: Member, progress: Progress = lambda share: None) -> Result:
     """Run a member unless its finished run file is there; whatever goes wrong is in the result.
 
     A file that an earlier sweep has left unfinished is gone on with, or, where that cannot be, run anew; a file of
@@ -112,10 +96,10 @@ def perform(source: Source, task: Task, progress: Progress = lambda share: None)
     fresh = False
 
     def result(status: MemberStatus, code: int, message: str = "", **more: Any) -> Result:
-        return Result(task.index, status, code, message, seconds=time.monotonic() - began, **more)
+        return Result(member.index, status, code, message, seconds=time.monotonic() - began, **more)
 
     try:
-        plan = api.prepare(source.experiment(task.overrides), source.folder / task.file_name)
+        plan = api.prepare(source.experiment(member.overrides), source.folder / member.file_name)
         found, unfinished = _look(plan)
         if found is not None:
             with found:
@@ -152,30 +136,6 @@ def perform(source: Source, task: Task, progress: Progress = lambda share: None)
         return result("failed", 1, f"a defect of truncflow, {text}")
 
 
-def columns_of(run: RunFile | Record) -> dict[str, Any]:
-    """Return the columns of one run: those of ``report --csv``, and what pictures of sweeps are made of.
-
-    These are the number of certificates of each verdict, and ``s_full_truncation``: the time from which every
-    cluster stays fully truncated by some layer, None if that is not so at the end.
-    """
-    row = run_row(run)
-    verdicts = [certificate.verdict for certificate in run.certificates.values()]
-    return {
-        **row,
-        **{name: verdicts.count(verdict) for name, verdict in VERDICT_COLUMNS.items()},
-        "s_full_truncation": _full_truncation(run),
-    }
-
-
-#: Columns that count certificates, and the verdict each counts.
-VERDICT_COLUMNS: dict[str, Verdict] = {
-    "verdicts_holds": "holds",
-    "verdicts_violated": "violated",
-    "verdicts_hypothesis_not_met": "hypothesis not met",
-    "verdicts_not_applicable": "not applicable",
-}
-
-
 def _of_a_member(message: str) -> str:
     """Return a message of `truncflow run` under the names that things have in a sweep, which lacks some options."""
     message = message.removeprefix("--set ")
@@ -190,7 +150,7 @@ def _ended(error: RunFailed | KeyboardInterrupt | None) -> tuple[MemberStatus, i
     return "interrupted", 130, "interrupted"
 
 
-def _look(plan: Plan) -> tuple[RunFile | None, bool]:
+def _look(plan: Plan) -> tuple[Run | None, bool]:
     """Return the finished run file if it is there, and whether one of the same config is that has not come to its end.
 
     Raises:
@@ -240,18 +200,3 @@ def _watch(plan: Plan, progress: Progress) -> Callable[[Chunk], None]:
         progress(min(1.0, chunk.s / s_end) if s_end else 1.0)
 
     return watch
-
-
-def _full_truncation(run: RunFile | Record) -> float | None:
-    """Return the time from which every cluster stays in S_ℓ⁻ of some layer ℓ, None if one does not at the end."""
-    since: dict[tuple[int, int], float] = {}
-    for event in run.events[of_kind(run.events, Kind.COLLAPSE, Kind.UNCOLLAPSE)]:
-        place = int(event["cluster"]), int(event["layer"])
-        if event["kind"] == Kind.COLLAPSE:
-            since[place] = float(event["s"])
-        else:
-            since.pop(place, None)
-    first: dict[int, float] = {}
-    for (cluster, _), s in since.items():
-        first[cluster] = min(s, first.get(cluster, s))
-    return max(first.values()) if first and len(first) == run.n_clusters else None

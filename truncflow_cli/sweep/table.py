@@ -8,10 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from truncflow_cli.diagnostics import names
-from truncflow_cli.events import Kind
 from truncflow_cli.sweep.grid import Member
-from truncflow_cli.sweep.member import VERDICT_COLUMNS, Result
+from truncflow_cli.sweep.member import Result
 from truncflow_cli.sweep.plan import Sweep
 
 Row = dict[str, Any]
@@ -71,23 +69,6 @@ class Table:
             **outcome,
             **{n: v for n, v in rest.items() if n not in parameters},
         }
-
-
-def columns(keys: Iterable[str]) -> list[str]:
-    """Return every column that a sweep over these keys has."""
-    known = [
-        *("status", "exit_code", "flow", "equations", "rotation_frozen", "seed", "N", "Q", "C", "L", "s_end"),
-        *(
-            "loss_first",
-            "loss_last",
-            "events",
-            *(f"events_{kind.name.lower()}" for kind in Kind),
-            "max_abs_D",
-        ),
-        *(f"certificate_{name}" for name in names()),
-        *("elapsed_seconds", *VERDICT_COLUMNS, "s_full_truncation"),
-    ]
-    return list(dict.fromkeys([*keys, *known]))
 
 
 def header(rows: Iterable[Row]) -> list[str]:

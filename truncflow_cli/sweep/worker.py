@@ -13,7 +13,7 @@ import truncflow_cli.flows.separated_run  # noqa: F401
 from truncflow_cli.diagnostics import certify  # noqa: F401
 from truncflow_cli.signals import StopOnce, Stopped, stop_main_thread, undisturbed
 from truncflow_cli.sweep import folder
-from truncflow_cli.sweep.member import GRACE, SHORT, Returned, Underway, perform
+from truncflow_cli.sweep.member import GRACE, SHORT, Progress, Returned, Underway, perform
 from truncflow_cli.sweep.plan import Source
 
 #: Seconds between two messages on how far a run is.
@@ -21,7 +21,7 @@ _MESSAGE_EVERY = 0.25
 
 
 def work(connection: Connection, source: Source) -> None:
-    """Take tasks from the connection and send ``Message`` back, until None or the end comes.
+    """Take members from the connection and send ``Message`` back, until None or the end comes.
 
     SIGTERM stops the member that is running; its file has what there was. SIGINT is left to the leader, to whom the
     terminal sends it as well. A worker whose leader has died stops likewise.
@@ -30,48 +30,42 @@ def work(connection: Connection, source: Source) -> None:
     threading.Thread(target=_end_with_the_leader, daemon=True).start()
     try:
         folder.join(source.folder)
-        while not stop.asked and (task := connection.recv()) is not None:
-            result = perform(source, task, _Messages(connection, task.index, stop).take)
+        while not stop.asked and (member := connection.recv()) is not None:
+            result = perform(source, member, _messages(connection, member.index, stop))
             with undisturbed():
                 connection.send(result)
     except (KeyboardInterrupt, EOFError, OSError):
         return
 
 
-class _Messages:
-    """Says how far a run is: at its first step, which is when the solver is loaded, and now and then.
+def _messages(connection: Connection, index: int, stop: StopOnce) -> Progress:
+    """Return what says how far a run is: at its first step, which is when the solver is loaded, and now and then.
 
-    Of a run that is not short it gives back the task that has come after it.
+    Of a run that is not short it gives back the member that has come after it.
     """
+    next_message, long_from = 0.0, time.monotonic() + SHORT
 
-    def __init__(self, connection: Connection, index: int, stop: StopOnce) -> None:
-        self._connection = connection
-        self._index = index
-        self._stop = stop
-        self._next = 0.0
-        self._long_from = time.monotonic() + SHORT
-
-    def take(self, share: float) -> None:
-        if self._stop.asked:
+    def take(share: float) -> None:
+        nonlocal next_message
+        if stop.asked:
             raise Stopped
         now = time.monotonic()
-        if share > 0.0 and now >= self._next:
-            self._next = now + _MESSAGE_EVERY
-            try:
-                with undisturbed():
-                    self._connection.send(Underway(self._index, share))
-                    if now >= self._long_from:
-                        self._give_back()
-            except (EOFError, OSError):  # nobody listens any more
-                raise Stopped from None
+        if share <= 0.0 or now < next_message:
+            return
+        next_message = now + _MESSAGE_EVERY
+        try:
+            with undisturbed():
+                connection.send(Underway(index, share))
+                if now < long_from or not connection.poll():
+                    return
+                if (waiting := connection.recv()) is None:
+                    stop.asked = True
+                else:
+                    connection.send(Returned(waiting.index))
+        except (EOFError, OSError):  # nobody listens any more
+            raise Stopped from None
 
-    def _give_back(self) -> None:
-        if self._connection.poll():
-            task = self._connection.recv()
-            if task is None:
-                self._stop.asked = True
-            else:
-                self._connection.send(Returned(task.index))
+    return take
 
 
 def _end_with_the_leader() -> None:
