@@ -19,7 +19,8 @@ from truncflow_cli.sweep.local import run_local
 from truncflow_cli.sweep.member import Report, Result, Underway, perform
 from truncflow_cli.sweep.plan import plan_sweep
 
-RUNS = 30
+#: More than any machine gets through before it is told to stop.
+RUNS = 150
 GRID = ("--grid", f"seed=0:{RUNS - 1}:{RUNS}")
 
 

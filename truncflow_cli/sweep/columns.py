@@ -43,10 +43,9 @@ def columns_of(run: Run) -> dict[str, Any]:
     These are the number of certificates of each verdict, and ``s_full_truncation``: the time from which every
     cluster stays fully truncated by some layer, None if that is not so at the end.
     """
-    row = run_row(run)
     verdicts = [certificate.verdict for certificate in run.certificates.values()]
     return {
-        **row,
+        **run_row(run),
         **{name: verdicts.count(verdict) for name, verdict in VERDICT_COLUMNS.items()},
         "s_full_truncation": _full_truncation(run),
     }

@@ -62,10 +62,10 @@ def _lock(folder: Path) -> OutputLock:
     try:
         return OutputLock(path, folder)
     except UserError:
+        holder = ""
         with contextlib.suppress(OSError, ValueError):
             holder = f" (process {int(path.read_text())})"
-            raise UserError(_refusal(folder, f"another sweep{holder} is running in this folder")) from None
-        raise UserError(_refusal(folder, "another sweep is running in this folder")) from None
+        raise _refusal(folder, f"another sweep{holder} is running in this folder") from None
 
 
 def _wait_for_workers(folder: Path) -> None:
@@ -77,9 +77,7 @@ def _wait_for_workers(folder: Path) -> None:
     limit = time.monotonic() + PATIENCE
     while _has_workers(folder):
         if time.monotonic() > limit:
-            raise UserError(
-                _refusal(folder, "workers of a sweep that was killed are still busy in this folder")
-            )
+            raise _refusal(folder, "workers of a sweep that was killed are still busy in this folder")
         time.sleep(0.05)
 
 
@@ -97,5 +95,5 @@ def _has_workers(folder: Path) -> bool:
     return False
 
 
-def _refusal(folder: Path, why: str) -> str:
-    return f"{folder}: {why}; wait for it, stop it, or choose another folder with -o"
+def _refusal(folder: Path, why: str) -> UserError:
+    return UserError(f"{folder}: {why}; wait for it, stop it, or choose another folder with -o")

@@ -73,9 +73,7 @@ class Member:
 def parse_axes(grids: Sequence[str], zips: Sequence[str]) -> tuple[Axis, ...]:
     """Return the axes of a sweep: one for each ``--grid``, and one for all ``--zip`` together, which comes last.
 
-    Args:
-        grids: "key.path=values" each.
-        zips: "key.path=values" each, all with equally many values.
+    Options are "key.path=values" each; those of ``zips`` have equally many values.
 
     Raises:
         UserError: an option of another form, a key that is given twice or lies inside another one, lengths that do
@@ -98,14 +96,11 @@ def parse_axes(grids: Sequence[str], zips: Sequence[str]) -> tuple[Axis, ...]:
 
 def members(axes: Sequence[Axis]) -> Iterator[Member]:
     """Yield the members that axes span, the last axis changing fastest."""
-    places = itertools.product(*(range(len(axis)) for axis in axes))
-    for index, place in enumerate(places):
-        parameters = [
-            pair
-            for axis, position in zip(axes, place, strict=True)
-            for pair in zip(axis.keys, axis.points[position], strict=True)
-        ]
-        yield Member(index, tuple(parameters), place)
+    for index, place in enumerate(itertools.product(*(range(len(axis)) for axis in axes))):
+        points = [(axis.keys, axis.points[at]) for axis, at in zip(axes, place, strict=True)]
+        yield Member(
+            index, tuple(pair for keys, values in points for pair in zip(keys, values, strict=True)), place
+        )
 
 
 def option_label(option: str, name: str) -> str:
@@ -118,13 +113,6 @@ def normal_key(key: str) -> str:
     """Return a dotted path in the one way in which it is compared: list indices without leading zeros."""
     parts = key.strip().split(".")
     return ".".join(str(int(part)) if part.isdecimal() and len(part) < 10 else part for part in parts)
-
-
-def overlap(key: str, other: str) -> bool:
-    """Whether two dotted paths lead to the same setting, or one into the other."""
-    parts, others = key.split("."), other.split(".")
-    shorter = min(len(parts), len(others))
-    return parts[:shorter] == others[:shorter]
 
 
 def _parse(option: str, name: str) -> tuple[str, tuple[Value, ...]]:
@@ -163,5 +151,5 @@ def _check_keys(keys: Sequence[str]) -> None:
     for key, other in itertools.combinations(keys, 2):
         if key == other:
             raise UserError(one_line(f"{shown(key)} is swept twice; give each key once"))
-        if overlap(key, other):
+        if f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}."):
             raise UserError(one_line(f"{key} and {other} are both swept, and one contains the other"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Callable
@@ -12,7 +13,6 @@ from truncflow_cli import api, runfile
 from truncflow_cli.api import Plan, Resumption
 from truncflow_cli.chunk import Chunk
 from truncflow_cli.errors import RunFailed, UserError
-from truncflow_cli.run_data import Run
 from truncflow_cli.signals import undisturbed
 from truncflow_cli.sweep.columns import columns_of
 from truncflow_cli.sweep.grid import Member
@@ -100,10 +100,9 @@ def perform(source: Source, member: Member, progress: Progress = lambda share: N
 
     try:
         plan = api.prepare(source.experiment(member.overrides), source.folder / member.file_name)
-        found, unfinished = _look(plan)
-        if found is not None:
-            with found:
-                return result("complete", 0, row=columns_of(found), fresh=False)
+        row, unfinished = _look(plan)
+        if row is not None:
+            return result("complete", 0, row=row, fresh=False)
         fresh = True
         outcome = api.execute(
             plan,
@@ -128,8 +127,9 @@ def perform(source: Source, member: Member, progress: Progress = lambda share: N
         return result("refused", 2, "out of memory")
     except KeyboardInterrupt:
         with undisturbed():
-            if plan is not None and (told := _row_of_finished(plan)) is not None:
-                return result("complete", 0, row=told, fresh=fresh)
+            with contextlib.suppress(UserError):
+                if plan is not None and (row := _look(plan)[0]) is not None:
+                    return result("complete", 0, row=row, fresh=fresh)
             return result("interrupted", 130, "interrupted")
     except Exception as defect:
         text = f"{type(defect).__name__}: {defect}".partition("\n")[0]
@@ -150,38 +150,22 @@ def _ended(error: RunFailed | KeyboardInterrupt | None) -> tuple[MemberStatus, i
     return "interrupted", 130, "interrupted"
 
 
-def _look(plan: Plan) -> tuple[Run | None, bool]:
-    """Return the finished run file if it is there, and whether one of the same config is that has not come to its end.
+def _look(plan: Plan) -> tuple[dict[str, Any] | None, bool]:
+    """Return the columns of the finished run file if it is there, and whether one of the same config is, unfinished.
 
     Raises:
         UserError: something else is there.
     """
     try:
-        return api.finished_run(plan), False
-    except UserError:
-        if not _is_unfinished(plan):
-            raise
-        return None, True
-
-
-def _row_of_finished(plan: Plan) -> dict[str, Any] | None:
-    """Return the columns of a run that was told to stop when it had already come to its end."""
-    try:
         if (found := api.finished_run(plan)) is None:
-            return None
+            return None, False
         with found:
-            return columns_of(found)
+            return columns_of(found), False
     except UserError:
-        return None
-
-
-def _is_unfinished(plan: Plan) -> bool:
-    """Whether the target is a file of the same config that did not come to its end."""
-    try:
-        with runfile.open_run(plan.target) as found:
-            return found.config == plan.config and found.status != "complete"
-    except UserError:  # finished_run says what is wrong with it
-        return False
+        with contextlib.suppress(UserError), runfile.open_run(plan.target) as found:
+            if found.config == plan.config and found.status != "complete":
+                return None, True
+        raise
 
 
 def _resumption(plan: Plan) -> Resumption | None:

@@ -16,7 +16,7 @@ from truncflow_cli.config.experiment import read_text
 from truncflow_cli.config.overrides import override
 from truncflow_cli.config.yaml_nodes import parse
 from truncflow_cli.errors import UserError
-from truncflow_cli.sweep.grid import Axis, Member, members, normal_key, overlap, parse_axes
+from truncflow_cli.sweep.grid import Axis, Member, members, normal_key, parse_axes
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,7 @@ def plan_sweep(
 
     Args:
         path: the config.
-        grids: ``--grid`` options, "key.path=values" each.
-        zips: ``--zip`` options.
+        grids, zips: ``--grid`` and ``--zip`` options, "key.path=values" each.
         settings: ``--set`` options, the same for all members.
         folder: where the run files go; default runs/{name}-sweep.
         command: the command, for the run files.
@@ -110,7 +109,8 @@ def plan_sweep(
     folder = folder if folder is not None else Path("runs") / f"{name}-sweep"
     source = Source(label, text, path.absolute().parent, settings, folder.absolute(), command)
     sweep = Sweep(name, source, folder, axes, tuple(members(axes)))
-    _check_folder(folder)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: not a folder; -o takes the folder that the run files go to")
     _validate(sweep, len(grids))
     return sweep
 
@@ -125,14 +125,8 @@ def _check_settings(settings: Sequence[str], keys: Sequence[str]) -> None:
     """Refuse a --set that the sweep would silently overrule."""
     for setting in settings:
         key = normal_key(setting.partition("=")[0])
-        swept = [other for other in keys if other == key or key.startswith(f"{other}.")]
-        if swept and overlap(key, swept[0]):
+        if swept := [other for other in keys if f"{key}.".startswith(f"{other}.")]:
             raise UserError(one_line(f"--set {key}: {swept[0]} is swept, which would overrule it"))
-
-
-def _check_folder(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder}: not a folder; -o takes the folder that the run files go to")
 
 
 def _validate(sweep: Sweep, n_grids: int) -> None:

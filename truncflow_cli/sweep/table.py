@@ -56,19 +56,11 @@ class Table:
         result = self._results.get(member.index)
         if result is None:
             earlier = self._earlier.get(member.file_name, {"status": NOT_RUN})
-            return {
-                "file": file,
-                **parameters,
-                **{n: v for n, v in earlier.items() if n not in ("file", *parameters)},
-            }
+            row = {"file": file, **parameters}
+            return row | {name: value for name, value in earlier.items() if name not in row}
         outcome = {"status": result.status, "exit_code": result.exit_code, "message": result.message}
-        rest = {name: value for name, value in (result.row or {}).items() if name not in ("file", "status")}
-        return {
-            "file": file,
-            **parameters,
-            **outcome,
-            **{n: v for n, v in rest.items() if n not in parameters},
-        }
+        row = {"file": file, **parameters, **outcome}
+        return row | {name: value for name, value in (result.row or {}).items() if name not in row}
 
 
 def header(rows: Iterable[Row]) -> list[str]:
