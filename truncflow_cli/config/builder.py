@@ -16,7 +16,7 @@ from truncflow_cli.config.arrays import (
     pulled_back,
 )
 from truncflow_cli.config.clusters import Clusters, make_clusters
-from truncflow_cli.config.construct import construct
+from truncflow_cli.config.construct.methods import construct
 from truncflow_cli.config.errors import Fault
 from truncflow_cli.config.experiment import Experiment
 from truncflow_cli.config.files import read_array
@@ -168,9 +168,5 @@ def _stacked(clusters: Clusters | None, dim: int) -> tuple[Array, np.ndarray[tup
 
 
 def _cluster_notes(clusters: Clusters) -> dict[str, str | float]:
-    if not any(clusters.names):
-        return dict(clusters.notes)
-    return {
-        "clusters": joined_names([name or str(i) for i, name in enumerate(clusters.names)]),
-        **clusters.notes,
-    }
+    names = [name or str(i) for i, name in enumerate(clusters.names)]
+    return ({"clusters": joined_names(names)} if any(clusters.names) else {}) | clusters.notes

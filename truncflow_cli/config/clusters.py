@@ -43,6 +43,10 @@ class Clusters:
         """Q."""
         return int(self.points[0].shape[1])
 
+    def but(self, cluster: int) -> list[Array]:
+        """Return the points of all clusters but one."""
+        return [points for other, points in enumerate(self.points) if other != cluster]
+
     def called(self, cluster: int) -> str:
         """Return "cluster 1", with its name where it has one."""
         name = self.names[cluster]
@@ -72,11 +76,8 @@ def make_clusters(experiment: Experiment) -> Clusters | None:
             points = _points(cluster, index, experiment.config.seed, experiment.base_dir)
             _check_points(points)
             if points_of and points.shape[1] != points_of[0].shape[1]:
-                raise Fault(
-                    f"points have {_coordinates(points)}, those of cluster 0 have "
-                    f"{_coordinates(points_of[0])}; "
-                    "all clusters lie in one space"
-                )
+                what = f"points have {_coordinates(points)}, those of cluster 0 have {_coordinates(points_of[0])}"
+                raise Fault(f"{what}; all clusters lie in one space")
         names.append(cluster.name or "")
         points_of.append(points)
     with experiment.at("clusters"):
@@ -107,18 +108,10 @@ def _points(
 
 
 def shaped_points(cluster: ShapedCluster, seed: int, name: str) -> Array:
-    """Draw the points of a shape.
+    """Draw the points of a shape, (size, Q): uniform in the ball, uniform on the sphere, or normal around the center.
 
-    Directions and distances have a stream each, so a larger ``size`` keeps the points there were and adds to
-    them.
-
-    Args:
-        cluster: shape, center, radius or std, size.
-        seed: the run's seed.
-        name: prefix of the names of the streams.
-
-    Returns:
-        (size, Q): uniform in the ball, uniform on the sphere, or normal around the center.
+    Directions and distances have a stream each, whose names begin with ``name``: a larger ``size`` keeps the points
+    there were and adds to them.
     """
     center = np.array(cluster.center)
     dim = len(center)

@@ -25,10 +25,8 @@ _SHARE = 1e-3
 
 
 def start_warnings(experiment: Experiment, problem: Problem, clusters: Clusters) -> tuple[str, ...]:
-    """Return a sentence on each hypothesis of the flow that the start does not meet, on what will take very
-    long, and on a tolerance that is too large for the data.
-
-    The flow's own function is asked (``start_warnings`` of its entry), one of those below for instance.
+    """Return a sentence on each hypothesis that the start misses, on what will take very long, and on a tolerance
+    that is too large for the data: what the flow's part ``start_warnings`` says, such as one of those below.
 
     Raises:
         UserError: `separated` that is not cluster separated, with ``on_separation_lost: stop``; an ``s_end`` beyond all
@@ -140,13 +138,11 @@ def collapsed(experiment: Experiment, problem: Problem, clusters: Clusters) -> t
         off = np.unique(problem.cluster[~(distance.max(axis=1) <= _THERE * size)]).tolist()
     if not off:
         return ()
-    which = ", ".join(clusters.called(cluster) for cluster in off[:_SPELT_OUT]) + (
+    which = ", ".join(map(clusters.called, off[:_SPELT_OUT])) + (
         " and others" if len(off) > _SPELT_OUT else ""
     )
-    return (
-        f"the start is not collapsed, (8.1): {which} not mapped to −β^(ℓ); initial.construct: collapsed "
-        f"may mend it",
-    )
+    sentence = f"the start is not collapsed, (8.1): {which} not mapped to −β^(ℓ)"
+    return (f"{sentence}; initial.construct: collapsed may mend it",)
 
 
 def clustered(experiment: Experiment, problem: Problem, clusters: Clusters) -> tuple[str, ...]:
@@ -155,8 +151,6 @@ def clustered(experiment: Experiment, problem: Problem, clusters: Clusters) -> t
     if not any(counts):
         return ()
     layer = int(np.argmax(counts))
-    return (
-        f"not every point is in S⁺ of every layer, (9.2): layer {layer} truncates {counts[layer]} of "
-        f"{len(problem.x)}; "
-        "initial.construct: clustered mends it",
-    )
+    found = f"layer {layer} truncates {counts[layer]} of {len(problem.x)}"
+    sentence = f"not every point is in S⁺ of every layer, (9.2): {found}"
+    return (f"{sentence}; initial.construct: clustered mends it",)

@@ -24,9 +24,8 @@ def saved_times(save: Save, s_end: float) -> Array:
         Fault: a time beyond s_end, or more times than fit into memory.
     """
     if s_end == 0:
-        late = save.at is not None and save.at[-1] > 0
-        if late:
-            raise Fault("lies beyond integrator.s_end = 0", ("at", len(save.at or ()) - 1))
+        if save.at is not None and save.at[-1] > 0:
+            raise Fault("lies beyond integrator.s_end = 0", ("at", len(save.at) - 1))
         return np.zeros(1)
     if save.at is not None:
         times = _listed(save.at, s_end)

@@ -26,11 +26,8 @@ def explain(error: ValidationError, document: Document) -> UserError:
     details.sort(key=lambda detail: (_rank(detail["type"]), document.line(_path(detail))))
     path, message = _sentence(details[0])
     others = len({_path(detail) for detail in details}) - 1
-    more = (
-        f" (and {others}{' or' if error.error_count() > _LOOKED_AT else ''} more after this)"
-        if others
-        else ""
-    )
+    at_least = " or" if error.error_count() > _LOOKED_AT else ""
+    more = f" (and {others}{at_least} more after this)" if others else ""
     return document.error(path, f"{message}{more}")
 
 
@@ -48,25 +45,22 @@ def _path(detail: ErrorDetails) -> KeyPath:
 
 
 def _sentence(detail: ErrorDetails) -> tuple[KeyPath, str]:
-    kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
+    path, kind, context, value = _path(detail), detail["type"], detail.get("ctx", {}), detail["input"]
     if kind == "mistake":
-        return _path(detail), context["message"]
+        return path, context["message"]
     if kind == "unknown_key":
-        return _path(detail), _unknown_key(context["key"], context["allowed"], depth=len(_path(detail)))
-    if kind == "form":
-        allowed = detail["msg"]
+        return path, _unknown_key(context["key"], context["allowed"])
+    if kind in ("form", "literal_error"):
+        is_form = kind == "form"
+        allowed = detail["msg"] if is_form else context["expected"].replace(" or ", ", ").replace("'", "")
         hint = suggestion(value, allowed.split(", ")) if isinstance(value, str) else ""
-        return _path(detail), f"{_quoted(value)} is not one of its forms{hint}; allowed: {allowed}"
-    if kind == "literal_error":
-        allowed = context["expected"].replace(" or ", ", ").replace("'", "")
-        hint = suggestion(value, allowed.split(", ")) if isinstance(value, str) else ""
-        return _path(detail), f"{_quoted(value)} is not allowed{hint}; allowed: {allowed}"
+        what = "is not one of its forms" if is_form else "is not allowed"
+        return path, f"{_quoted(value)} {what}{hint}; allowed: {allowed}"
     if kind == "missing":
-        path = _path(detail)
         return path[:-1], f"{path[-1]} is missing"
     say = _TYPES.get(kind)
     what = say(context) if say is not None else detail["msg"][:1].lower() + detail["msg"][1:]
-    return _path(detail), f"{what}, not {_quoted(value)}"
+    return path, f"{what}, not {_quoted(value)}"
 
 
 _TYPES: dict[str, Callable[[dict[str, Any]], str]] = {
@@ -101,7 +95,7 @@ def _quoted(value: object) -> str:
     return shown(value)
 
 
-def _unknown_key(key: str, allowed: list[str], depth: int) -> str:
+def _unknown_key(key: str, allowed: list[str]) -> str:
     """Return what to say of a key that does not exist: the nearest that does, here or elsewhere."""
     if nearest(key, allowed) is None:
         elsewhere = [path for path in _every_key(Config) if path.rpartition(".")[2] == key]

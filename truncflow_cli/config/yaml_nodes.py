@@ -48,10 +48,8 @@ def decode(data: bytes, label: str) -> str:
         UserError: it is neither, or larger than ``MAX_BYTES``.
     """
     if len(data) > MAX_BYTES:
-        raise UserError(
-            f"{label}: larger than {MAX_BYTES // 2**20} MiB; put large point sets into a data file (file: "
-            f"...)"
-        )
+        size = f"larger than {MAX_BYTES // 2**20} MiB"
+        raise UserError(f"{label}: {size}; put large point sets into a data file (file: ...)")
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         return data.decode(encoding)
@@ -70,9 +68,8 @@ def parse(text: str, label: str) -> Document:
     if root is None or root.value is None:
         raise UserError(f"{label}:1: the configuration is empty; it needs at least clusters:")
     if not isinstance(root.value, dict):
-        raise UserError(
-            f"{label}:{root.place}: a configuration is a mapping of keys such as flow: and clusters:"
-        )
+        what = "a configuration is a mapping of keys such as flow: and clusters:"
+        raise UserError(f"{label}:{root.place}: {what}")
     return Document(label, root)
 
 

@@ -42,11 +42,10 @@ _PROBES = 300
 def collapse(
     own: Array, others: Array, margin: float | None, rng: np.random.Generator, share: float = 0.5
 ) -> Layer:
-    """Return a layer that has all of ``own`` in S⁻ and all ``others`` in S⁺.
+    """Return a layer that has all of ``own`` (n, Q) in S⁻ and all ``others`` (m, Q), if there are any, in S⁺.
 
     Args:
-        own: (n, Q) the layer's cluster.
-        others: (m, Q) what must be in S⁺; m may be 0.
+        own, others: the layer's cluster, and what must be in S⁺.
         margin: least distance of all points from the faces; None: the largest found.
         rng: for the turns about the axis that the search starts from.
         share: where the apex is put between the cluster (0) and the others (1), seen from each face.
@@ -84,14 +83,9 @@ def _why_not(own: Array, others: Array, R: Array, found: float, least: float, wa
     differences = differences / np.linalg.norm(differences, axis=1, keepdims=True)
     widest = float(np.degrees(np.arccos(np.clip((differences @ differences.T).min(), -1.0, 1.0))))
     if widest > 90.0:
-        return (
-            f"directions from its points to the others differ by {widest:.3g}°, and no orthant is wider "
-            f"than 90°"
-        )
-    return (
-        f"no rotation was found whose faces all have it and the others on different sides (best margin "
-        f"{found:.3g})"
-    )
+        return f"directions from its points to the others differ by {widest:.3g}°, and no orthant is wider than 90°"
+    sides = "no rotation was found whose faces all have it and the others on different sides"
+    return f"{sides} (best margin {found:.3g})"
 
 
 def row_margins(R: Array, own: Array, others: Array) -> Array:

@@ -39,6 +39,7 @@ class Constructed:
     remark: str = ""
 
 
+#: Makes a layer from its number, the points of its cluster, and what it is to leave alone.
 MakeLayer = Callable[[int, Array, Array], Layer]
 
 
@@ -47,12 +48,7 @@ def construct(
 ) -> Constructed:
     """Return the start that ``setting`` asks for, checked.
 
-    Args:
-        setting: method, start and margin.
-        clusters: the training inputs.
-        seed: the run's seed.
-        n_layers: L; must be the number of clusters except for `clustered`.
-        rotations: (L, Q, Q) for `clustered`, which takes any; else None.
+    There is a layer a cluster, except for `clustered`, which takes any number and any ``rotations`` (L, Q, Q).
 
     Raises:
         Fault: it cannot be, with the cluster, the condition and the margin.
@@ -61,10 +57,9 @@ def construct(
         assert rotations is not None
         return _clustered(clusters, rotations, setting.margin)
     if n_layers != len(clusters.points):
-        raise Fault(
-            f"needs a layer a cluster; there are {n_layers} layers and {len(clusters.points)} clusters "
-            f"(set layers: {len(clusters.points)})"
-        )
+        count = len(clusters.points)
+        what = f"needs a layer a cluster; there are {n_layers} layers and {count} clusters"
+        raise Fault(f"{what} (set layers: {count})")
     if setting.method == "collapsed":
         return _collapsed(clusters, setting.margin, seed)
     return _separated(clusters, setting, seed)
@@ -96,7 +91,7 @@ def _layers(clusters: Clusters, make: MakeLayer, what: str, heed_images: bool) -
     images: list[Array] = []
     layers: list[Layer] = []
     for index, own in enumerate(clusters.points):
-        foreign = [points for other, points in enumerate(clusters.points) if other != index]
+        foreign = clusters.but(index)
         others = np.concatenate([*foreign, *images]) if foreign else np.empty((0, clusters.dim))
         try:
             layer = make(index, own, others)
@@ -122,8 +117,7 @@ def _check_separated(clusters: Clusters, start: Constructed, full: bool) -> None
         R, beta = start.R[layer], start.beta[layer]
         z = coordinates(own, R, beta)
         behind = bool((z <= 0).all()) if full else bool((z < 0).any())
-        foreign = [points for other, points in enumerate(clusters.points) if other != layer]
-        clear = min((positive_margin(points, R, beta).margin for points in foreign), default=np.inf)
+        clear = min((positive_margin(x, R, beta).margin for x in clusters.but(layer)), default=np.inf)
         if not behind or not _reaches(clear, start.margins[layer]):
             raise _unverified(clusters, layer)
 
@@ -133,10 +127,8 @@ def _reaches(clear: float, margin: float) -> bool:
 
 
 def _unverified(clusters: Clusters, layer: int) -> Fault:
-    return Fault(
-        f"the margin of {clusters.called(layer)} is too small to survive rounding; shift the data, or "
-        f"scale it up"
-    )
+    what = f"the margin of {clusters.called(layer)} is too small to survive rounding"
+    return Fault(f"{what}; shift the data, or scale it up")
 
 
 def _collapsed(clusters: Clusters, margin: float | None, seed: int) -> Constructed:
@@ -182,8 +174,7 @@ def _clustered(clusters: Clusters, rotations: Array, margin: float | None) -> Co
         beta = R.T @ np.full(clusters.dim, shift)
         achieved = positive_margin(x, R, beta).margin
         if not _reaches(achieved, clear):
-            raise Fault(
-                f"the margin of layer {layer} is lost in rounding; shift the data, or ask for a larger margin"
-            )
+            what = f"the margin of layer {layer} is lost in rounding"
+            raise Fault(f"{what}; shift the data, or ask for a larger margin")
         layers.append(Layer(R, beta, achieved))
     return _stacked(layers)

@@ -43,12 +43,10 @@ class Layer:
 
 
 def cut(own: Array, others: Array, margin: float | None) -> Layer:
-    """Return a layer that truncates some of ``own``, not all if it can, and none of ``others``.
+    """Return a layer that truncates some of ``own`` (n, Q), not all if it can, and none of ``others`` (m, Q).
 
-    Args:
-        own: (n, Q) the layer's cluster.
-        others: (m, Q) what must be in S⁺; m may be 0.
-        margin: least distance of ``others`` from the faces; None: a quarter of the largest there is, or more.
+    ``margin`` is the least distance of the others, if there are any, from the faces; None: a quarter of the largest
+    there is, or more.
 
     Raises:
         Fault: there is no such half-space, or none with this margin; the message says why.
@@ -94,14 +92,11 @@ def _normal(own: Array, others: Array, wanted: float | None) -> tuple[Array, flo
     vector = _farthest(own, others)
     length = float(np.linalg.norm(vector))
     if length == 0:
-        raise Fault(
-            "every one of its points lies in the convex hull of the others, so no face can cut it off them"
-        )
+        why = "every one of its points lies in the convex hull of the others"
+        raise Fault(f"{why}, so no face can cut it off them")
     if length <= margin:
-        raise Fault(
-            f"the margin can be at most {length:.4g}, the farthest that one of its points is from the "
-            f"others' hull"
-        )
+        most = f"the margin can be at most {length:.4g}"
+        raise Fault(f"{most}, the farthest that one of its points is from the others' hull")
     kept = _KEPT * length if wanted is None else wanted
     return _turned_to_more(vector / length, own, others, kept), kept
 
@@ -128,9 +123,8 @@ def _farthest(own: Array, others: Array) -> Array:
     best = np.zeros(own.shape[1])
     for searches in range(len(own)):
         index = int(bound.argmax())
-        if bound[index] <= float(np.linalg.norm(best)) * (1 + 1e-9) or (
-            searches >= _ENOUGH_SEARCHES and best.any()
-        ):
+        enough = searches >= _ENOUGH_SEARCHES and best.any()
+        if enough or bound[index] <= float(np.linalg.norm(best)) * (1 + 1e-9):
             break
         found = gap(own[index : index + 1], others)
         if found.length > float(np.linalg.norm(best)):
@@ -156,10 +150,8 @@ def _in_simplex(points: Array, corners: Array) -> np.ndarray[tuple[int], np.dtyp
 def _face(along: Array, limit: float, extent: float) -> float:
     """Return where to put the face: up to half of the cluster behind it, the others a margin ahead.
 
-    Args:
-        along: (n,) sorted positions of the cluster's points along the normal.
-        limit: how far the face may go, so that the others keep their margin.
-        extent: size of the data, for a face that nothing bounds.
+    ``along`` (n,) are the sorted positions of the cluster's points along the normal; ``limit`` is how far the face may
+    go, so that the others keep their margin; ``extent`` the size of the data, for a face that nothing bounds.
     """
     first = float(along[0])
     limit = first + extent if np.isinf(limit) else limit
