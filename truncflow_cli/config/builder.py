@@ -15,13 +15,15 @@ from truncflow_cli.config.arrays import (
     make_rotations,
     pulled_back,
 )
-from truncflow_cli.config.clusters import Clusters, make_clusters
+from truncflow_cli.config.clusters import Clusters, check_points, points_of
+from truncflow_cli.config.clusterschema import LabelledTable
 from truncflow_cli.config.construct.methods import construct
 from truncflow_cli.config.errors import Fault
 from truncflow_cli.config.experiment import Experiment
-from truncflow_cli.config.files import read_array
+from truncflow_cli.config.files import check_size, read_array
 from truncflow_cli.config.schema import Integrator
 from truncflow_cli.config.start import start_warnings
+from truncflow_cli.config.table import read_table
 from truncflow_cli.config.times import saved_times
 from truncflow_cli.config.types import FromFile
 from truncflow_cli.problem import Array, Problem
@@ -57,7 +59,7 @@ def build(experiment: Experiment) -> Built:
             ``on_separation_lost: stop``, a start that is not cluster separated.
     """
     config, base_dir = experiment.config, experiment.base_dir
-    clusters = make_clusters(experiment)
+    clusters = _clusters(experiment)
     n_clusters, dim = _counts(experiment) if clusters is None else (len(clusters.points), clusters.dim)
     n_layers = config.layers or n_clusters
     with experiment.at("labels"):
@@ -90,6 +92,43 @@ def build(experiment: Experiment) -> Built:
         warnings += clusters.warnings + start_warnings(experiment, problem, clusters)
         notes = _cluster_notes(clusters) | notes
     return Built(problem, warnings, notes)
+
+
+def _clusters(experiment: Experiment) -> Clusters | None:
+    """Return the clusters of an experiment, None if it has none.
+
+    Raises:
+        UserError: unreadable or unsuitable data, with the place of the setting that names it.
+    """
+    setting = experiment.config.clusters
+    if setting is None:
+        return None
+    if isinstance(setting, LabelledTable):
+        with experiment.at("clusters"):
+            clusters = read_table(setting, experiment.base_dir)
+            check_points(np.concatenate(clusters.points))
+        return clusters
+    names: list[str] = []
+    found: list[Array] = []
+    for index, cluster in enumerate(setting):
+        with experiment.at("clusters", index):
+            if cluster.name is not None and cluster.name in names:
+                raise Fault(f"{cluster.name!r} is the name of two clusters", ("name",))
+            points = points_of(cluster, index, experiment.config.seed, experiment.base_dir)
+            check_points(points)
+            if found and points.shape[1] != found[0].shape[1]:
+                what = f"points have {_coordinates(points)}, those of cluster 0 have {_coordinates(found[0])}"
+                raise Fault(f"{what}; all clusters lie in one space")
+        names.append(cluster.name or "")
+        found.append(points)
+    with experiment.at("clusters"):
+        check_size((sum(len(points) for points in found), found[0].shape[1]), "all points together")
+    return Clusters(tuple(found), tuple(names), {})
+
+
+def _coordinates(points: Array) -> str:
+    count = points.shape[1]
+    return f"{count} coordinate{'s' if count > 1 else ''}"
 
 
 def _settings(integrator: Integrator, n_coordinates: int) -> Integrator:

@@ -8,12 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from truncflow_cli.config.clusterschema import FileCluster, LabelledTable, ListedCluster, ShapedCluster
+from truncflow_cli.config.clusterschema import FileCluster, ListedCluster, ShapedCluster
 from truncflow_cli.config.errors import Fault
-from truncflow_cli.config.experiment import Experiment
 from truncflow_cli.config.files import LARGEST, check_size, read_array
 from truncflow_cli.config.streams import stream
-from truncflow_cli.config.table import read_table
 from truncflow_cli.problem import Array
 
 #: Squares of smaller coordinates are nearly zero in double precision, or are zero.
@@ -53,47 +51,14 @@ class Clusters:
         return f"cluster {cluster} ({name})" if name else f"cluster {cluster}"
 
 
-def make_clusters(experiment: Experiment) -> Clusters | None:
-    """Return the clusters of an experiment, None if it has none.
-
-    Raises:
-        UserError: unreadable or unsuitable data, with the place of the setting that names it.
-    """
-    setting = experiment.config.clusters
-    if setting is None:
-        return None
-    if isinstance(setting, LabelledTable):
-        with experiment.at("clusters"):
-            table = read_table(setting, experiment.base_dir)
-            _check_points(np.concatenate(table.points))
-        return Clusters(table.points, table.names, table.notes, table.warnings)
-    names: list[str] = []
-    points_of: list[Array] = []
-    for index, cluster in enumerate(setting):
-        with experiment.at("clusters", index):
-            if cluster.name is not None and cluster.name in names:
-                raise Fault(f"{cluster.name!r} is the name of two clusters", ("name",))
-            points = _points(cluster, index, experiment.config.seed, experiment.base_dir)
-            _check_points(points)
-            if points_of and points.shape[1] != points_of[0].shape[1]:
-                what = f"points have {_coordinates(points)}, those of cluster 0 have {_coordinates(points_of[0])}"
-                raise Fault(f"{what}; all clusters lie in one space")
-        names.append(cluster.name or "")
-        points_of.append(points)
-    with experiment.at("clusters"):
-        check_size((sum(len(points) for points in points_of), points_of[0].shape[1]), "all points together")
-    return Clusters(tuple(points_of), tuple(names), {})
-
-
-def _coordinates(points: Array) -> str:
-    count = points.shape[1]
-    return f"{count} coordinate{'s' if count > 1 else ''}"
-
-
-def _points(
+def points_of(
     cluster: ListedCluster | FileCluster | ShapedCluster, index: int, seed: int, base_dir: Path
 ) -> Array:
-    """Return the points of one cluster, (N_j, Q)."""
+    """Return the points of the cluster with this index, (N_j, Q), written out, from a file, or drawn.
+
+    Raises:
+        Fault: unreadable data, or more points than fit into memory.
+    """
     if isinstance(cluster, ListedCluster):
         return np.array(cluster.points, dtype=np.float64)
     if isinstance(cluster, FileCluster):
@@ -132,7 +97,12 @@ def shaped_points(cluster: ShapedCluster, seed: int, name: str) -> Array:
     return normal
 
 
-def _check_points(points: Array) -> None:
+def check_points(points: Array) -> None:
+    """Refuse coordinates that the equations cannot square.
+
+    Raises:
+        Fault: there is one.
+    """
     for part in _parts(points):
         size = np.abs(points[part])
         with np.errstate(invalid="ignore"):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from truncflow_cli.config.clusters import Clusters
 from truncflow_cli.config.clusterschema import LabelledTable
 from truncflow_cli.config.csvtable import Table, as_number, is_missing, read_csv
 from truncflow_cli.config.errors import Fault, listed, one_line, shown, suggestion
@@ -17,24 +17,7 @@ _ONE_COLUMN = "; is the separator a comma, semicolon or tab?"
 _NOT_CSV = (".npy", ".npz", ".h5", ".hdf5", ".xlsx", ".xls", ".parquet", ".json", ".gz", ".zip")
 
 
-@dataclass(frozen=True)
-class LabelledPoints:
-    """A table after standardizing, reducing and scaling.
-
-    Attributes:
-        points: (N_j, Q) of each class, in the order of the sorted classes; rows in the order of the table.
-        names: the classes.
-        notes: what was done, for the reports.
-        warnings: what a user should know of the table.
-    """
-
-    points: tuple[Array, ...]
-    names: tuple[str, ...]
-    notes: dict[str, str | float]
-    warnings: tuple[str, ...]
-
-
-def read_table(setting: LabelledTable, base_dir: Path) -> LabelledPoints:
+def read_table(setting: LabelledTable, base_dir: Path) -> Clusters:
     """Read a labelled CSV table.
 
     Classes are sorted by value: as numbers if all of them are numbers, else as texts.
@@ -58,7 +41,7 @@ def read_table(setting: LabelledTable, base_dir: Path) -> LabelledPoints:
     cluster = np.array([index[name] for name in classes])
     in_order = x[np.argsort(cluster, kind="stable")]
     points = tuple(np.split(in_order, np.cumsum(np.bincount(cluster))[:-1]))
-    return LabelledPoints(points, tuple(map(one_line, distinct)), notes, warnings)
+    return Clusters(points, tuple(map(one_line, distinct)), notes, warnings)
 
 
 def _with_header(path: Path, setting: LabelledTable) -> Table:
