@@ -92,8 +92,16 @@ def test_the_alternatives_in_its_comments_are_valid(flow: str, overrides: list[s
 FOREIGN = {
     "separated": {"point_weights", "layers", "output_weight"},
     "general": {"equations", "point_weights", "freeze_rotation", "output_weight", "on_separation_lost"},
-    "collapsed": {"equations", "point_weights", "layers", "freeze_rotation", "start", "random"},
-    "clustered": {"equations", "layers", "freeze_rotation", "on_separation_lost", "start", "random"},
+    "collapsed": {"equations", "point_weights", "layers", "freeze_rotation", "start", "random", "backend"},
+    "clustered": {
+        "equations",
+        "layers",
+        "freeze_rotation",
+        "on_separation_lost",
+        "start",
+        "random",
+        "backend",
+    },
 }
 
 

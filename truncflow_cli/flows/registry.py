@@ -46,6 +46,7 @@ class Flow:
         kernels: whether compiled code and numpy both can do its work (``integrator.backend``).
         equation: its equations of motion in the paper.
         accepts: config keys, by dotted path, that only some flows have and this one does; "key=value" is a value.
+        ignores: config keys that every flow takes, and that do nothing for this one.
         constructions: the constructions of a start that meet its hypotheses.
         constructs: the construction of a start that gives no biases; without it they are zero.
         needs_clusters: whether it is nothing without training points.
@@ -62,6 +63,7 @@ class Flow:
     kernels: bool = False
     equation: str = ""
     accepts: frozenset[str] = frozenset()
+    ignores: frozenset[str] = frozenset()
     constructions: tuple[str, ...] = ()
     constructs: str | None = None
     needs_clusters: bool = True
@@ -142,6 +144,7 @@ FLOWS: dict[str, Flow] = {
             acts_on="all",
             equation="(5.4) and (5.6)",
             accepts=frozenset({"layers"}),
+            ignores=frozenset({"integrator.on_separation_lost"}),
             constructions=("separated", "collapsed", "clustered"),
             template="general.yaml",
             parts={
@@ -162,6 +165,7 @@ FLOWS: dict[str, Flow] = {
             acts_on="",
             equation="(8.6) and (8.7)",
             accepts=frozenset({"initial.output_weight"}),
+            ignores=frozenset({"integrator.backend"}),
             constructions=("collapsed",),
             needs_clusters=False,
             template="collapsed.yaml",
@@ -184,6 +188,7 @@ FLOWS: dict[str, Flow] = {
             acts_on="",
             equation="(9.7)",
             accepts=frozenset({"initial.output_weight", "point_weights"}),
+            ignores=frozenset({"integrator.on_separation_lost", "integrator.backend"}),
             constructions=("clustered",),
             constructs="clustered",
             template="clustered.yaml",
