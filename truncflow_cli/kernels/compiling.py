@@ -58,7 +58,8 @@ def levels() -> dict[str, tuple[str, ...]]:
 def library_path(level: str) -> Path:
     """Return where the library of a level is."""
     suffix = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
-    return HERE / f"truncflow-{level}{suffix}"
+    kind = "-sanitized" if os.environ.get("TRUNCFLOW_SANITIZE") else ""
+    return HERE / f"truncflow-{level}{kind}{suffix}"
 
 
 def sources() -> list[Path]:
