@@ -87,8 +87,8 @@ void follow_hits(const Points *points, const Taylor *taylor, NeighborLists *near
 
 /* List in `likely` which of the hits from `first` to `end` have no bound that keeps them from crossing on [0, h];
    return how many there are. */
-INLINE int64_t likely_to_cross(const Points *points, const Taylor *taylor, double h, const NeighborLists *near, int64_t first,
-                               int64_t end, int64_t *likely)
+INLINE int64_t likely_to_cross(const Points *points, const Taylor *taylor, double h, const NeighborLists *near,
+                               int64_t first, int64_t end, int64_t *likely)
 {
     const int64_t dim = points->dim;
     int64_t count = 0;
@@ -222,7 +222,8 @@ static int64_t locate_together(Falling *falling, int64_t terms, double h, int64_
 }
 
 /* List the crossings of all hits on [0, h]; return how many there are, or -1 if one keeps crossing. */
-int64_t locate(const Points *points, const Taylor *taylor, LayerWork *work, double h, const NeighborLists *near, Batch *batch)
+int64_t locate(const Points *points, const Taylor *taylor, LayerWork *work, double h, const NeighborLists *near,
+               Batch *batch)
 {
     const int64_t dim = points->dim, hits = near->hits;
     const Turned turned = turned_series(taylor, work);

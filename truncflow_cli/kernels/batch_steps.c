@@ -1,7 +1,7 @@
 /* Steps over many crossings at once, each located afterwards: `separated` with very many points.
 
-   On a step the moments of the untruncated points are replaced by polynomials, see batch_moments.c: then the solution is
-   a Taylor series again, see batch_taylor.c. The crossings follow from the trajectory, see batch_crossings.c, and the
+   On a step the moments of the untruncated points are replaced by polynomials, see batch_moments.c: then the solution
+   is a Taylor series again, see batch_taylor.c. The crossings follow from the trajectory, see batch_crossings.c, and the
    trajectory from the crossings: the two are found in turns ("sweeps"), until they agree. Each sweep gains a factor of
    the order of h. */
 

@@ -11,7 +11,7 @@
 
 #include "layer.h"
 
-/* Fill the n-th coefficients of u, R ỹ, B and S, with moments that depend on s; see series.h. */
+/* Fill the n-th coefficients of u, R ỹ, B and S, with moments that depend on s; see layer_taylor.c. */
 static void linear_terms_along(const Moments *moments, LayerWork *work, const double *y_tilde, int with_zz, double h,
                                int64_t n, Batch *batch)
 {

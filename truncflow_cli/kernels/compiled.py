@@ -126,16 +126,8 @@ class CompiledKernel:
         """See ``Kernel``."""
         self._samples = self._sample_room(saved, self._c.samples)
         loop = self._c.loop
-        Struct(
-            "Loop",
-            loop,
-            s=control.s,
-            lost=control.lost,
-            reach=control.reach,
-            before=control.s,
-            s_end=s_end,
-            until=until,
-        )
+        loop.s, loop.lost, loop.reach, loop.before = control.s, control.lost, control.reach, control.s
+        loop.s_end, loop.until = s_end, until
         loop.steps = loop.evaluations = loop.candidates = loop.roots = loop.sampled = loop.slowed = 0
         self._c.log.size = 0
         if self._call("step_many") == 0:

@@ -1,7 +1,8 @@
 /* The surface coordinates z_{i,r} = R_r x_i + b_r along a step of `separated`: values, series, and bounds.
 
    With z(t) = z0 + z1 t + ..., the orders from the second on add at most |x_i| times what they add to R_r, and what
-   they add to b_r, see displacement_bounds.c. So z0 and z1 alone say of most coordinates that they do not reach zero. */
+   they add to b_r, see displacement_bounds.c. So z0 and z1 alone say of most coordinates that they do not reach
+   zero. */
 
 #include "layer.h"
 

@@ -33,8 +33,8 @@ double orthonormalise(double *R, int64_t dim, double *scratch)
     return first;
 }
 
-/* Fill out (size) with the sum of the rows of `series` (order+1, size) times the powers of t (Horner); each entry is the
-   same number whatever stands beside it. */
+/* Fill out (size) with the sum of the rows of `series` (order+1, size) times the powers of t (Horner); each entry is
+   the same number whatever stands beside it. */
 void evaluate_rows(const double *series, int64_t order, int64_t size, double t, double *out)
 {
     int64_t a = 0;

@@ -136,7 +136,8 @@ INLINE Four images(const double *row, int64_t apart, int64_t rows, int64_t last,
 void coordinate_of_point(int64_t l, int64_t r, int64_t i, double sign, const Network *net, double *c, int64_t size)
 {
     const int64_t last = net->regions.frame - 1, count = net->tree.nodes[l + 1];
-    const double *row = net->columns.Z + r * net->regions.width + column_of(l, i, net), *x = net->points.x + i * net->dim;
+    const double *row = net->columns.Z + r * net->regions.width + column_of(l, i, net);
+    const double *x = net->points.x + i * net->dim;
     const int64_t apart = net->dim * net->regions.width;
     for (int64_t n = 0; n < size; n += 4) {
         const int64_t rows = size - n < 4 ? size - n : 4;

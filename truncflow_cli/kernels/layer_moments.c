@@ -1,4 +1,4 @@
-/* The constrained moments of a cluster's own points (3.33) ff.: sums over those that are untruncated in a coordinate. */
+/* The constrained moments of a cluster's own points (3.33) ff.: sums over those untruncated in a coordinate. */
 
 #include "layer.h"
 

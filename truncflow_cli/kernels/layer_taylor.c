@@ -95,7 +95,8 @@ void place_columns(const LayerWork *work, int64_t n, int64_t r, int64_t dim)
 }
 
 /* Fill the n-th coefficients of what is linear in the state: u, B, S. */
-static void linear_terms(const Moments *moments, LayerWork *work, const double *y_tilde, int with_zz, int64_t n, int64_t dim)
+static void linear_terms(const Moments *moments, LayerWork *work, const double *y_tilde, int with_zz, int64_t n,
+                         int64_t dim)
 {
     const double inverse = 1.0 / moments->total;
     const double *rows = work->rows + n * dim * (dim + 1);
@@ -205,7 +206,7 @@ static void hold_pins(LayerWork *work, LayerPins *pins, int64_t n, int64_t dim)
     }
 }
 
-/* Fill the state's coefficients of order n+1, in motion and in work.rows; return their size relative to the state's. */
+/* Fill the state's coefficients of order n+1, in `taylor` and in work.rows; return their size relative to the state's. */
 double next_order(Taylor *taylor, LayerWork *work, int64_t n, double scale_b, double scale_energy)
 {
     const int64_t dim = taylor->dim;

@@ -47,7 +47,7 @@ INLINE void output_rows(const double *R, const double *H, const double *S, const
         }
 }
 
-/* Fill T at one cell. */
+/* Fill T at one region. */
 static void output_one(const double *R, const double *H, const double *S, const double *Y, double *T, int64_t dim,
                        int64_t frame, int64_t apart, int64_t leaves, int64_t width)
 {
@@ -62,7 +62,7 @@ static void output_one(const double *R, const double *H, const double *S, const 
         }
 }
 
-/* Fill the n-th coefficients of T at the cells: Y S − R Y of the last layer. */
+/* Fill the n-th coefficients of T at the regions: Y S − R Y of the last layer. */
 static void output(int64_t n, const Network *net)
 {
     const int64_t layers = net->layers, dim = net->dim, frame = net->regions.frame, width = net->regions.width;
@@ -165,7 +165,8 @@ void backward(int64_t n, Network *net)
     int64_t list[MOST_DIM], entry = 0;
     output(n, net);
     for (int64_t depth = layers; depth > 0; depth--) {
-        const int64_t first = net->tree.first[depth], count = net->tree.nodes[depth], start = net->tree.first[depth - 1];
+        const int64_t count = net->tree.nodes[depth], first = net->tree.first[depth],
+                      start = net->tree.first[depth - 1];
         double *T = net->columns.T + n * block, *c = net->field.c + (n * layers + depth - 1) * dim;
         gather_below(net, depth, T + first, net->columns.V + n * block + start);
         for (int64_t r = 0; r < dim; r++)

@@ -74,7 +74,8 @@ static double first_within(double h, Network *net, int64_t *which)
     /* The one that seems to be first makes the stretch short on which the others have to be looked at. */
     for (int64_t turn = lead < 0 ? 0 : -1; turn < hits; turn++) {
         const int64_t hit = turn < 0 ? lead / dim : turn;
-        const double rest = rest_of_hit(net->bounds.hit + hit, net), noise = net->points.noise[net->bounds.hit[hit].point];
+        const double rest = rest_of_hit(net->bounds.hit + hit, net);
+        const double noise = net->points.noise[net->bounds.hit[hit].point];
         const Line *line = net->bounds.line + hit * dim;
         const int8_t *side = sides_of(hit, net);
         for (int64_t r = 0; r < dim; r++)

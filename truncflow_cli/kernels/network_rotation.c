@@ -1,6 +1,6 @@
 /* Ω_ℓ of one layer, from the series of Z and T at the nodes below it.
 
-   As Σ weight z wᵀ = Z Tᵀ over the points of a cell, (5.6) is a sum over the columns c of all nodes of a depth,
+   As Σ weight z wᵀ = Z Tᵀ over the points of a region, (5.6) is a sum over the columns c of all nodes of a depth,
 
        Ω_ij = −½ Σ_c (h_i − h_j) (Z_ic T_jc + Z_jc T_ic),
 
@@ -101,6 +101,7 @@ void rotate_layer(int64_t n, int64_t depth, Network *net)
     const int64_t from = net->tree.first[depth], to = net->tree.first[depth + 1];
     const int64_t chunk = 2 * dim < PAIRS ? PAIRS / dim : 1;
     double *Om = net->field.Om + (n * layers + depth - 1) * dim * dim;
+    const double *Z = net->columns.Z, *T = net->columns.T, *work = net->columns.work;
     memset(Om, 0, dim * dim * sizeof(double));
     for (int64_t first = from; first < to; first += STRIP)
         for (int64_t start = 0; start <= n; start += chunk) {
@@ -109,8 +110,8 @@ void rotate_layer(int64_t n, int64_t depth, Network *net)
             for (int64_t i = 0; i < dim; i += TILE)
                 for (int64_t j = 0; j <= i; j += TILE) {
                     const Tile tile = {
-                        net->columns.Z + i * width, net->columns.T + i * width, net->columns.Z + j * width, net->columns.T + j * width,
-                        net->columns.work + i * open_row, net->columns.work + j * open_row, width, open_row, dim * width,
+                        Z + i * width, T + i * width, Z + j * width, T + j * width,
+                        work + i * open_row, work + j * open_row, width, open_row, dim * width,
                     };
                     const int64_t rows = dim - i < TILE ? dim - i : TILE;
                     Turn *const turn = TURN_OF[j < i][rows - 1];

@@ -63,7 +63,7 @@ INLINE void add_exactly(double *sum, double *lost, double part)
 typedef struct {
     double tolerance, reach;
     int64_t fewest, highest; /* the order from which on the series may end, and has to */
-    double before, earlier, pull; /* sizes of the terms before the last one, and of the last weight of a pinned surface */
+    double before, earlier, pull; /* sizes of the terms before the last one; of the last weight of a pinned surface */
     double power; /* reach^(n+1) */
     double length; /* on which it is accurate; -1.0 where it is not finite */
 } SeriesLength;

@@ -36,21 +36,6 @@ INLINE double value_and_slope(const double *c, int64_t size, double t, double *s
     return value;
 }
 
-/* Return Σ c_n tⁿ. */
-static double evaluate(const double *c, int64_t size, double t)
-{
-    const int64_t rest = size % 4;
-    const double square = t * t;
-    const Four fourth = all_four(square * square), powers = {1.0, t, square, square * t};
-    Four sums = all_four(0.0);
-    for (int64_t n = size - 4; n >= rest; n -= 4)
-        sums = multiply_add(sums, fourth, four_at(c + n));
-    double value = sum_of_four(sums * powers);
-    for (int64_t n = rest - 1; n >= 0; n--)
-        value = value * t + c[n];
-    return value;
-}
-
 /* Return Σ n c_n t^(n-1). */
 double derivative(const double *c, int64_t size, double t)
 {
@@ -185,7 +170,8 @@ static __attribute__((noinline)) double search_below(const double *c, int64_t si
             return starts[top];
         if (falling || widths[top] <= h * LAST_PART || top >= MAX_DEPTH) {
             const double end = starts[top] + widths[top];
-            if (evaluate(c, size, end) >= level)
+            double slope;
+            if (value_and_slope(c, size, end, &slope) >= level)
                 return end;
             return bisect(c, size, starts[top], end, straight_to(starts[top], end, b[0], b[size - 1], level), level);
         }
@@ -218,7 +204,8 @@ static double first_below(const double *c, int64_t size, double h, double level)
     if (c[0] < level)
         return 0.0;
     if (greatest_slope(c, size, h) < 0.0) {
-        const double last = evaluate(c, size, h);
+        double slope;
+        const double last = value_and_slope(c, size, h, &slope);
         return last >= level ? -1.0 : bisect(c, size, 0.0, h, straight_to(0.0, h, c[0], last, level), level);
     }
     return search_below(c, size, h, level);

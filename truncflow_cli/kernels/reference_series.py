@@ -1,6 +1,6 @@
 """Taylor series in plain numpy: how far they can be trusted, where they first cross zero, and the state along them.
 
-This is the readable form of ``accuracy.h``, ``polynomial.h`` and ``states.h``, which are tested against it.
+This is the readable form of ``series_length.c``, ``polynomial.c`` and ``dense_output.c``, which are tested against it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-/* The points of `general` by activation region: which are there, what they sum up to, and the tree that they are the leaves of.
+/* The points of `general` by activation region: which are there, what they sum up to, and the tree above them.
 
    Points with the same activation pattern in all layers share one affine map x̂ = (x, 1) → z_ℓ in each layer ℓ. So a
    region enters the field only through sums over its points (THEORY: net), with weights 1/N_j:
@@ -85,7 +85,7 @@ static void count_in(Network *net, int64_t i, int64_t place, double sign)
     net->regions.updates++;
 }
 
-/* Move what says which regions there are, from `place` on, by one place on (`by` 1) or back (-1), and count them anew. */
+/* Move what says which regions there are, from `place` on, by one place on (`by` 1) or back (-1); count them anew. */
 static void shift_codes(Network *net, int64_t place, int64_t by)
 {
     const int64_t size = size_of_code(net);

@@ -104,8 +104,8 @@ static void take_samples(void *flow, const Steps *steps)
 /* Take steps until loop.until is passed, something unusual is next, or the log is full; return their number.
 
    The state, the loop and the flow's arrays are where the last step has led to; the series are its own unless the loop
-   is `unusual`: the next step has then to be taken in Python. The samples at the times that have been passed are filled,
-   loop.sampled of them. A step that has passed some s = 2^k and may have come to rest ends the loop, which is `slowed`
+   is `unusual`: the next step has then to be taken in Python. The samples at the times that have been passed are
+   filled, loop.sampled of them. A step that has passed some s = 2^k and may have come to rest ends the loop, which is `slowed`
    then. */
 int64_t step_many(void *flow, const Steps *steps)
 {
