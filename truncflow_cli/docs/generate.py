@@ -70,8 +70,32 @@ def _default(parameter: Any) -> str:
     return "" if silent else f" Default: {parameter.default}."
 
 
+#: Packages whose files are listed; of the others there is one line.
+LISTED = ("", "flows", "solver", "kernels", "diagnostics", "diagnostics/certificates", "runfile")
+
+
+def files() -> str:
+    """Return the first line of every package, and of every file of the packages ``LISTED``."""
+    root = FOLDER.parent
+    blocks = []
+    for folder in sorted({path.parent for path in root.rglob("*.py")}):
+        name = folder.relative_to(root).as_posix().removeprefix(".")
+        blocks.append(f"**`{name or root.name}/`** {_first_line(folder / '__init__.py')}\n")
+        if name in LISTED:
+            sources = (path for path in sorted(folder.iterdir()) if path.suffix in (".py", ".c", ".h"))
+            lines = (f"- `{path.name}`: {_first_line(path)}\n" for path in sources if path.stem != "__init__")
+            blocks.append("".join(lines))
+    return "\n".join(["## Files\n", *blocks])
+
+
+def _first_line(path: Path) -> str:
+    text = path.read_text(encoding="utf-8").lstrip().removeprefix("/*").removeprefix('"""')
+    return text.strip().partition("\n")[0].removesuffix('"""').removesuffix("*/").replace("``", "`").strip()
+
+
 #: The pages with a generated part.
 PAGES = {
+    "architecture": Part("## Files", "", files),
     "commands": Part("## run", "## Exit codes", commands),
     "config": Part("## Top level", "", config_keys),
     "run-file": Part("## Sizes", "## Config, notes, counters", run_file_layout),

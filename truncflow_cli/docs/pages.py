@@ -17,6 +17,7 @@ TOPICS = {
     "comparing": "runs against each other: what differs, how far they part, from which event on",
     "sweep": "many runs: grids, ranges, zips, Dask, starting again, the table, pictures, shell loops",
     "promises": "what a run survives, what is refused, what is the same again, and the test of each",
+    "architecture": "how the program is built, what goes where, where each equation is evaluated",
     "mathematics": "the equations, the corrections to the paper, and how to check them oneself",
 }
 
