@@ -30,7 +30,7 @@ from truncflow_cli.events import Kind, event_log
 from truncflow_cli.flows.registry import FLOWS, Flow, StateArray
 from truncflow_cli.problem import Problem
 from truncflow_cli.saved_state import Saved, State, number
-from truncflow_cli.solver.assemble import assemble, never
+from truncflow_cli.solver.assemble import Assembler, never
 from truncflow_cli.solver.piece import NO_TIMES, Piece
 
 CONFIG = """\
@@ -123,7 +123,7 @@ def solve_toy(
     due: Callable[[], bool] = never,
     take_points: bool = False,
 ) -> Iterator[Chunk]:
-    return assemble(problem, [ToySolver(problem)], saved, due)
+    return Assembler(problem, [ToySolver(problem)], saved).run(due)
 
 
 TOY = Flow(

@@ -27,7 +27,7 @@ from truncflow_cli.errors import RunFailed
 from truncflow_cli.events import EventLog, Kind, event_log
 from truncflow_cli.problem import Array, Problem
 from truncflow_cli.saved_state import Saved, State
-from truncflow_cli.solver.assemble import assemble, never
+from truncflow_cli.solver.assemble import Assembler, never
 from truncflow_cli.solver.closed_form import ClosedForm, Counters
 
 #: Largest number of entries in the arrays that evaluate one chunk.
@@ -51,7 +51,8 @@ def solve_clustered(
     """
     form = modes(problem)
     most = max(1, CHUNK_ENTRIES // max(form.factors.size, problem.dim**2))
-    return assemble(problem, [ClosedForm(form, problem.settings.s_end)], saved, due, most_samples=most)
+    solvers = [ClosedForm(form, problem.settings.s_end)]
+    return Assembler(problem, solvers, saved, most_samples=most).run(due)
 
 
 def memory(problem: Problem, trajectory: int) -> int:

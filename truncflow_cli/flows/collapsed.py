@@ -32,7 +32,7 @@ from truncflow_cli.flows.collapsed_step import (
 from truncflow_cli.problem import Array, Problem
 from truncflow_cli.saved_state import Saved, counts, number, restore_counts, under
 from truncflow_cli.saved_state import State as Arrays
-from truncflow_cli.solver.assemble import assemble, never
+from truncflow_cli.solver.assemble import Assembler, never
 from truncflow_cli.solver.piece import NO_TIMES, Piece
 
 #: Entries of B that one chunk has samples of, which bounds the memory of the step's evaluation too.
@@ -56,7 +56,8 @@ def solve_collapsed(
     events are `rest`, `uncollapse` and `collapse`.
     """
     most = max(1, CHUNK_ENTRIES // problem.beta0.size)
-    return assemble(problem, [CollapsedSolver(problem)], saved, due, lost=Kind.UNCOLLAPSE, most_samples=most)
+    solvers = [CollapsedSolver(problem)]
+    return Assembler(problem, solvers, saved, lost=Kind.UNCOLLAPSE, most_samples=most).run(due)
 
 
 def memory(problem: Problem, trajectory: int) -> int:

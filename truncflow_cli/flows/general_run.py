@@ -10,7 +10,7 @@ from truncflow_cli.flows.general_data import general_data
 from truncflow_cli.kernels import chosen
 from truncflow_cli.problem import Problem
 from truncflow_cli.saved_state import Saved
-from truncflow_cli.solver.assemble import assemble, never
+from truncflow_cli.solver.assemble import Assembler, never
 from truncflow_cli.solver.loop import EventLoop
 from truncflow_cli.solver.overflow_guard import series_order, shortest_step
 
@@ -33,7 +33,7 @@ def solve_general(
     take_points: bool = False,
 ) -> Iterator[Chunk]:
     """See ``solver.solve``."""
-    return assemble(problem, [general_solver(problem)], saved, due)
+    return Assembler(problem, [general_solver(problem)], saved).run(due)
 
 
 def general_solver(problem: Problem) -> EventLoop:

@@ -45,7 +45,7 @@ class DenseOutput(Protocol):
     """The state along one smooth piece, as polynomials in the time since its start."""
 
     def sample(self, t: Array) -> dict[str, Array]:
-        """Return the trajectory's arrays (``model.chunk.Chunk.samples`` without "s") at offsets t (T,).
+        """Return the trajectory's arrays (``chunk.Chunk.samples`` without "s") at offsets t (T,).
 
         "energy" takes the place of "energy_balance": the dissipated integral so far, shape (T,).
         """

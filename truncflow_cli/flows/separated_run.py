@@ -14,7 +14,7 @@ from truncflow_cli.flows.separated_batched import BatchedLayerFlow
 from truncflow_cli.kernels import chosen
 from truncflow_cli.problem import Problem
 from truncflow_cli.saved_state import Saved
-from truncflow_cli.solver.assemble import assemble, never
+from truncflow_cli.solver.assemble import Assembler, never
 from truncflow_cli.solver.closed_form import ClosedForm
 from truncflow_cli.solver.loop import EventLoop
 from truncflow_cli.solver.overflow_guard import series_order, shortest_step
@@ -64,7 +64,7 @@ def solve_separated(
 
     if switching:
         return run_switching(problem, layers, general_solver, saved, due)
-    return assemble(problem, layers(), saved, due)
+    return Assembler(problem, layers(), saved).run(due)
 
 
 def frozen_solver(problem: Problem, layer: int, *, in_place: bool = False) -> ClosedForm:

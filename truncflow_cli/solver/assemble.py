@@ -268,16 +268,3 @@ class Assembler:
         if events.size:
             self._last_event = float(events["s"][-1])
         return events
-
-
-def assemble(
-    problem: Problem,
-    solvers: Sequence[Solver],
-    saved: Saved | None,
-    due: Callable[[], bool],
-    *,
-    lost: Kind = Kind.SEPARATION_LOST,
-    most_samples: int | None = None,
-) -> Iterator[Chunk]:
-    """Run solvers side by side; see ``Assembler``."""
-    yield from Assembler(problem, solvers, saved, lost=lost, most_samples=most_samples).run(due)

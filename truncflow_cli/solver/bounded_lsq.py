@@ -1,7 +1,9 @@
 """Least squares in a box, by an active-set method that starts from a guess.
 
 From one event to the next hardly any surface changes its state, so that the guess is the answer but for a few
-entries; and of hundreds of pinned surfaces only those few cost anything.
+entries; and of hundreds of pinned surfaces only those few cost anything. (scipy's lsq_linear, method bvls, reaches the
+same residual to 1e-15, dependent columns included, but takes 0.1 s to be imported, six times as long for 150 columns
+and ten times for 400.)
 """
 
 from __future__ import annotations
