@@ -10,7 +10,7 @@ from pathlib import Path
 import truncflow_cli as truncflow
 from truncflow_cli import api, config
 from truncflow_cli.errors import RunFailed
-from truncflow_cli.runfile import RunFile
+from truncflow_cli.run_data import Run
 
 _FOLDER = tempfile.TemporaryDirectory(prefix="truncflow-figures-")
 
@@ -124,7 +124,7 @@ save: {count: 2}
 
 
 @functools.cache
-def run_of(name: str) -> RunFile:
+def run_of(name: str) -> Run:
     """Return the run of one of the texts above."""
     return truncflow.run(
         config.load_text(TEXTS[name], Path.cwd(), name), out=Path(_FOLDER.name) / f"{name}.h5"
@@ -132,7 +132,7 @@ def run_of(name: str) -> RunFile:
 
 
 @functools.cache
-def interrupted() -> RunFile:
+def interrupted() -> Run:
     """Return a run that was interrupted when it had its first saved time, and has no certificates."""
 
     def stop(chunk: object) -> None:
@@ -146,7 +146,7 @@ def interrupted() -> RunFile:
 
 
 @functools.cache
-def failed() -> RunFile:
+def failed() -> Run:
     """Return a run that came to more events than it was allowed, between two saved times."""
     text = (
         TEXTS["general"]

@@ -21,7 +21,7 @@ from truncflow_cli.docs import pages
 from truncflow_cli.errors import UserError
 from truncflow_cli.events import Kind
 from truncflow_cli.flows.registry import FLOWS
-from truncflow_cli.runfile import RunFile
+from truncflow_cli.run_data import Run
 
 CONFIGS = {path.stem: path for path in sorted((ROOT / "configs").glob("*.yaml"))}
 
@@ -42,11 +42,11 @@ def invoke(*arguments: str | Path) -> Result:
 
 
 @pytest.fixture(scope="module")
-def run_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RunFile]]:
+def run_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Run]]:
     """Return a function that runs a config of this name, once, through the command line."""
     folder, runs = tmp_path_factory.mktemp("runs"), {}
 
-    def run(name: str, *overrides: str) -> RunFile:
+    def run(name: str, *overrides: str) -> Run:
         if (name, overrides) not in runs:
             target = folder / f"{len(runs)}.h5"
             settings = [part for override in overrides for part in ("--set", override)]
@@ -61,16 +61,16 @@ def run_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., R
         file.close()
 
 
-def verdicts(run: RunFile) -> dict[str, str]:
+def verdicts(run: Run) -> dict[str, str]:
     return {name: certificate.verdict for name, certificate in run.certificates.items()}
 
 
-def events(run: RunFile, kind: Kind) -> int:
+def events(run: Run, kind: Kind) -> int:
     return int(np.count_nonzero(run.events["kind"] == kind))
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_it_runs_within_tolerance_and_violates_nothing(run_of: Callable[..., RunFile], name: str) -> None:
+def test_it_runs_within_tolerance_and_violates_nothing(run_of: Callable[..., Run], name: str) -> None:
     run, settings = run_of(name), config.load(CONFIGS[name]).config.integrator
     assert run.status == "complete"
     assert run.s[0] == 0.0
@@ -96,7 +96,7 @@ def test_each_flow_is_shipped_on_made_up_and_on_real_data(flow: str) -> None:
     assert not all(tables)
 
 
-def images(run: RunFile, time: int) -> list[np.ndarray]:
+def images(run: Run, time: int) -> list[np.ndarray]:
     """Return what a plain forward pass at a saved time makes of each cluster, (N_j, Q) each."""
     made = []
     for k in range(run.n_clusters):
@@ -109,7 +109,7 @@ def images(run: RunFile, time: int) -> list[np.ndarray]:
     return made
 
 
-def plain_loss(run: RunFile, time: int) -> float:
+def plain_loss(run: Run, time: int) -> float:
     flow = run.attrs["flow"]
     if flow == "collapsed":
         return 0.5 * float(((run.W[time] @ run.B[time] + run.y.T) ** 2).sum())
@@ -119,7 +119,7 @@ def plain_loss(run: RunFile, time: int) -> float:
     return 0.5 * sum(float(((image - label) ** 2).sum(axis=1).mean()) for image, label in pairs)
 
 
-def variability_ratio(run: RunFile, time: int) -> float:
+def variability_ratio(run: Run, time: int) -> float:
     """Return the scatter within the images of the clusters over that between them."""
     made = images(run, time)
     means = np.array([image.mean(axis=0) for image in made])
@@ -130,14 +130,14 @@ def variability_ratio(run: RunFile, time: int) -> float:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_its_loss_is_that_of_a_plain_network(run_of: Callable[..., RunFile], name: str) -> None:
+def test_its_loss_is_that_of_a_plain_network(run_of: Callable[..., Run], name: str) -> None:
     run = run_of(name)
     for time in (0, len(run.s) // 4, len(run.s) - 1):
         assert run.loss[time] == pytest.approx(plain_loss(run, time), rel=1e-9, abs=1e-18)
 
 
 def test_general_has_more_clusters_than_layers_and_takes_their_images_apart(
-    run_of: Callable[..., RunFile],
+    run_of: Callable[..., Run],
 ) -> None:
     run = run_of("general")
     assert run.n_layers == 2
@@ -152,7 +152,7 @@ def test_general_has_more_clusters_than_layers_and_takes_their_images_apart(
 
 
 def test_general_on_wine_starts_far_from_separated_and_meets_hundreds_of_events(
-    run_of: Callable[..., RunFile],
+    run_of: Callable[..., Run],
 ) -> None:
     run = run_of("general-wine")
     assert verdicts(run)["separation"] == "hypothesis not met"
@@ -162,7 +162,7 @@ def test_general_on_wine_starts_far_from_separated_and_meets_hundreds_of_events(
 
 
 def test_general_on_wine_can_start_where_it_equals_the_separated_flow(
-    run_of: Callable[..., RunFile],
+    run_of: Callable[..., Run],
 ) -> None:
     own = ("initial.rotation=null", "initial.bias=null", "initial.construct=separated")
     short = "integrator.s_end=0.2"
@@ -172,7 +172,7 @@ def test_general_on_wine_can_start_where_it_equals_the_separated_flow(
     np.testing.assert_allclose(general.beta[10], separated.beta[10], atol=1e-9)
 
 
-def test_collapsed_falls_at_the_rate_of_the_theorem(run_of: Callable[..., RunFile]) -> None:
+def test_collapsed_falls_at_the_rate_of_the_theorem(run_of: Callable[..., Run]) -> None:
     run = run_of("collapsed")
     gap = run.W[0].T @ run.W[0] - run.B[0] @ run.B[0].T
     rate = np.linalg.eigvalsh(gap)[0]
@@ -185,7 +185,7 @@ def test_collapsed_falls_at_the_rate_of_the_theorem(run_of: Callable[..., RunFil
         assert verdicts(run)[name] == "holds"
 
 
-def test_collapsed_with_a_small_output_weight_has_no_rate(run_of: Callable[..., RunFile]) -> None:
+def test_collapsed_with_a_small_output_weight_has_no_rate(run_of: Callable[..., Run]) -> None:
     run = run_of("collapsed", "initial.output_weight={scale: 0.5}")
     invariant = run.B[0] @ run.B[0].T - run.W[0].T @ run.W[0]
     assert np.linalg.eigvalsh(invariant)[0] < 0.0 < np.linalg.eigvalsh(invariant)[-1]
@@ -193,7 +193,7 @@ def test_collapsed_with_a_small_output_weight_has_no_rate(run_of: Callable[..., 
 
 
 def test_collapsed_petals_stay_collapsed_with_these_labels_and_not_with_the_others(
-    run_of: Callable[..., RunFile],
+    run_of: Callable[..., Run],
 ) -> None:
     run = run_of("collapsed-iris")
     assert verdicts(run)["collapsed_data"] == "holds"
@@ -204,7 +204,7 @@ def test_collapsed_petals_stay_collapsed_with_these_labels_and_not_with_the_othe
     assert verdicts(lost)["loss_bound"] == "holds"
 
 
-def test_clustered_ends_at_the_least_squares_minimiser(run_of: Callable[..., RunFile]) -> None:
+def test_clustered_ends_at_the_least_squares_minimiser(run_of: Callable[..., Run]) -> None:
     for name in ("clustered", "clustered-wine"):
         run = run_of(name)
         best = np.linalg.lstsq(run.x, run.y[run.cluster], rcond=None)[0].T
@@ -256,7 +256,7 @@ integrator: {{s_end: 1.0}}
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_the_gallery_says_what_it_gives(run_of: Callable[..., RunFile], name: str) -> None:
+def test_the_gallery_says_what_it_gives(run_of: Callable[..., Run], name: str) -> None:
     run = run_of(name)
     section = pages.text("gallery").partition(f"\n## {name}\n")[2].partition("\n## ")[0]
     first, last, happened = re.search(

@@ -57,7 +57,7 @@ def test_stopped_while_its_file_is_made_a_run_leaves_nothing(
 
     monkeypatch.setattr(WorkingFile, "reserve", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        runfile.create(tmp_path / "run.h5", made_up_problem(n_points=100_000), "")
+        runfile.RunWriter(tmp_path / "run.h5", made_up_problem(n_points=100_000), "")
     assert made, "there has been something to leave behind"
     assert list(tmp_path.iterdir()) == []
 

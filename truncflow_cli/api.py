@@ -170,7 +170,7 @@ def execute(
         resources.check_needs(problem, plan.target)
     kernels.prepare(problem.settings.backend, say)
     resources.claim_memory_of_linear_algebra()
-    with runfile.create(
+    with runfile.RunWriter(
         plan.target,
         problem,
         plan.config,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import truncflow_cli as truncflow
 from truncflow_cli.report.page import write_page
-from truncflow_cli.run_data import RunLike
+from truncflow_cli.run_data import Run
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -18,19 +18,19 @@ import page_samples as samples  # noqa: E402 - tests are not a package
 from recorded_runs import Recorded, damaged, solve  # noqa: E402
 
 
-def out_of_tolerance(run: Recorded) -> RunLike:
+def out_of_tolerance(run: Recorded) -> Run:
     """Return a run whose D(s) is larger than its tolerances allow."""
     return damaged(run, energy_balance=run.energy_balance + 1e-3 * run.s, certificates={})
 
 
-def right_to_left(run: Recorded) -> RunLike:
+def right_to_left(run: Recorded) -> Run:
     """Return a run whose clusters have names that are written from right to left."""
     return damaged(
         run, notes={**run.notes, "clusters": "\u05e9\u05dc\u05d5\u05dd, \u0645\u0631\u062d\u0628\u0627"}
     )
 
 
-def far_off(run: Recorded) -> RunLike:
+def far_off(run: Recorded) -> Run:
     """Return a run far from the origin, whose loss hardly changes: numbers that differ in their last digits."""
     moved = {"x": run.x, "y": run.y, "y_tilde": run.y_tilde}
     assert run.beta is not None
@@ -38,7 +38,7 @@ def far_off(run: Recorded) -> RunLike:
     return damaged(run, **away, beta=1e9 * run.beta - 1e12, loss=0.25 - 1e-6 * run.s)
 
 
-ODD: dict[str, Callable[[], RunLike]] = {
+ODD: dict[str, Callable[[], Run]] = {
     "a-line": lambda: solve(samples.LINE, "a-line"),
     "a-point": lambda: solve(samples.POINT, "a-point"),
     "one-time": lambda: samples.first_times(samples.solved("separated"), 1, status="interrupted"),

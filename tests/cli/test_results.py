@@ -23,7 +23,7 @@ from truncflow_cli.events import Kind
 
 def write_run(path: Path, flow: str = "separated", verdict: str = "holds") -> Path:
     problem = made_up_problem(flow)
-    with runfile.create(path, problem, "") as writer:
+    with runfile.RunWriter(path, problem, "") as writer:
         for chunk in made_up_chunks(problem):
             writer.append(chunk)
         writer.finish("complete", lambda run: [Certificate("c", "s", "p", "h", verdict, 1.0, 1.0, 0.0)])
@@ -66,7 +66,7 @@ def test_trajectory_as_csv(tmp_path: Path, flow: str) -> None:
 def test_a_reader_that_stops_early_is_no_error(tmp_path: Path) -> None:
     problem = made_up_problem()
     events = made_up_events(problem, np.linspace(0, 1, 20_000))
-    with runfile.create(tmp_path / "run.h5", problem, "") as writer:
+    with runfile.RunWriter(tmp_path / "run.h5", problem, "") as writer:
         writer.append(Chunk(1.0, made_up_samples(problem, np.array([0.0])), events))
         writer.finish("complete")
     with subprocess.Popen(

@@ -28,7 +28,7 @@ EVERYTHING = (
 
 def write_good(path: Path) -> None:
     problem = made_up_problem()
-    with runfile.create(path, problem, "flow: separated\n" * 20, notes={"margin": 0.1}) as writer:
+    with runfile.RunWriter(path, problem, "flow: separated\n" * 20, notes={"margin": 0.1}) as writer:
         for chunk in made_up_chunks(problem):
             writer.append(chunk)
         writer.finish(

@@ -38,7 +38,7 @@ def certificates(run: Run) -> list[Certificate]:
 
 
 def write(path: Path, problem: Problem, **options: object) -> None:
-    with runfile.create(path, problem, "flow: x\n", "truncflow run x.yaml", seed=3, **options) as writer:
+    with runfile.RunWriter(path, problem, "flow: x\n", "truncflow run x.yaml", seed=3, **options) as writer:
         for chunk in made_up_chunks(problem):
             writer.append(chunk)
         writer.finish("complete", certificates)
@@ -160,7 +160,9 @@ def test_how_a_run_is_cut_into_chunks_does_not_matter(cuts: list[int], n_saved: 
     samples, events = made_up_samples(problem, problem.s_save), made_up_events(problem, np.linspace(0, 1, 60))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.h5"
-        with runfile.create(path, problem, "", checkpoint_every=0.0 if cuts[:1] == [0] else 30.0) as writer:
+        with runfile.RunWriter(
+            path, problem, "", checkpoint_every=0.0 if cuts[:1] == [0] else 30.0
+        ) as writer:
             edges = [0, *sorted(cuts), 60]
             for low, high in itertools.pairwise(edges):
                 part = slice(low * n_saved // 60, high * n_saved // 60)
@@ -174,7 +176,7 @@ def test_how_a_run_is_cut_into_chunks_does_not_matter(cuts: list[int], n_saved: 
 
 def test_data_without_points(tmp_path: Path) -> None:
     problem = made_up_problem("collapsed", n_points=0)
-    with runfile.create(tmp_path / "run.h5", problem, "") as writer:
+    with runfile.RunWriter(tmp_path / "run.h5", problem, "") as writer:
         for s in problem.s_save:
             writer.append(Chunk(s, made_up_samples(problem, np.array([s])), np.empty(0, EVENT_DTYPE)))
         writer.finish("complete")
@@ -191,7 +193,7 @@ def test_samples_that_the_layout_does_not_have_are_a_defect(tmp_path: Path) -> N
     for wrong in ({**samples, "W": samples["loss"]}, {n: v for n, v in samples.items() if n != "beta"}):
         with (
             pytest.raises(ValueError, match="the layout has"),
-            runfile.create(tmp_path / "run.h5", problem, "") as writer,
+            runfile.RunWriter(tmp_path / "run.h5", problem, "") as writer,
         ):
             writer.append(Chunk(0.0, wrong, np.empty(0, EVENT_DTYPE)))
             writer.finish("complete")

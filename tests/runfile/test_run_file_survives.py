@@ -51,7 +51,9 @@ def exit_code(child: int) -> int:
 
 
 def write_without_end(path: Path, checkpoint_every: float = 0.0, chunks_between: float = 0.0) -> None:
-    with runfile.create(path, made_up_problem(), "", force=True, checkpoint_every=checkpoint_every) as writer:
+    with runfile.RunWriter(
+        path, made_up_problem(), "", force=True, checkpoint_every=checkpoint_every
+    ) as writer:
         for chunk in endless_chunks(made_up_problem()):
             writer.append(chunk)
             time.sleep(chunks_between)
@@ -59,7 +61,7 @@ def write_without_end(path: Path, checkpoint_every: float = 0.0, chunks_between:
 
 def write_whole(path: Path, **options: object) -> None:
     problem = made_up_problem()
-    with runfile.create(path, problem, "", **options) as writer:
+    with runfile.RunWriter(path, problem, "", **options) as writer:
         for chunk in made_up_chunks(problem):
             writer.append(chunk)
         writer.finish("complete")
@@ -125,7 +127,7 @@ def test_a_second_run_on_the_same_file_is_refused_at_once(tmp_path: Path) -> Non
     try:
         began = time.monotonic()
         with pytest.raises(UserError, match=f"another run .process {child}. is writing this file"):
-            runfile.create(path, made_up_problem(), "", force=True)
+            runfile.RunWriter(path, made_up_problem(), "", force=True)
         with pytest.raises(UserError, match="is writing this file"):
             runfile.write_certificates(path, [])
         assert time.monotonic() - began < 1.0
@@ -141,7 +143,7 @@ def test_the_file_can_be_read_while_it_is_written(tmp_path: Path) -> None:
     path = tmp_path / "run.h5"
     problem = made_up_problem()
     lengths = []
-    with runfile.create(path, problem, "", checkpoint_every=0.0) as writer:
+    with runfile.RunWriter(path, problem, "", checkpoint_every=0.0) as writer:
         for chunk in made_up_chunks(problem):
             writer.append(chunk)
             with runfile.open_run(path) as run:
@@ -162,7 +164,7 @@ def test_an_existing_file_is_not_replaced_without_force(tmp_path: Path) -> None:
 
 
 def test_a_run_without_a_sample_leaves_nothing(tmp_path: Path) -> None:
-    with runfile.create(tmp_path / "run.h5", made_up_problem(), "") as writer:
+    with runfile.RunWriter(tmp_path / "run.h5", made_up_problem(), "") as writer:
         writer.finish("interrupted")
     assert list(tmp_path.iterdir()) == []
 
@@ -171,7 +173,7 @@ def test_leaving_the_block_by_an_exception_keeps_the_last_checkpoint(tmp_path: P
     path = tmp_path / "run.h5"
     with (
         pytest.raises(ZeroDivisionError),
-        runfile.create(path, made_up_problem(), "", checkpoint_every=0.0) as writer,
+        runfile.RunWriter(path, made_up_problem(), "", checkpoint_every=0.0) as writer,
     ):
         writer.append(next(endless_chunks(made_up_problem())))
         raise ZeroDivisionError
@@ -218,7 +220,7 @@ def test_no_room_for_a_copy_publishes_the_working_file(
     path = tmp_path / "run.h5"
     chunk = next(endless_chunks(made_up_problem()))
     state = {"flow/R": np.arange(3.0), "steps": np.array(7)}
-    with runfile.create(path, made_up_problem(), "", checkpoint_every=0.0) as writer:
+    with runfile.RunWriter(path, made_up_problem(), "", checkpoint_every=0.0) as writer:
         monkeypatch.setattr("truncflow_cli.runfile.atomic.shutil.copyfile", full)
         with pytest.raises(UserError, match=r"no space left on device; .* run\.h5 holds .* up to s = 0$"):
             writer.append(replace(chunk, state=lambda: state) if resumable else chunk)
@@ -244,7 +246,7 @@ def test_targets_that_cannot_be_written(tmp_path: Path, name: str) -> None:
 
 def test_a_folder_that_vanishes_ends_the_run_in_a_sentence(tmp_path: Path) -> None:
     folder = tmp_path / "runs"
-    with runfile.create(folder / "run.h5", made_up_problem(), "") as writer:
+    with runfile.RunWriter(folder / "run.h5", made_up_problem(), "") as writer:
         writer.append(next(endless_chunks(made_up_problem())))
         for entry in folder.iterdir():
             entry.unlink()
@@ -262,11 +264,11 @@ def test_a_symbolic_link_stays_one(tmp_path: Path) -> None:
 
 
 def test_interrupting_the_certificates_keeps_the_run(tmp_path: Path) -> None:
-    def interrupted(run: runfile.RunFile) -> list[object]:
+    def interrupted(run: runfile.Run) -> list[object]:
         raise KeyboardInterrupt
 
     problem = made_up_problem()
-    with runfile.create(tmp_path / "run.h5", problem, "") as writer:
+    with runfile.RunWriter(tmp_path / "run.h5", problem, "") as writer:
         for chunk in made_up_chunks(problem):
             writer.append(chunk)
         with pytest.raises(KeyboardInterrupt):
@@ -301,7 +303,7 @@ def test_a_million_events_in_small_chunks_take_little_memory(tmp_path: Path) -> 
         one = made_up_events(problem, np.linspace(0, 1, 10))
         nothing = made_up_samples(problem, np.empty(0))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        with runfile.create(tmp_path / "run.h5", problem, "") as writer:
+        with runfile.RunWriter(tmp_path / "run.h5", problem, "") as writer:
             writer.append(Chunk(0.0, made_up_samples(problem, np.array([0.0])), one[:0]))
             for k in range(100_000):
                 events = one.copy()

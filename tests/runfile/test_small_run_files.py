@@ -55,7 +55,7 @@ def write(path: Path, **changes: object) -> None:
     if "x" in changes:
         problem = replace(problem, x=np.full_like(problem.x, changes["x"]))
     certificates = changes.get("certificates", [])
-    with runfile.create(
+    with runfile.RunWriter(
         path, problem, str(changes.get("config", "")), notes=changes.get("notes", {})
     ) as writer:
         for chunk in made_up_chunks(problem, int(str(changes.get("events", 2)))):

@@ -153,9 +153,9 @@ def test_no_permission_is_said(folder: Path) -> None:
     def write() -> None:
         if os.geteuid() == 0:
             os.setuid(65534)
-        runfile.create(folder / "disk/run.h5", made_up_problem(), "")
+        runfile.RunWriter(folder / "disk/run.h5", made_up_problem(), "")
 
-    with runfile.create(folder / "run.h5", made_up_problem(), ""):
+    with runfile.RunWriter(folder / "run.h5", made_up_problem(), ""):
         (folder / "disk").chmod(0o555)  # everything is imported by now
     child = os.fork()
     if child == 0:

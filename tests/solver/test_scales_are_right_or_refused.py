@@ -11,6 +11,7 @@ from reference.compare import Solved, run_solver
 import truncflow_cli as truncflow
 from truncflow_cli.config import Built, build, load_text
 from truncflow_cli.errors import RunFailed, UserError
+from truncflow_cli.run_data import Run
 
 _rng = np.random.default_rng(0)
 X = [_rng.normal((2.0, 0.0), size=(12, 2)), _rng.normal((0.0, 2.0), size=(12, 2))]
@@ -104,7 +105,7 @@ def test_sizes_whose_squares_are_lost_are_refused(c: float) -> None:
 def test_collapsed_and_clustered_scale(c: float, tmp_path: Path) -> None:
     """E = W B + Y: with B and W times c, Y times c², it is the same flow in the time s/c²; (9.7) is linear in Y."""
 
-    def run(name: str, text: str) -> truncflow.store.RunFile:
+    def run(name: str, text: str) -> Run:
         (tmp_path / f"{name}.yaml").write_text(text)
         return truncflow.run(tmp_path / f"{name}.yaml", tmp_path / f"{name}.h5")
 

@@ -51,7 +51,7 @@ def test_before_and_after_the_run_is_that_of_general(seed: int) -> None:
 
 def test_the_file_says_when_the_flow_changed(tmp_path) -> None:
     problem = facing_clusters(6)
-    with runfile.create(tmp_path / "run.h5", problem, "flow: separated\n", seed=0) as writer:
+    with runfile.RunWriter(tmp_path / "run.h5", problem, "flow: separated\n", seed=0) as writer:
         for chunk in solver.solve(problem):
             writer.append(chunk)
         writer.finish("complete")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from truncflow_cli.cli.options import Debug, RunPath
 
 if TYPE_CHECKING:
-    from truncflow_cli.runfile import RunFile
+    from truncflow_cli.run_data import Run
 
 
 def events(run: RunPath, debug: Debug = False) -> None:
@@ -24,7 +24,7 @@ def events(run: RunPath, debug: Debug = False) -> None:
         print_csv(EVENT_DTYPE.names or (), _rows(file))
 
 
-def _rows(run: RunFile) -> Iterator[tuple[Any, ...]]:
+def _rows(run: Run) -> Iterator[tuple[Any, ...]]:
     from truncflow_cli.events import Kind
 
     names = [kind.name.lower() for kind in Kind]
