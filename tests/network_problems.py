@@ -8,7 +8,7 @@ import numpy as np
 from reference.problems import general_normal
 
 from truncflow_cli.flows.general import GeneralFlow
-from truncflow_cli.flows.general_data import general_data
+from truncflow_cli.flows.points import network_points
 from truncflow_cli.network_field import forward_pass
 from truncflow_cli.patterns import UNTRUNCATED
 from truncflow_cli.problem import Problem
@@ -32,7 +32,7 @@ def flow_of(problem: Problem) -> GeneralFlow:
     """Return an unused flow."""
     settings = problem.settings
     return GeneralFlow(
-        general_data(problem), problem.R0, problem.beta0, rtol=settings.rtol, atol=settings.atol
+        network_points(problem), problem.R0, problem.beta0, rtol=settings.rtol, atol=settings.atol
     )
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from reference.problems import normal
 
-from truncflow_cli.flows.layer_data import layer_data
 from truncflow_cli.flows.moments import field, moments
+from truncflow_cli.flows.points import layer_points
 from truncflow_cli.flows.separated import LayerFlow
 from truncflow_cli.network_field import adjoint, forward_pass, tangent, velocity
 
@@ -114,7 +114,7 @@ def test_moments_stay_those_of_the_pattern_through_thousands_of_updates() -> Non
     size, dim = 300, 4
     problem = normal("separated", 5, size, dim, 1, 1)
     flow = LayerFlow(
-        layer_data(problem, 0), problem.R0[0], problem.beta0[0], rtol=1e-9, atol=1e-12, printed=False
+        layer_points(problem, 0), problem.R0[0], problem.beta0[0], rtol=1e-9, atol=1e-12, printed=False
     )
     own = flow.pattern[:size]
     for _ in range(20_000):

@@ -8,8 +8,7 @@ from reference.runs import catalogued
 
 from truncflow_cli.events import Kind
 from truncflow_cli.flows.general import GeneralFlow
-from truncflow_cli.flows.general_data import general_data
-from truncflow_cli.flows.layer_data import layer_data
+from truncflow_cli.flows.points import layer_points, network_points
 from truncflow_cli.flows.separated import LayerFlow
 from truncflow_cli.problem import Problem
 from truncflow_cli.solver.loop import EventLoop
@@ -21,11 +20,11 @@ def end_state(problem: Problem, order: int, step: float, rtol: float) -> tuple[n
     """Return R and b at the end, and the kinds of events met; the whole series is used on every step."""
     if problem.flow == "general":
         flow = GeneralFlow(
-            general_data(problem), problem.R0, problem.beta0, rtol=rtol, atol=1e-12, order=order
+            network_points(problem), problem.R0, problem.beta0, rtol=rtol, atol=1e-12, order=order
         )
     else:
         flow = LayerFlow(
-            layer_data(problem, 0),
+            layer_points(problem, 0),
             problem.R0[0],
             problem.beta0[0],
             rtol=rtol,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from truncflow_cli.flows.layer_data import layer_data
+from truncflow_cli.flows.points import layer_points
 from truncflow_cli.flows.separated import LayerFlow
 from truncflow_cli.kernels import compiled_layer
 from truncflow_cli.patterns import PINNED, UNTRUNCATED
@@ -29,7 +29,7 @@ def flow_of(seed, dim, points, spread=1.0, foreign=0):
         "separated", "exact", x, cluster, y, y, np.array([q] * 2), rng.normal(size=(2, dim)), np.eye(dim),
         np.array([0.0, 2.0]), Settings(s_end=2.0),
     )  # fmt: skip
-    return LayerFlow(layer_data(problem, 0), q, problem.beta0[0], rtol=1e-9, atol=1e-12, printed=False)
+    return LayerFlow(layer_points(problem, 0), q, problem.beta0[0], rtol=1e-9, atol=1e-12, printed=False)
 
 
 def furthest_on_the_wrong_side(flow, series, until):

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from truncflow_cli.events import EventLog, event_log
-from truncflow_cli.flows.layer_data import LayerData
-from truncflow_cli.flows.layer_events import LayerLog
+from truncflow_cli.flows.event_rows import LayerEventRows
+from truncflow_cli.flows.points import LayerPoints
 from truncflow_cli.kernels import cluster_losses
 from truncflow_cli.kernels.interface import Crossings
 from truncflow_cli.patterns import TRUNCATED, UNTRUNCATED
@@ -128,7 +128,7 @@ def _ties(x: Array, multiplicity: Array) -> tuple[Array, list[tuple[int, int]], 
 class FrozenLayer:
     """A cluster under its own layer with R fixed, solved for all s at once; see ``solver.closed_form.KnownFlow``."""
 
-    def __init__(self, data: LayerData, R: Array, beta: Array) -> None:
+    def __init__(self, data: LayerPoints, R: Array, beta: Array) -> None:
         self.data = data
         self.R = R
         self.counters = Counters()
@@ -155,8 +155,8 @@ class FrozenLayer:
 
     def events(self, s_end: float) -> EventLog:
         """Return all events up to ``s_end``, in order."""
-        log = LayerLog(self.data, self.pattern)
-        start = event_log([(0.0, *row) for row in log.at_start(self._z0)])
+        log = LayerEventRows(self.data, self.pattern)
+        start = event_log([(0.0, *row) for row in log.separation_at_start(self._z0) + log.at_start()])
         i, r = np.nonzero(self.crossing <= s_end)
         times = self.crossing[i, r]
         order = np.lexsort((r, i, times))

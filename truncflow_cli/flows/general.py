@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from truncflow_cli.flows.general_data import GeneralData
-from truncflow_cli.flows.general_events import NetworkLog
+from truncflow_cli.flows.event_rows import EventRows
 from truncflow_cli.flows.general_field import FieldOnSurfaces, split_tangent, standing_still
 from truncflow_cli.flows.general_groups import common_side, grouped, several_layers
 from truncflow_cli.flows.interface import Change, EventRow, ManySteps, Surfaces
 from truncflow_cli.flows.pattern_state import pattern_state, restore_pattern
+from truncflow_cli.flows.points import NetworkPoints
 from truncflow_cli.flows.taylor import TaylorFlow
 from truncflow_cli.kernels import Backend, network_kernel
 from truncflow_cli.kernels.interface import Group, Key, NetworkKernel
@@ -44,7 +44,7 @@ class GeneralFlow(TaylorFlow):
 
     def __init__(
         self,
-        data: GeneralData,
+        data: NetworkPoints,
         R: Array,
         beta: Array,
         *,
@@ -70,7 +70,7 @@ class GeneralFlow(TaylorFlow):
         self.kernel.set_scale(way, NOISE * layers * max(1.0, extent / way))
         z = forward_pass(data.x, self.R, self.b, lambda layer, z: self._settle_start(layer, z)).z
         self._on_start = np.nonzero(np.abs(z) <= self.noise[:, None, None])
-        self.log = NetworkLog(data, self.pattern)
+        self.log = EventRows(data, self.pattern)
 
         self.pins: list[Group] = []
         self._parts = False
@@ -209,7 +209,7 @@ class GeneralFlow(TaylorFlow):
         self._restore_pins(saved.part("pins"))
         self.kernel.restore_sums(saved.part("cells"))
         self._whole_field = None
-        self.log = NetworkLog(self.data, self.pattern)
+        self.log = EventRows(self.data, self.pattern)
         if caches is not None:
             self.kernel.restore_caches(caches)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from truncflow_cli.flows.general_data import GeneralData
 from truncflow_cli.flows.interface import LocalField
+from truncflow_cli.flows.points import NetworkPoints
 from truncflow_cli.kernels.interface import Group
 from truncflow_cli.network_field import adjoint, forward_pass, tangent, velocity
 from truncflow_cli.patterns import UNTRUNCATED
@@ -25,7 +25,7 @@ class FieldOnSurfaces:
 
     def __init__(
         self,
-        data: GeneralData,
+        data: NetworkPoints,
         R: Array,
         b: Array,
         pattern: Pattern,

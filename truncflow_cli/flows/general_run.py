@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from truncflow_cli.chunk import Chunk
 from truncflow_cli.flows.general import MAX_ORDER, GeneralFlow
-from truncflow_cli.flows.general_data import general_data
+from truncflow_cli.flows.points import network_points
 from truncflow_cli.kernels import chosen
 from truncflow_cli.problem import Problem
 from truncflow_cli.saved_state import Saved
@@ -41,7 +41,7 @@ def general_solver(problem: Problem) -> EventLoop:
     settings = problem.settings
     order = series_order(problem.x, problem.beta0, problem.y_tilde, MAX_ORDER)
     flow = GeneralFlow(
-        general_data(problem),
+        network_points(problem),
         problem.R0,
         problem.beta0,
         rtol=settings.rtol,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from truncflow_cli.flows.layer_data import LayerData
 from truncflow_cli.flows.moments import field, moments
+from truncflow_cli.flows.points import LayerPoints
 from truncflow_cli.network_field import Pass
 from truncflow_cli.patterns import UNTRUNCATED
 from truncflow_cli.problem import Array, Pattern
@@ -13,7 +13,7 @@ from truncflow_cli.solver.descent import Descent, plain_descent
 
 
 def own_descent(
-    data: LayerData,
+    data: LayerPoints,
     R: Array,
     b: Array,
     pattern: Pattern,

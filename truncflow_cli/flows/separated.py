@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from truncflow_cli.flows.event_rows import LayerEventRows
 from truncflow_cli.flows.interface import NO_SURFACES, Change, EventRow, LocalField, ManySteps, Surfaces
-from truncflow_cli.flows.layer_data import LayerData
 from truncflow_cli.flows.layer_descent import own_descent
-from truncflow_cli.flows.layer_events import LayerLog
 from truncflow_cli.flows.moments import field
 from truncflow_cli.flows.pattern_state import pattern_state, restore_pattern
+from truncflow_cli.flows.points import LayerPoints
 from truncflow_cli.flows.taylor import TaylorFlow
 from truncflow_cli.kernels import Backend, layer_kernel
 from truncflow_cli.kernels.interface import LayerKernel
@@ -45,7 +45,7 @@ class LayerFlow(TaylorFlow):
 
     def __init__(
         self,
-        data: LayerData,
+        data: LayerPoints,
         R: Array,
         beta: Array,
         *,
@@ -68,7 +68,7 @@ class LayerFlow(TaylorFlow):
             self.pattern[block] = np.where(
                 self._coordinates(block) > self._noise(block), UNTRUNCATED, TRUNCATED
             )
-        self.log = LayerLog(data, self.pattern)
+        self.log = LayerEventRows(data, self.pattern)
         self.kernel.sum_moments()
         self.pin_point = self.pin_row = np.empty(0, np.int64)
         self._on_surface: tuple[IntArray, IntArray] = (self.pin_point, self.pin_row)
@@ -191,7 +191,7 @@ class LayerFlow(TaylorFlow):
         row = pins.array("row", "i8", point.shape, (0, self.b.size))
         self.pattern[point, row] = PINNED
         self._hold(point, row, pins.array("weight", "f8", point.shape))
-        self.log = LayerLog(self.data, self.pattern)
+        self.log = LayerEventRows(self.data, self.pattern)
         if caches is not None:
             self.kernel.restore_caches(caches)
 
@@ -200,7 +200,7 @@ class LayerFlow(TaylorFlow):
     def conditions_at_start(self) -> list[EventRow]:
         """See ``PiecewiseFlow.conditions_at_start``."""
         watched = slice(self.data.n_own, None)
-        return self.log.at_start(self._coordinates(watched))
+        return self.log.separation_at_start(self._coordinates(watched)) + self.log.at_start()
 
     def surfaces(self, change: Change | None) -> Surfaces:
         """See ``PiecewiseFlow.surfaces``: the pinned ones, the one that left, and all others at zero to rounding."""
@@ -296,16 +296,11 @@ class LayerFlow(TaylorFlow):
         """See ``PiecewiseFlow.apply``."""
         points, rows = self._on_surface
         events: list[EventRow] = []
-        last = (-1, -1)
         for i, r, s in zip(points.tolist(), rows.tolist(), side.tolist(), strict=True):
             before = int(self.pattern[i, r])
             self.pattern[i, r] = s
-            changed = self.log.own(i, r, before, s)
-            if changed:
-                last = (i, r)
-            events.extend(changed)
-        if events:
-            events.extend(self.log.collapse(*last))
+            events += self.log.passage((i, 0, r), before, s)
+        events += self.log.collapses()
         self.kernel.count(points[side == UNTRUNCATED], rows[side == UNTRUNCATED], 1.0)
         pinned = side == PINNED
         self._hold(points[pinned], rows[pinned], weight[pinned])

@@ -9,7 +9,7 @@ import numpy as np
 
 from truncflow_cli.events import GrowingLog
 from truncflow_cli.flows.interface import ManySteps
-from truncflow_cli.flows.layer_data import LayerData
+from truncflow_cli.flows.points import LayerPoints
 from truncflow_cli.flows.separated import LayerFlow
 from truncflow_cli.flows.taylor import TaylorOutput
 from truncflow_cli.kernels import Backend
@@ -72,7 +72,7 @@ class BatchedLayerFlow(LayerFlow):
     kernel: CompiledBatches
 
     def __init__(
-        self, data: LayerData, R: Array, beta: Array, *, rtol: float, atol: float, printed: bool
+        self, data: LayerPoints, R: Array, beta: Array, *, rtol: float, atol: float, printed: bool
     ) -> None:
         super().__init__(data, R, beta, rtol=rtol, atol=atol, printed=printed)
         self._inside = INSIDE_SHARE * rtol

@@ -8,7 +8,7 @@ from functools import partial
 from truncflow_cli.chunk import Chunk
 from truncflow_cli.flows.frozen import FrozenLayer
 from truncflow_cli.flows.general_run import general_solver
-from truncflow_cli.flows.layer_data import layer_data
+from truncflow_cli.flows.points import layer_points
 from truncflow_cli.flows.separated import MAX_ORDER, LayerFlow
 from truncflow_cli.flows.separated_batched import BatchedLayerFlow
 from truncflow_cli.kernels import chosen
@@ -68,13 +68,15 @@ def solve_separated(
 
 
 def frozen_solver(problem: Problem, layer: int, *, in_place: bool = False) -> ClosedForm:
-    """Return the closed form of layer ``layer`` of the `separated` flow with R fixed; see ``layer_data``."""
-    flow = FrozenLayer(layer_data(problem, layer, in_place=in_place), problem.R0[layer], problem.beta0[layer])
+    """Return the closed form of layer ``layer`` of the `separated` flow with R fixed; see ``layer_points``."""
+    flow = FrozenLayer(
+        layer_points(problem, layer, in_place=in_place), problem.R0[layer], problem.beta0[layer]
+    )
     return ClosedForm(flow, problem.settings.s_end)
 
 
 def layer_solver(problem: Problem, layer: int, *, in_place: bool = False) -> EventLoop:
-    """Return the solver of layer ``layer`` of the `separated` flow; see ``layer_data``."""
+    """Return the solver of layer ``layer`` of the `separated` flow; see ``layer_points``."""
     settings = problem.settings
     most = MAX_ORDER
     own = problem.x if problem.n_clusters == 1 else problem.x[problem.cluster == layer]
@@ -84,7 +86,7 @@ def layer_solver(problem: Problem, layer: int, *, in_place: bool = False) -> Eve
     batched = events_mode(problem) == "batched" and order == most
     make = BatchedLayerFlow if batched else partial(LayerFlow, order=order, backend=backend)
     flow = make(
-        layer_data(problem, layer, in_place=in_place),
+        layer_points(problem, layer, in_place=in_place),
         problem.R0[layer],
         problem.beta0[layer],
         rtol=settings.rtol,

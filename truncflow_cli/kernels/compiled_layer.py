@@ -14,7 +14,7 @@ from truncflow_cli.kernels.structs import Struct, argument
 from truncflow_cli.saved_state import Saved, State, integer
 
 if TYPE_CHECKING:
-    from truncflow_cli.flows.layer_data import LayerData
+    from truncflow_cli.flows.points import LayerPoints
 
 #: Rounding error of a coordinate z, in units of |x| + |b|.
 NOISE = 32 * float(np.finfo(np.float64).eps)
@@ -41,7 +41,7 @@ class CompiledLayer(CompiledKernel):
     kind, prefix = "Layer", "layer"
 
     def __init__(
-        self, points: LayerData, R: Array, *, tolerance: float, floor: float, printed: bool, order: int
+        self, points: LayerPoints, R: Array, *, tolerance: float, floor: float, printed: bool, order: int
     ) -> None:
         """Prepare for the state R, b = 0, with no coordinate's side known.
 
@@ -274,7 +274,7 @@ class BatchStep:
 class CompiledBatches(CompiledLayer):
     """``CompiledLayer`` that can also step over many crossings at once; see ``flows.separated_batched``."""
 
-    def __init__(self, points: LayerData, R: Array, **how: Any) -> None:
+    def __init__(self, points: LayerPoints, R: Array, **how: Any) -> None:
         super().__init__(points, R, **how)
         dim, constants = self.b.size, self._constants
         shares, padded = constants["DEGREE"] + 2, (dim + 4) // 4 * 4

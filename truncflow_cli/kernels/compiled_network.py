@@ -14,7 +14,7 @@ from truncflow_cli.patterns import UNTRUNCATED
 from truncflow_cli.saved_state import Saved, State, integer
 
 if TYPE_CHECKING:
-    from truncflow_cli.flows.general_data import GeneralData
+    from truncflow_cli.flows.points import NetworkPoints
 
 #: The next crossing is first looked for within this share of the reach, as in ``step_many.c``.
 SOON = 0.75
@@ -31,7 +31,9 @@ class CompiledNetwork(CompiledKernel):
 
     kind, prefix = "Network", "network"
 
-    def __init__(self, points: GeneralData, R: Array, *, tolerance: float, floor: float, order: int) -> None:
+    def __init__(
+        self, points: NetworkPoints, R: Array, *, tolerance: float, floor: float, order: int
+    ) -> None:
         """Prepare for the state R, b = 0, with no coordinate's side known.
 
         Args:

@@ -34,7 +34,7 @@ from truncflow_cli.patterns import PINNED, UNTRUNCATED
 from truncflow_cli.saved_state import Saved, State
 
 if TYPE_CHECKING:
-    from truncflow_cli.flows.layer_data import LayerData
+    from truncflow_cli.flows.points import LayerPoints
 
 #: Rounding error of a coordinate z, in units of |x| + |b|.
 NOISE = 32 * float(np.finfo(np.float64).eps)
@@ -46,7 +46,7 @@ class ReferenceLayer(ReferenceKernel):
     """See ``kernels.interface.LayerKernel``."""
 
     def __init__(
-        self, points: LayerData, R: Array, *, tolerance: float, floor: float, printed: bool, order: int
+        self, points: LayerPoints, R: Array, *, tolerance: float, floor: float, printed: bool, order: int
     ) -> None:
         """Prepare for the state R, b = 0, with no coordinate's side known; see ``CompiledLayer``."""
         size, dim = points.x.shape

@@ -36,13 +36,15 @@ from truncflow_cli.patterns import PINNED, UNTRUNCATED
 from truncflow_cli.saved_state import Saved, State
 
 if TYPE_CHECKING:
-    from truncflow_cli.flows.general_data import GeneralData
+    from truncflow_cli.flows.points import NetworkPoints
 
 
 class ReferenceNetwork(ReferenceKernel):
     """See ``kernels.interface.NetworkKernel``."""
 
-    def __init__(self, points: GeneralData, R: Array, *, tolerance: float, floor: float, order: int) -> None:
+    def __init__(
+        self, points: NetworkPoints, R: Array, *, tolerance: float, floor: float, order: int
+    ) -> None:
         """Prepare for the state R, b = 0, with no coordinate's side known; see ``CompiledNetwork``."""
         size, dim = points.x.shape
         super().__init__(R, np.zeros((R.shape[0], dim)))
