@@ -15,7 +15,7 @@ from stopped_runs import stopped_again_and_again, undisturbed
 from typer.testing import CliRunner
 
 import truncflow_cli
-from truncflow_cli import kernels, runfile
+from truncflow_cli import kernels
 from truncflow_cli.cli.app import app
 from truncflow_cli.errors import UserError
 from truncflow_cli.kernels import compiling, library, reference_series
@@ -23,6 +23,8 @@ from truncflow_cli.kernels.compiled import first_exit
 from truncflow_cli.kernels.compiled_layer import CompiledLayer
 from truncflow_cli.kernels.compiled_network import CompiledNetwork
 from truncflow_cli.problem import Problem
+from truncflow_cli.runfile import checkpoint
+from truncflow_cli.runfile.resume import check_origin
 
 WHAT = ["kind", "layer", "point", "coordinate", "cluster", "side"]
 
@@ -138,10 +140,10 @@ def test_every_flow_runs_without_compiled_code(config: Path, tmp_path: Path, not
 
 def test_the_other_backend_does_not_go_on_with_a_run(tmp_path: Path) -> None:
     problem = separated_normal(2)
-    here, there = (runfile.origin_of(with_backend(problem, b)) for b in ("compiled", "numpy"))
-    runfile.check_origin(tmp_path / "run.h5", here, here)
+    here, there = (checkpoint.origin_of(with_backend(problem, b)) for b in ("compiled", "numpy"))
+    check_origin(tmp_path / "run.h5", here, here)
     with pytest.raises(UserError, match=r"Set integrator\.backend=numpy"):
-        runfile.check_origin(tmp_path / "run.h5", there, here)
+        check_origin(tmp_path / "run.h5", there, here)
 
 
 def test_batched_events_need_compiled_code(tmp_path: Path) -> None:
