@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from truncflow_cli.config.errors import Fault, shown
+from truncflow_cli.config.errors import Fault, shown, text_of
 from truncflow_cli.problem import Array
 
 #: What is read within seconds; a larger set of points is better off as .npy.
@@ -110,9 +110,7 @@ def read_csv(path: Path, header: bool | None = None) -> Table:
     Blank lines, and lines beginning with # before the first row, are skipped. The separator is a semicolon or
     tab if the first row has one outside quotes, else a comma.
 
-    Args:
-        path: the file, UTF-8 (or UTF-16 with a byte order mark).
-        header: whether the first row names the columns; None: it does if one of its cells is not a number.
+    ``header`` says whether the first row names the columns; None: it does if one of its cells is not a number.
 
     Raises:
         Fault: no rows, rows of different length, too many, or not a text.
@@ -143,17 +141,10 @@ def _text(path: Path) -> str:
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise Fault(f"{path.name}: larger than {MAX_BYTES // 2**20} MiB; give points in this number as .npy")
-    data = path.read_bytes()
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise Fault(f"{path.name} line {line}: not UTF-8 text (byte 0x{data[error.start]:02x})") from error
+    text = text_of(path.read_bytes(), lambda line: f"{path.name} line {line}")
     if (position := text.find("\0")) >= 0:
-        raise Fault(
-            f"{path.name} line {text.count(chr(10), 0, position) + 1}: a NUL byte; this is not a text file"
-        )
+        line = text.count("\n", 0, position) + 1
+        raise Fault(f"{path.name} line {line}: a NUL byte; this is not a text file")
     return text
 
 

@@ -14,7 +14,7 @@ import yaml
 from pydantic import ValidationError
 
 from truncflow_cli.config.document import Document
-from truncflow_cli.config.errors import shown
+from truncflow_cli.config.errors import reason, shown
 from truncflow_cli.config.files import absolute, read_text_file
 from truncflow_cli.config.overrides import override
 from truncflow_cli.config.schema import Config, completed
@@ -81,11 +81,7 @@ class Experiment:
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
-    """Read a configuration file.
-
-    Args:
-        path: the YAML file.
-        overrides: "key.path=value" each, put over the file's values.
+    """Read a configuration file; ``overrides``, "key.path=value" each, are put over its values.
 
     Raises:
         UserError: the file cannot be read, or does not hold a valid configuration.
@@ -106,19 +102,15 @@ def read_text(path: Path) -> tuple[str, str]:
     try:
         data = read_text_file(path, MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UserError(f"{label}: cannot read the configuration: {reason}") from error
+        raise UserError(f"{label}: cannot read the configuration: {reason(error)}") from error
     return label, decode(data, label)
 
 
 def load_text(text: str, base_dir: Path, name: str, overrides: Sequence[str] = ()) -> Experiment:
     """Read a configuration that is not a file of its own, such as the one in a run file.
 
-    Args:
-        text: the YAML.
-        base_dir: folder that relative data files start from.
-        name: what messages call the text, and the run's name unless the text has a ``name``.
-        overrides: "key.path=value" each, put over the text's values.
+    Data files are relative to ``base_dir``; ``name`` is what messages call the text, and the run's name unless the
+    text has a ``name``; ``overrides`` are put over its values.
 
     Raises:
         UserError: the text does not hold a valid configuration.

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from truncflow_cli.config.csvtable import read_csv
-from truncflow_cli.config.errors import Fault, listed, shown, suggestion
+from truncflow_cli.config.errors import Fault, listed, reason, shown, suggestion
 from truncflow_cli.problem import Array
 
 if TYPE_CHECKING:
@@ -148,8 +148,7 @@ def readable(path: Path) -> None:
             return
         what = "not a file" if path.exists() else "no such file"
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise Fault(f"{shown(str(path), 200)}: cannot be opened: {reason}") from error
+        raise Fault(f"{shown(str(path), 200)}: cannot be opened: {reason(error)}") from error
     raise Fault(f"{path}: {what}; paths are relative to the configuration")
 
 

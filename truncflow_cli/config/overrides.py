@@ -15,12 +15,10 @@ _INDEX = re.compile(r"[0-9]{1,9}\Z")
 
 
 def override(document: Document, options: Iterable[str]) -> Document:
-    """Return ``document`` with each option's value in place; later options win.
+    """Return a copy of ``document`` with the value of each option, "key.path=value", in place; later options win.
 
-    Args:
-        document: the configuration; it stays as it is.
-        options: "key.path=value" each. Values are YAML; list items are addressed by index; a mapping that is
-            missing on the way is made, so that unknown keys are met by the same check as those in the file.
+    Values are YAML; list items are addressed by index; a mapping that is missing on the way is made, so that unknown
+    keys are met by the same check as those in the file.
 
     Raises:
         UserError: an option of another form, or a path that leads through something that has no keys.

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from truncflow_cli.config.document import Document, Node
-from truncflow_cli.config.errors import one_line, shown
+from truncflow_cli.config.errors import Fault, one_line, shown, text_of
 from truncflow_cli.errors import UserError
 
 #: Limits of a configuration; large point sets belong into a data file.
@@ -50,12 +50,10 @@ def decode(data: bytes, label: str) -> str:
     if len(data) > MAX_BYTES:
         size = f"larger than {MAX_BYTES // 2**20} MiB"
         raise UserError(f"{label}: {size}; put large point sets into a data file (file: ...)")
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
-        return data.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{label}:{line}: not UTF-8 text (byte 0x{data[error.start]:02x})") from error
+        return text_of(data, lambda line: f"{label}:{line}")
+    except Fault as fault:
+        raise UserError(str(fault)) from fault
 
 
 def parse(text: str, label: str) -> Document:
