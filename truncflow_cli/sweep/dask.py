@@ -37,11 +37,9 @@ def run_dask(source: Source, members: Iterable[Member], address: str, workers: i
     that was there before is left as it was found.
 
     Args:
-        source: what all members share.
-        members: the runs, in the order in which they are started.
+        source, members, take: as for ``run_local``; of reports there are results only.
         address: of the scheduler, as tcp://host:8786; or "local".
         workers: number of workers of a local cluster.
-        take: called with every result, in this thread.
 
     Raises:
         UserError: Dask is not installed, nobody answers at the address, or the workers cannot run members.
@@ -82,10 +80,8 @@ def _one_line(future: Any) -> str:
 def _perform(source: Source, member: Member) -> Result:
     """Perform a member on a worker, for as long as the sweep is wanted."""
     if not folder.is_led(source.folder):
-        why = (
-            f"the Dask worker on {socket.gethostname()} does not see {source.folder}; it needs the same files"
-        )
-        return Result(member.index, "refused", 2, why)
+        why = f"the Dask worker on {socket.gethostname()} does not see {source.folder}"
+        return Result(member.index, "refused", 2, f"{why}; it needs the same files")
     next_look = time.monotonic() + _LOOK_EVERY
 
     def stop_if_unwanted(share: float) -> None:
@@ -122,11 +118,8 @@ def _client(address: str, workers: int) -> Iterator[Client]:
         try:
             client = stack.enter_context(distributed.Client(address, timeout=_TIMEOUT, set_as_default=False))
         except (OSError, ValueError, TimeoutError) as error:
-            reason = str(error).partition("\n")[0]
-            raise UserError(
-                f"--dask {address}: no Dask scheduler answers ({reason}); allowed: local, or an address such as "
-                "tcp://127.0.0.1:8786"
-            ) from error
+            what = f"--dask {address}: no Dask scheduler answers ({str(error).partition(chr(10))[0]})"
+            raise UserError(f"{what}; allowed: local, or an address such as tcp://127.0.0.1:8786") from error
         yield client
 
 

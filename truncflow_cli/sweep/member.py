@@ -57,12 +57,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Underway:
-    """How far a member is.
-
-    Attributes:
-        index: the member's place in the sweep.
-        share: the part of its flow time that is behind it, from 0 to 1.
-    """
+    """How far a member is: its place in the sweep, and the share of its flow time that is behind it, from 0 to 1."""
 
     index: int
     share: float
@@ -70,11 +65,7 @@ class Underway:
 
 @dataclass(frozen=True)
 class Returned:
-    """A member that its worker had ahead and has not begun: the one before it turns out to be long.
-
-    Attributes:
-        index: the member's place in the sweep.
-    """
+    """A member, by its place, that its worker had ahead and has not begun: the one before it turns out to be long."""
 
     index: int
 

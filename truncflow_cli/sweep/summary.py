@@ -85,11 +85,9 @@ def quantity(name: str, sweep: Sweep) -> str:
     known = columns(sweep.keys)
     column = SHORT_NAMES.get(name, name)
     if column not in known:
-        hint = suggestion(name, [*SHORT_NAMES, *known])
+        what = f"no such column{suggestion(name, [*SHORT_NAMES, *known])}"
         allowed = ", ".join(SHORT_NAMES)
-        raise UserError(
-            f"--summary {shown(name)[1:-1]}: no such column{hint}; allowed: {allowed}, any of sweep.csv"
-        )
+        raise UserError(f"--summary {shown(name)[1:-1]}: {what}; allowed: {allowed}, any of sweep.csv")
     changing = _changing(sweep)
     if len(changing) > _MOST_AXES:
         raise UserError(

@@ -66,15 +66,11 @@ class Value:
 
 
 def parse_values(spec: str, option: str) -> tuple[Value, ...]:
-    """Return the values that an option lists.
+    """Return the values that stand in an option after ``key.path=``; ``option`` is what messages call it.
 
     Values have commas between them and are YAML each: brackets and quotes hold commas together. ``a:b:n`` stands
     for n numbers from a to b, both ends included, evenly spaced; ``log:a:b:n`` for n numbers with constant ratio.
     A quoted value is never a range.
-
-    Args:
-        spec: what stands after ``key.path=``.
-        option: the option, for messages.
 
     Raises:
         UserError: an empty value, brackets that do not match, a range that is none, or a value that is not YAML.
@@ -157,9 +153,8 @@ def _range(item: str, option: str) -> Iterator[Value]:
 
 def _linear(first: str, last: str, n: int) -> Iterator[float]:
     """Yield a + (b - a) k / (n - 1), rounded once, so that 0:1:11 has 0.3 and not 0.30000000000000004."""
-    a, b = (
-        Fraction(int(end)) if _INTEGER.match(end) else Fraction(repr(float(end))) for end in (first, last)
-    )
+    ends = (int(end) if _INTEGER.match(end) else repr(float(end)) for end in (first, last))
+    a, b = map(Fraction, ends)
     for k in range(n):
         number = a + (b - a) * k / (n - 1)
         yield int(number) if number.denominator == 1 else float(number)
