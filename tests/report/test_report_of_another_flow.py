@@ -1,4 +1,4 @@
-"""A flow with arrays that the report has never heard of is shown by its loss, balance, events, certificates and norms."""
+"""A flow with arrays unknown to the report is shown by its loss, balance, events, certificates and norms."""
 
 from __future__ import annotations
 

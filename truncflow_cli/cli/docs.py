@@ -29,17 +29,17 @@ def docs(
 
     Typeset at a terminal, Markdown in a pipe.
     """
+    from truncflow_cli.cli.output import print_facts
     from truncflow_cli.docs import pages
 
     if topic is None:
-        width = max(map(len, pages.TOPICS))
-        typer.echo("\n".join(f"{name:{width}}  {about}" for name, about in pages.TOPICS.items()))
+        print_facts(pages.TOPICS)
         return
-    text = pages.text(topic)
+    text = _encodable(pages.text(topic))
     if sys.stdout.isatty():
         _typeset(text)
     else:
-        sys.stdout.write(_encodable(text))
+        sys.stdout.write(text)
 
 
 def _encodable(text: str) -> str:
@@ -61,4 +61,4 @@ def _typeset(text: str) -> None:
 
     # Code without a background of its own, which is dark also on a light terminal.
     console = Console(theme=Theme({"markdown.code": "bold", "markdown.h2": "bold underline"}))
-    console.print(Padding(Markdown(_encodable(text), code_theme="ansi_light", hyperlinks=False), (0, 1)))
+    console.print(Padding(Markdown(text, code_theme="ansi_light", hyperlinks=False), (0, 1)))

@@ -47,7 +47,9 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(ExitCode.DONE) from None
         except BaseException as error:
             if kwargs.get("debug"):
-                _print_traceback()
+                import traceback  # takes time, and is seldom wanted
+
+                traceback.print_exc()
             raise typer.Exit(explain(error)) from None
 
     return guarded_command
@@ -100,9 +102,3 @@ def say(message: str) -> None:
 def drop_stdout() -> None:
     """Let what is still buffered go nowhere, once nobody reads stdout any more."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _print_traceback() -> None:
-    import traceback
-
-    traceback.print_exc()

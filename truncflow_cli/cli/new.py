@@ -39,10 +39,14 @@ def new(
     NAME.yaml in the current folder, whose path is printed; a file that exists is left alone.
     """
     from truncflow_cli import templates
+    from truncflow_cli.errors import UserError
 
-    text = templates.text(flow)
-    path = _path(name)
-    _write_new(path, text)
+    text, path = templates.text(flow), _path(name)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UserError(f"{path} exists already and is left alone; choose another name") from None
     typer.echo(path)
     quoted = shlex.quote(str(path))
     say(f"next: truncflow check {quoted}, truncflow run {quoted}")
@@ -65,19 +69,3 @@ def _path(name: str) -> Path:
             f"{_LONGEST} characters"
         )
     return Path(f"{stem}.yaml")
-
-
-def _write_new(path: Path, text: str) -> None:
-    """Write a file that is not there yet.
-
-    Raises:
-        UserError: it is.
-        OSError: it cannot be written.
-    """
-    from truncflow_cli.errors import UserError
-
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise UserError(f"{path} exists already and is left alone; choose another name") from None
