@@ -114,28 +114,12 @@ function tint(index) { return index < 0 ? "main" : `t${index % TINTS}`; }
 function clamp(value, low, high) { return Math.min(high, Math.max(low, value)); }
 
 /** Return the bytes of a base-64 text as numbers of a type. */
-function unpacked(text, Type) {
-  const binary = atob(text);
-  const bytes = new Uint8Array(binary.length);
-  for (let k = 0; k < binary.length; k += 1) bytes[k] = binary.charCodeAt(k);
-  return new Type(bytes.buffer);
-}
-
-/** Return the first place in ascending values that is not below a number. */
-function firstNotBelow(values, number) {
-  let low = 0;
-  let high = values.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (values[middle] < number) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
+function unpacked(text, Type) { return new Type(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer); }
 
 /** Return which frame s is at, a fraction between shown times. */
 function frameAt(s) {
-  const after = clamp(firstNotBelow(data.s, s), 0, lastFrame);
+  const found = data.s.findIndex((each) => each >= s);
+  const after = found < 0 ? lastFrame : found;
   const before = Math.max(0, after - 1);
   const gap = data.s[after] - data.s[before];
   return gap > 0 ? before + clamp((s - data.s[before]) / gap, 0, 1) : after;

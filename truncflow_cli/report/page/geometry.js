@@ -30,7 +30,7 @@ class Geometry extends Plot {
         if (key === "pick") this.picked = this.indexOf(control.value);
         else if (control.type === "range") this[key] = Number(control.value);
         this.move();
-        if (key === "pick") this.speak();
+        if (key === "pick" && this.picked >= 0) document.getElementById("spoken").textContent = this.told();
       });
     }
     this.plot.addEventListener("pointermove", (event) => {
@@ -51,8 +51,6 @@ class Geometry extends Plot {
     const off = this.spec.numbers.map((number) => Math.abs(number - Number(text)));
     return off.indexOf(Math.min(...off));
   }
-
-  speak() { if (this.picked >= 0) document.getElementById("spoken").textContent = this.told(); }
 
   choosePoint(index) {
     this.picked = index;
@@ -131,8 +129,7 @@ class Geometry extends Plot {
   /** Return the place on the screen of a point of K coordinates; on a line, that of a cluster's lane. */
   screen(point, cluster = 0) {
     const { left, top } = this.margin;
-    const from = point.map((value, k) => value - (this.middle[k] ?? 0));
-    const [a, b] = this.flat(from);
+    const [a, b] = this.flat(point.map((value, k) => value - (this.middle[k] ?? 0)));
     return [left + this.across / 2 + a * this.unit, this.spec.dims === 1 ? this.lane(cluster) : top + this.up / 2 - b * this.unit];
   }
 
@@ -141,8 +138,7 @@ class Geometry extends Plot {
   /** Return what lies right and up of a vector, as the picture is turned. */
   flat(vector) {
     if (this.spec.dims < 3) return vector;
-    const [right, up] = this.rows;
-    return [right, up].map((row) => row[0] * vector[0] + row[1] * vector[1] + row[2] * vector[2]);
+    return this.rows.map((row) => row[0] * vector[0] + row[1] * vector[1] + row[2] * vector[2]);
   }
 
   rotate() {
@@ -222,9 +218,8 @@ class Geometry extends Plot {
   }
 
   trail(index, cluster) {
-    const places = [];
-    for (let frame = 0; frame <= chosen.frame; frame += 1) places.push(this.screen(this.image(index, frame), cluster).map(rounded).join(" "));
-    return `M${places.join("L")}`;
+    const places = Array.from({ length: chosen.frame + 1 }, (_, frame) => this.screen(this.image(index, frame), cluster));
+    return `M${places.map((place) => place.map(rounded).join(" ")).join("L")}`;
   }
 
   orthant(layer) {

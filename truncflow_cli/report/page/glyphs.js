@@ -14,11 +14,9 @@ function glyph(cluster, x, y, r) { return SHAPES[cluster % SHAPES.length](rounde
 function dot(x, y, r) { return SHAPES[0](rounded(x), rounded(y), r); }
 
 function star(x, y, r) {
-  const corners = [];
-  for (let k = 0; k < 10; k += 1) {
-    const angle = (Math.PI * k) / 5 - Math.PI / 2;
-    const reach = k % 2 ? 0.45 * r : r;
-    corners.push(`${rounded(x + reach * Math.cos(angle))} ${rounded(y + reach * Math.sin(angle))}`);
-  }
+  const corners = Array.from({ length: 10 }, (_, k) => {
+    const [angle, reach] = [(Math.PI * k) / 5 - Math.PI / 2, k % 2 ? 0.45 * r : r];
+    return `${rounded(x + reach * Math.cos(angle))} ${rounded(y + reach * Math.sin(angle))}`;
+  });
   return `M${corners.join("L")}z`;
 }

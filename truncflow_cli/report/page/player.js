@@ -37,19 +37,14 @@ class Player {
 
   /** Go on from the chosen time, now. */
   rebase() {
-    this.began = performance.now();
-    this.from = chosen.frame;
-    this.played = chosen.frame;
+    Object.assign(this, { began: performance.now(), from: chosen.frame, played: chosen.frame });
   }
 
   tick() {
     if (chosen.frame !== this.played) this.rebase(); // the reader has moved the slider meanwhile
     const pace = Number(this.speed.value) * Math.max(lastFrame / WHOLE_RUN, 1 / LONGEST_LOOK);
-    let frame = this.from + (performance.now() - this.began) * pace;
-    if (this.calm) {
-      const step = lastFrame / CALM_STEPS;
-      frame = this.from + Math.floor((performance.now() - this.began) / 1000) * step;
-    }
+    const passed = performance.now() - this.began;
+    const frame = this.from + (this.calm ? (Math.floor(passed / 1000) * lastFrame) / CALM_STEPS : passed * pace);
     choose(frame);
     this.played = chosen.frame;
     if (frame >= lastFrame) this.stop();
@@ -77,10 +72,8 @@ class Player {
 
   /** Return the frame of the last event before the chosen time, the start if there is none. */
   eventBefore() {
-    for (let frame = chosen.frame - 1; frame > 0; frame -= 1) {
-      if (this.upTo[frame] > this.upTo[frame - 1]) return frame;
-    }
-    return 0;
+    const news = this.upTo.map((many, frame) => frame > 0 && many > this.upTo[frame - 1]);
+    return Math.max(0, news.slice(0, chosen.frame).lastIndexOf(true));
   }
 
   move() {
