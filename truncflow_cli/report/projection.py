@@ -12,8 +12,8 @@ from truncflow_cli.problem import Array, IntArray
 MOST_DIMS = 3
 #: Height from which three dimensions are looked at, in degrees.
 ELEVATION = 22.0
-#: Directions that are tried, in degrees.
-AZIMUTHS = range(0, 180, 15)
+#: Directions that are tried, in degrees: not along a coordinate, which would then be seen as a point or a short line.
+AZIMUTHS = tuple(azimuth for azimuth in range(0, 180, 15) if azimuth % 90)
 #: A direction with less than this share of the variance is none.
 FLAT = 1e-12
 
@@ -72,12 +72,12 @@ def projection_for(points: Array, labels: Array | None = None) -> Projection:
     if dim < MOST_DIMS:
         lines = "" if dim == 2 else "The line is drawn once for each cluster, one above the other."
         return Projection(np.eye(dim), np.zeros(dim), np.eye(dim), sentence=lines)
+    every = points if labels is None else np.concatenate([points, labels])
     if dim == MOST_DIMS:
-        best = max(AZIMUTHS, key=lambda azimuth: _area(points @ _view(azimuth)[:2].T))
+        best = max(AZIMUTHS, key=lambda azimuth: _area(every @ _view(azimuth)[:2].T))
         how = f"azimuth {best}°, elevation {ELEVATION:g}°"
         sentence = f"An orthographic view ({how}) to begin with; turn it with the sliders."
         return Projection(np.eye(dim), np.zeros(dim), _view(best), f"orthographic view, {how}", sentence)
-    every = points if labels is None else np.concatenate([points, labels])
     rows, onto = _principal(points), "the two largest principal axes of points and labels"
     if labels is not None:
         rows, onto = _by_labels(points, labels)
