@@ -1,4 +1,4 @@
-"""`load`, `run`, `open_run`: the three functions of the package."""
+"""`load`, `run`, `open_run`: the three functions of the package; and `api.sweep`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from command_line import SMALL_CONFIG
 
 import truncflow_cli as truncflow
+from truncflow_cli import api
 from truncflow_cli.errors import RunFailed, UserError
 
 
@@ -70,3 +71,18 @@ def test_nothing_else_is_public() -> None:
     assert set(truncflow.__all__) == {"__version__", "load", "run", "open_run"}
     with pytest.raises(AttributeError, match="no attribute 'solve'"):
         truncflow.solve
+
+
+def test_a_sweep_is_its_table(config: Path, tmp_path: Path) -> None:
+    def swept() -> list[dict[str, object]]:
+        return api.sweep(config, ["seed=3,4"], out=tmp_path / "out", overrides=["integrator.s_end=0.5"])
+
+    rows = swept()
+    assert [(row["status"], row["seed"]) for row in rows] == [("complete", 3), ("complete", 4)]
+    with truncflow.open_run(rows[1]["file"]) as run:
+        assert (run.attrs["seed"], run.s[-1]) == (4, 0.5)
+        image = run.path.read_bytes()
+    assert swept() == rows
+    assert run.path.read_bytes() == image, "what is finished is left alone"
+    with pytest.raises(UserError, match=r"integrator\.sigma"):
+        api.sweep(config, ["integrator.sigma=1,2"], out=tmp_path / "other")

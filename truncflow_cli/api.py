@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from truncflow_cli import config, diagnostics, kernels, resources, runfile, solver
 from truncflow_cli.chunk import Chunk
@@ -13,7 +14,7 @@ from truncflow_cli.config import Built, Experiment
 from truncflow_cli.errors import RunFailed, UserError
 from truncflow_cli.problem import Problem
 from truncflow_cli.run_data import Run
-from truncflow_cli.runfile import RunWriter
+from truncflow_cli.runfile import RunWriter, open_run
 from truncflow_cli.runfile.resume import Resumption, finished_run, resumption
 from truncflow_cli.saved_state import StateError
 from truncflow_cli.signals import StopRequests
@@ -25,9 +26,11 @@ __all__ = [
     "execute",
     "finished_run",
     "load",
+    "open_run",
     "prepare",
     "resumption",
     "run",
+    "sweep",
 ]
 
 #: From so many coordinates on, a solver uses the problem's own array of points.
@@ -122,6 +125,39 @@ def run(
     run = outcome.open()
     assert run is not None, "a complete run has a sample"
     return run
+
+
+def sweep(
+    path: Path | str,
+    grid: Sequence[str] = (),
+    zipped: Sequence[str] = (),
+    out: Path | str | None = None,
+    overrides: Sequence[str] = (),
+    workers: int | None = None,
+) -> list[dict[str, Any]]:
+    """Run a config for every combination of settings, a run file each, and return the rows of ``sweep.csv``.
+
+    Finished run files are left alone. Processes are started as ``multiprocessing`` does it: a script calls this below
+    ``if __name__ == "__main__":``.
+
+    Args:
+        path: the config.
+        grid: keys that are crossed, "key.path=values" each, as ``truncflow sweep --grid`` takes them.
+        zipped: keys that change side by side.
+        out: the folder of the run files, instead of runs/{name}-sweep.
+        overrides: settings of all members.
+        workers: number of processes; default: one a core.
+
+    Raises:
+        UserError: a setting is not valid, or the folder cannot be used. How each run ended is in its row.
+    """
+    from truncflow_cli.sweep.local import cores  # sweeps run members by this module
+    from truncflow_cli.sweep.plan import plan_sweep
+    from truncflow_cli.sweep.run import run_sweep
+
+    folder = None if out is None else Path(out)
+    plan = plan_sweep(Path(path), grid, zipped, overrides, folder, "truncflow_cli.sweep")
+    return run_sweep(plan, workers or min(len(plan.members), cores())).rows()
 
 
 @resources.one_thread()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
     from truncflow_cli.sweep.plan import Sweep
     from truncflow_cli.sweep.table import Table
 
-#: Seconds between two versions of sweep.csv while the sweep goes on.
-_WRITE_EVERY = 5.0
-#: A long table is written less often: that costs no more than this share of the time.
-_WRITE_SHARE = 0.02
 #: At most so many failed runs are named one by one.
 _NAMED_FAILURES = 10
 #: A dry run lists at most so many members.
@@ -79,10 +74,12 @@ def sweep(
     Started again, it does what is missing; finished run files are left alone.
     """
     terminated_by_exception()
+    from truncflow_cli.cli.sweep_display import shown
     from truncflow_cli.errors import UserError
     from truncflow_cli.sweep import local
     from truncflow_cli.sweep import summary as pictures
     from truncflow_cli.sweep.plan import plan_sweep
+    from truncflow_cli.sweep.run import run_sweep
 
     if dask is None and not dry_run:
         local.prepare_workers()  # they load the program while the members are validated here
@@ -96,7 +93,7 @@ def sweep(
         _print_plan(plan, where, as_json)
         return
     began = time.monotonic()
-    table = _run(plan, workers, dask, where, quiet)
+    table = run_sweep(plan, workers, dask, None if quiet else shown(plan, workers, where), say)
     drawn = _draw(plan, table, quantity) if quantity is not None else []
     seconds = time.monotonic() - began
     if as_json:
@@ -106,50 +103,6 @@ def sweep(
     _print_notes(plan, table, quiet, seconds)
     if code := _exit_code(table):
         raise typer.Exit(code)
-
-
-def _run(plan: Sweep, workers: int, dask: str | None, where: str, quiet: bool) -> Table:
-    """Run what is missing, and keep the table up to date meanwhile."""
-    from truncflow_cli import kernels
-    from truncflow_cli.cli.sweep_display import shown
-    from truncflow_cli.runfile.atomic import explained, sync_folder
-    from truncflow_cli.sweep import folder
-    from truncflow_cli.sweep.member import Report, Result
-    from truncflow_cli.sweep.table import Table
-
-    kernels.prepare("auto", say)
-    with folder.locked(plan.folder), explained(plan.table_path):
-        table = Table(plan)
-        next_write = time.monotonic() + _WRITE_EVERY
-        with nullcontext() if quiet else shown(plan, workers, where) as show:
-
-            def take(report: Report) -> None:
-                nonlocal next_write
-                if show is not None:
-                    show(report)
-                if not isinstance(report, Result):
-                    return
-                table.take(report)
-                began = time.monotonic()
-                if began >= next_write:
-                    table.write()
-                    now = time.monotonic()
-                    next_write = now + max(_WRITE_EVERY, (now - began) / _WRITE_SHARE)
-
-            try:
-                if dask is not None:
-                    from truncflow_cli.sweep.dask import run_dask
-
-                    run_dask(plan.source, plan.members, dask, workers, take)
-                else:
-                    from truncflow_cli.sweep.local import run_local
-
-                    run_local(plan.source, plan.members, workers, take)
-            finally:
-                if table.results:
-                    table.write()
-                    sync_folder(plan.folder)
-    return table
 
 
 def _draw(plan: Sweep, table: Table, quantity: str) -> list[Path]:
