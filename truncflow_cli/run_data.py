@@ -301,7 +301,3 @@ class Memory:
 
     def close(self) -> None:
         """Do nothing."""
-
-
-#: The former name.
-RunLike = Run

@@ -24,7 +24,7 @@ CONFIG = "flow: separated\nseed: {seed}\nintegrator: {{rtol: 1.0e-9}}\n"
 def write_run(path: Path, seed: int = 0, verdict: str = "holds", flow: str = "separated") -> Path:
     path.parent.mkdir(exist_ok=True)
     problem = made_up_problem(flow)
-    with runfile.create(path, problem, CONFIG.format(seed=seed)) as writer:
+    with runfile.RunWriter(path, problem, CONFIG.format(seed=seed)) as writer:
         for chunk in made_up_chunks(problem):
             writer.append(chunk)
         writer.finish("complete", lambda run: [Certificate("c", "s", "p", "h", verdict, 1.0, 1.0, 0.0)])
@@ -44,15 +44,15 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Replace what draws a single run; return what was asked of it."""
     asked: list[tuple[str, str]] = []
 
-    def draw(run: runfile.RunFile, folder: Path) -> Iterator[Path]:
+    def draw(run: runfile.Run, folder: Path) -> Iterator[Path]:
         asked.append((str(run.path), str(folder)))
         yield folder / f"{run.path.stem}-loss.png"
 
-    def write_page(run: runfile.RunFile, path: Path) -> Path:
+    def write_page(run: runfile.Run, path: Path) -> Path:
         asked.append((str(run.path), str(path)))
         return path.resolve()
 
-    def animate(run: runfile.RunFile, path: Path, progress: object) -> Path:
+    def animate(run: runfile.Run, path: Path, progress: object) -> Path:
         progress(1, 2)
         asked.append((str(run.path), str(path)))
         return path

@@ -23,7 +23,7 @@ from truncflow_cli.report.figures.style import DPI, applied, as_it_stands, names
 from truncflow_cli.report.figures.subject import Subject
 from truncflow_cli.report.figures.timeline import Timeline, settled_at
 from truncflow_cli.report.summary import Summary
-from truncflow_cli.run_data import RunLike
+from truncflow_cli.run_data import Run
 
 LONG = "a_cluster_with_a_long_name, and_another_one_that_is_as_long"
 
@@ -197,29 +197,29 @@ def test_a_balance_far_below_its_tolerance_is_seen() -> None:
 
 def test_the_norms_of_the_report_are_those_of_the_figure() -> None:
     run = run_of("collapsed")
-    told = Summary(cast("RunLike", run)).quantities
+    told = Summary(cast("Run", run)).quantities
     drawn = {line.get_label(): line.get_ydata() for line in collapsed.norms(Subject(run)).axes[0].lines}
     for letter in "WB":
         np.testing.assert_array_equal(drawn[rf"$\Vert {letter}\Vert$"], told[f"‖{letter}‖"])
 
 
-def compared(*runs: RunLike) -> tuple[list[Member], list[Comparison]]:
+def compared(*runs: Run) -> tuple[list[Member], list[Comparison]]:
     return [member(run) for run in runs], [compare(runs[0], run) for run in runs[1:]]
 
 
 def test_distances_are_drawn_along_the_times_that_are_compared_and_gaps_are_explained() -> None:
-    short, long = cast("RunLike", run_of("short")), cast("RunLike", run_of("separated"))
+    short, long = cast("Run", run_of("short")), cast("Run", run_of("separated"))
     figure = drawings.distances(*compared(short, long), ["short", "long"])
     assert figure.axes[0].get_xlim()[1] == short.s[-1]
-    same = cast("RunLike", run_of("separated"))
+    same = cast("Run", run_of("separated"))
     figure = drawings.distances(
-        *compared(same, same, cast("RunLike", run_of("collapsed"))), ["a", "again", "other"]
+        *compared(same, same, cast("Run", run_of("collapsed"))), ["a", "again", "other"]
     )
     assert "again: none at any time · other: another kind of state" in figure.get_suptitle()
 
 
 def test_zero_has_room_between_the_powers_of_ten() -> None:
-    run = cast("RunLike", run_of("separated"))
+    run = cast("Run", run_of("separated"))
     _, (comparison,) = compared(run, run)
     matching = dataclasses.replace(comparison.matching, tolerance=0.1)
     shifted = matching.logs[1].copy()

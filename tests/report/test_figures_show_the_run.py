@@ -26,7 +26,7 @@ from truncflow_cli.report.figures.timeline import Timeline
 from truncflow_cli.report.history import CROSSINGS
 from truncflow_cli.report.page.document import page
 from truncflow_cli.report.projection import projection_for
-from truncflow_cli.runfile import RunFile
+from truncflow_cli.run_data import Run
 
 LAYERED = {"loss", "truncation", "truncated-fraction", "motion", "energy-balance", "geometry"}
 COLLAPSED = {"loss", "energy-balance", "geometry", "invariant", "norms"}
@@ -331,7 +331,7 @@ def test_axes_of_the_plane_are_named(name: str, label: str) -> None:
 
 
 def test_names_that_cannot_be_drawn_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    run: RunFile = run_of("separated")
+    run: Run = run_of("separated")
     monkeypatch.setitem(run.notes, "clusters", "$a_{, 中")
     assert names_of(run) == [r"\$a_{", "cluster 1"]
     monkeypatch.setitem(run.notes, "clusters", f"{'x' * 60}, 3")

@@ -25,7 +25,7 @@ from truncflow_cli.report.figures.style import applied, color, new_figure
 from truncflow_cli.report.figures.subject import Subject
 from truncflow_cli.report.figures.timeline import Timeline
 from truncflow_cli.report.scene import Panel, Scene
-from truncflow_cli.runfile import RunFile
+from truncflow_cli.run_data import Run
 
 #: Times shown: the start, while points are being truncated, and the end.
 TIMES = (0.0, 0.2, 10.0)
@@ -124,7 +124,7 @@ def _join_markers(group: ElementTree.Element, shape: str) -> None:
             del each.attrib["style"]
 
 
-def _figure(run: RunFile) -> Figure:
+def _figure(run: Run) -> Figure:
     subject = Subject(run)
     subject.timeline = Timeline(TIMES[-1], FIRST)
     shown = np.array([int(np.argmin(np.abs(run.s - s))) for s in TIMES])

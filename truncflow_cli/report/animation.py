@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from truncflow_cli.problem import IntArray
     from truncflow_cli.report.figures.subject import Subject
-    from truncflow_cli.runfile import RunFile
+    from truncflow_cli.run_data import Run
 
     Frame = NDArray[np.uint8]
 
@@ -39,7 +39,7 @@ DPI = 110
 COLORS = 128
 
 
-def animate(run: RunFile, path: Path, progress: Callable[[int, int], None]) -> Path:
+def animate(run: Run, path: Path, progress: Callable[[int, int], None]) -> Path:
     """Draw the geometry at the saved times, one frame after the other, into a .gif or an .mp4.
 
     Args:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from truncflow_cli.flows.registry import flow_named
 from truncflow_cli.problem import Array, IntArray
 from truncflow_cli.report.projection import Projection, projection_for
-from truncflow_cli.runfile import RunFile
+from truncflow_cli.run_data import Run
 from truncflow_cli.truncation import coordinates, pin_intervals, truncate
 
 #: States of a point: untruncated, truncated in some coordinate, in all of them, pinned to a face.
@@ -112,7 +112,7 @@ class Scene(ABC):
     axis: ClassVar[str] = "x"
     direction: ClassVar[str] = "x"
 
-    def __init__(self, run: RunFile, points: IntArray, layers: IntArray) -> None:
+    def __init__(self, run: Run, points: IntArray, layers: IntArray) -> None:
         self.run, self.points, self.layers = run, points, layers
         self.cluster: IntArray = run.cluster[points]
 
@@ -130,7 +130,7 @@ class Scene(ABC):
         """How ``panels`` come to the page: the same at all times."""
 
 
-def scene_of(run: RunFile, points: IntArray, layers: IntArray) -> Scene | None:
+def scene_of(run: Run, points: IntArray, layers: IntArray) -> Scene | None:
     """Return the geometry of a run; None if it has nothing to place. Arguments are those of ``Scene``."""
     flow = flow_named(str(run.attrs["flow"]))
     make = flow.part("scene")
@@ -140,7 +140,7 @@ def scene_of(run: RunFile, points: IntArray, layers: IntArray) -> Scene | None:
     return scene
 
 
-def shown_points(run: RunFile, most: int) -> IntArray:
+def shown_points(run: Run, most: int) -> IntArray:
     """Return at most so many rows of x, evenly spread over the clusters."""
     return np.asarray(np.sort(np.argsort(run.cluster, kind="stable")[spread(run.n_points, most)]))
 
@@ -249,7 +249,7 @@ class LayeredScene(Scene):
 
 
 def layered_pass(
-    run: RunFile, points: IntArray, t: int, layers: Sequence[int]
+    run: Run, points: IntArray, t: int, layers: Sequence[int]
 ) -> tuple[Array, Array, NDArray[np.uint8], NDArray[np.uint8]]:
     """Send points (n,) through layers at saved time t.
 

@@ -7,17 +7,9 @@ from truncflow_cli.runfile.contents import estimate_bytes
 from truncflow_cli.runfile.reader import open_run
 from truncflow_cli.runfile.writer import RunWriter, write_certificates
 
-#: Former names.
-RunFile = Run
-Record = Run
-create = RunWriter
-
 __all__ = [
-    "Record",
     "Run",
-    "RunFile",
     "RunWriter",
-    "create",
     "estimate_bytes",
     "find_checkpoint",
     "open_run",

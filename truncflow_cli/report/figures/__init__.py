@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from truncflow_cli.errors import UserError
 
 if TYPE_CHECKING:
-    from truncflow_cli.runfile import RunFile
+    from truncflow_cli.run_data import Run
 
 
-def draw(run: RunFile, folder: Path) -> Iterator[Path]:
+def draw(run: Run, folder: Path) -> Iterator[Path]:
     """Draw every figure that the run's flow has, and yield each file once it is there.
 
     They are called ``{run}-{figure}.pdf``, ``.svg`` and ``.png`` after the run file and what they show. A file of

@@ -22,7 +22,7 @@ from truncflow_cli.report.figures import (
 from truncflow_cli.report.figures.style import applied
 from truncflow_cli.report.figures.subject import Subject
 from truncflow_cli.report.quantities import Condition, any_flow, has, has_only
-from truncflow_cli.runfile import RunFile
+from truncflow_cli.run_data import Run
 
 #: Each is drawn for the flows that it suits; None is returned where a run has nothing that it could show.
 FIGURES: MappingProxyType[str, tuple[Condition, Callable[[Subject], Figure | None]]] = MappingProxyType(
@@ -41,7 +41,7 @@ FIGURES: MappingProxyType[str, tuple[Condition, Callable[[Subject], Figure | Non
 )
 
 
-def figures_of(run: RunFile) -> Iterator[tuple[str, Figure]]:
+def figures_of(run: Run) -> Iterator[tuple[str, Figure]]:
     """Yield the name and the figure of everything that can be shown of a run."""
     subject, flow = Subject(run), flow_named(run.flow)
     for name, (suits, draw) in FIGURES.items():

@@ -11,7 +11,7 @@ from truncflow_cli.events import Kind
 from truncflow_cli.flows.registry import flow_named
 from truncflow_cli.problem import Array, BoolArray, IntArray
 from truncflow_cli.report.history import CROSSINGS
-from truncflow_cli.runfile import RunFile
+from truncflow_cli.run_data import Run
 from truncflow_cli.truncation import composed, coordinates
 
 
@@ -77,7 +77,7 @@ class Changes:
         return np.asarray(counts.cumsum(axis=0) / max(np.count_nonzero(of), 1))
 
 
-def changes(run: RunFile, layer: int, members: IntArray, foreign_from: float = np.inf) -> Changes:
+def changes(run: Run, layer: int, members: IntArray, foreign_from: float = np.inf) -> Changes:
     """Return the truncations of ``members`` (n,) by a layer.
 
     Which coordinates are truncated at first follows from the first event of each, and for those without any
@@ -115,7 +115,7 @@ def changes(run: RunFile, layer: int, members: IntArray, foreign_from: float = n
     )
 
 
-def _at_start(run: RunFile, layer: int, members: IntArray, foreign_from: float) -> BoolArray:
+def _at_start(run: Run, layer: int, members: IntArray, foreign_from: float) -> BoolArray:
     """Return which coordinates of each point a pass truncates when the layer first sees it, (n, Q)."""
     assert run.beta is not None and run.R is not None
     alone = flow_named(run.flow).acts_on == "own"

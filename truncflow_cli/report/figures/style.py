@@ -21,7 +21,7 @@ from matplotlib.font_manager import findfont, get_font
 
 from truncflow_cli.cluster_names import cluster_names
 from truncflow_cli.report.numbers import short
-from truncflow_cli.run_data import RunLike
+from truncflow_cli.run_data import Run
 
 #: Okabe and Ito: blue, vermilion, bluish green, orange, reddish purple, sky blue (without yellow, too pale a line).
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9")
@@ -130,7 +130,7 @@ def typeset(value: float) -> str:
     return f"${factor}10^{{{int(power)}}}$"
 
 
-def names_of(run: RunLike, longest: int = LONGEST_NAME) -> list[str]:
+def names_of(run: Run, longest: int = LONGEST_NAME) -> list[str]:
     """Return what the figures call each cluster: its name if it can be drawn, abridged, else its index."""
     names = []
     for k, name in enumerate(cluster_names(run.notes, len(run.y_tilde))):

@@ -16,7 +16,7 @@ from truncflow_cli.problem import Array, IntArray
 from truncflow_cli.report.figures.style import names_of, typeset
 from truncflow_cli.report.figures.timeline import Timeline
 from truncflow_cli.report.numbers import count
-from truncflow_cli.runfile import RunFile
+from truncflow_cli.run_data import Run
 
 
 class Subject:
@@ -28,7 +28,7 @@ class Subject:
         timeline: the axis of s.
     """
 
-    def __init__(self, run: RunFile) -> None:
+    def __init__(self, run: Run) -> None:
         self.run = run
         self.names = names_of(run)
         self.timeline = Timeline.of(run)

@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter
 from truncflow_cli.problem import Array
 from truncflow_cli.report.figures.style import typeset
 from truncflow_cli.report.sparkline import logarithmic_axis
-from truncflow_cli.runfile import RunFile
+from truncflow_cli.run_data import Run
 
 #: The axis is stretched if half of the events lie in this first share of the run.
 CROWDED = 0.1
@@ -42,7 +42,7 @@ class Timeline:
     linear_to: float | None
 
     @classmethod
-    def of(cls, run: RunFile) -> Timeline:
+    def of(cls, run: Run) -> Timeline:
         """Return the axis that suits a run."""
         return cls.suiting(run.s, run.events["s"], settled_at(run.s, run.loss))
 

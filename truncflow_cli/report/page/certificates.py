@@ -10,7 +10,7 @@ from truncflow_cli.certificate import Certificate
 from truncflow_cli.diagnostics import meaning
 from truncflow_cli.report.numbers import count, listing
 from truncflow_cli.report.page.markup import escape, formula, number, paragraphs
-from truncflow_cli.runfile import RunFile
+from truncflow_cli.run_data import Run
 
 #: The sign that stands before each verdict, and the class of its colour.
 SIGNS = {
@@ -33,7 +33,7 @@ VERDICTS = {
 WORD = re.compile(r"[a-z]+[ ,]")
 
 
-def certificates_html(run: RunFile, certificates: Mapping[str, Certificate]) -> str:
+def certificates_html(run: Run, certificates: Mapping[str, Certificate]) -> str:
     """Return the certificates, those of one verdict together, the worst first."""
     if not certificates:
         return paragraphs(["There are none: the run has no saved time that could be certified."])

@@ -10,7 +10,7 @@ from truncflow_cli.events import Kind
 from truncflow_cli.report.history import CROSSINGS, by_kind, truncations
 from truncflow_cli.report.page.frames import Frames
 from truncflow_cli.report.page.markup import escape, number, paragraphs, table
-from truncflow_cli.runfile import RunFile
+from truncflow_cli.run_data import Run
 
 #: Events that are listed one by one.
 MOST_EVENTS = 2000
@@ -31,7 +31,7 @@ MEANING = {
 SIDES = {0: "truncated", 1: "untruncated"}
 
 
-def event_data(run: RunFile, frames: Frames) -> dict[str, Any]:
+def event_data(run: Run, frames: Frames) -> dict[str, Any]:
     """Return the first events and, for each shown time, how many there were since the one before (all events).
 
     ``counts`` has two numbers a time: crossings and pins, and the other kinds.
@@ -52,7 +52,7 @@ def event_data(run: RunFile, frames: Frames) -> dict[str, Any]:
     }
 
 
-def event_summary(run: RunFile, names: list[str]) -> str:
+def event_summary(run: Run, names: list[str]) -> str:
     """Return the tables of what happened how often, and to which clusters, called by names (C,)."""
     counts = {kind: many for kind, many in by_kind(run).items() if many}
     if not counts:
@@ -96,7 +96,7 @@ def _when(s: float | None) -> str:
     return "start" if s == 0.0 else number(s)
 
 
-def left_out(run: RunFile) -> list[str]:
+def left_out(run: Run) -> list[str]:
     """Return what the list of events leaves out, with the command that gives all of it."""
     total = run.events.size
     if total <= MOST_EVENTS:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from truncflow_cli.problem import Array, IntArray
 from truncflow_cli.report.scene import shown_points, spread
-from truncflow_cli.runfile import RunFile
+from truncflow_cli.run_data import Run
 
 #: Saved times that are shown at most, and at least where there are that many.
 MOST_TIMES, FEWEST_TIMES = 601, 101
@@ -51,7 +51,7 @@ class Frames:
         return result
 
 
-def frames_of(run: RunFile) -> Frames:
+def frames_of(run: Run) -> Frames:
     """Choose the saved times and points of a run's page."""
     points = shown_points(run, MOST_POINTS)
     dims = min(3, run.y_tilde.shape[1])

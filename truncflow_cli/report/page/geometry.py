@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from truncflow_cli.problem import Array
 from truncflow_cli.report.page.frames import MOST_LAYERS, Frames
 from truncflow_cli.report.scene import Panel, Space, scene_of
-from truncflow_cli.runfile import RunFile
+from truncflow_cli.run_data import Run
 
 #: The window grows to hold the apexes if that makes it at most this many times as large.
 ROOM_FOR_APEXES = 2.0
@@ -39,7 +39,7 @@ class Picture:
     data: dict[str, Any]
 
 
-def pictures_of(run: RunFile, frames: Frames) -> list[Picture]:
+def pictures_of(run: Run, frames: Frames) -> list[Picture]:
     """Return the pictures of the geometry that a run has; none if its numbers cannot be drawn."""
     if not all(_drawable(each) for each in (run.x, run.y, run.y_tilde, run.beta, run.R, run.B, run.W)):
         return []
@@ -52,7 +52,7 @@ def _drawable(values: Array | None) -> bool:
     return values is None or not values.size or bool(np.abs(values).max() < LARGEST)
 
 
-def _picture(run: RunFile, space: Space, frames: Frames) -> Picture:
+def _picture(run: Run, space: Space, frames: Frames) -> Picture:
     panels = [space.panel(int(t)) for t in frames.times]
     shown, edges = len(panels[0].sectors), min(run.dim, MOST_LAYERS)
     cut = edges < run.dim and space.projection.dims < run.dim

@@ -8,13 +8,13 @@ from pathlib import Path
 from truncflow_cli.errors import UserError
 from truncflow_cli.report.page.document import page
 from truncflow_cli.report.replacing import replacing
-from truncflow_cli.runfile import RunFile
+from truncflow_cli.run_data import Run
 
 #: How every page begins; a file that does not is not replaced by one.
 BEGINNING = b"<!doctype html>"
 
 
-def write_page(run: RunFile, path: Path) -> Path:
+def write_page(run: Run, path: Path) -> Path:
     """Write the page of a run, of any flow and status; a page that is there already is replaced in one step.
 
     Args:
