@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from truncflow_cli.errors import UserError
 
-#: Arrays by name; a name is a path, "lane 0/flow/R".
+#: Arrays by name; a name is a path, "part 0/solver/flow/R".
 State = dict[str, NDArray[Any]]
 
 

@@ -67,37 +67,33 @@ def _kernel(columns: Array) -> Array:
 
 def _centre(start: Array, moves: Array, free: Array) -> tuple[Array, float]:
     """Return the step c that keeps start + moves @ c in the box, its ``free`` entries furthest from the edges."""
-    from scipy.optimize import linprog
-
     count = moves.shape[1]
     room = free.astype(np.float64)[:, None]
-    rows = np.block([[-moves, room], [moves, room]])
-    bounds = np.concatenate([start, 1.0 - start])
-    result = linprog(
-        np.concatenate([np.zeros(count), [-1.0]]),
-        A_ub=rows,
-        b_ub=bounds,
-        bounds=[(None, None)] * count + [(0.0, 0.5)],
-        method="highs",
-    )
-    if result.x is None:
-        return np.zeros(count), 0.0
-    return result.x[:count], float(result.x[count])
+    goal = np.append(np.zeros(count), -1.0)
+    found = _least_in_the_box(goal, np.block([[-moves, room], [moves, room]]), start, [(0.0, 0.5)])
+    return (np.zeros(count), 0.0) if found is None else (found[:count], float(found[count]))
 
 
 def _reach(start: Array, moves: Array, k: int, *, away_from_one: bool) -> float:
     """Return how far entry k can get from its edge while all stay in the box."""
+    sign = 1.0 if away_from_one else -1.0
+    found = _least_in_the_box(sign * moves[k], np.concatenate([-moves, moves]), start, [])
+    if found is None:
+        return 0.0
+    value = start[k] + moves[k] @ found
+    return float(1.0 - value if away_from_one else value)
+
+
+def _least_in_the_box(
+    goal: Array, rows: Array, start: Array, more: list[tuple[float, float]]
+) -> Array | None:
+    """Return the c with the least goal·c for which rows @ c ≤ the room that start (m,) has down and up; None if none.
+
+    ``more`` are bounds of the last entries of c.
+    """
     from scipy.optimize import linprog
 
-    sign = 1.0 if away_from_one else -1.0
-    result = linprog(
-        sign * moves[k],
-        A_ub=np.concatenate([-moves, moves]),
-        b_ub=np.concatenate([start, 1.0 - start]),
-        bounds=[(None, None)] * moves.shape[1],
-        method="highs",
-    )
-    if result.x is None:
-        return 0.0
-    value = start[k] + moves[k] @ result.x
-    return float(1.0 - value if away_from_one else value)
+    room = np.concatenate([start, 1.0 - start])
+    bounds = [(None, None)] * (goal.size - len(more)) + more
+    found: Array | None = linprog(goal, A_ub=rows, b_ub=room, bounds=bounds, method="highs").x
+    return found

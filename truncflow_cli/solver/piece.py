@@ -59,23 +59,16 @@ class Solver(Protocol):
         """Go on by a step, or by as many as lead to ``until``; return what was passed.
 
         ``saved`` (K,) are saved times ahead. The piece has samples at the first of those that have been passed, or
-        covers them.
-
-        Raises:
-            RunFailed: the solution cannot be followed further.
+        covers them. RunFailed says that the solution cannot be followed further.
         """
         ...
 
     def state(self) -> State:
-        """Return what the solver goes on from between two pieces, to the bit."""
+        """Return what ``restore`` goes on from between two pieces, to the bit."""
         ...
 
     def restore(self, saved: Saved) -> None:
-        """Take back what ``state`` has given, in place of ``start``.
-
-        Raises:
-            UserError: it does not fit the problem.
-        """
+        """Take back a state in place of ``start``; UserError says that it does not fit the problem."""
         ...
 
     def constant_output(self) -> DenseOutput:
@@ -83,9 +76,5 @@ class Solver(Protocol):
         ...
 
     def restored_output(self, saved: Saved) -> DenseOutput:
-        """Return a piece's output from what its ``state`` has given.
-
-        Raises:
-            UserError: it does not fit the problem.
-        """
+        """Return a piece's output from what its ``state`` has given; UserError as above."""
         ...
