@@ -126,6 +126,7 @@ FLOWS: dict[str, Flow] = {
             template="separated.yaml",
             parts={
                 "start_warnings": "truncflow_cli.config.start:separated",
+                "hypotheses": "truncflow_cli.diagnostics.hypotheses.layered:separated",
                 "memory": "truncflow_cli.flows.separated_run:memory",
                 "events_mode": "truncflow_cli.flows.separated_run:events_mode",
                 "analysis": "truncflow_cli.diagnostics.layered:LayeredAnalysis",
@@ -149,6 +150,7 @@ FLOWS: dict[str, Flow] = {
             template="general.yaml",
             parts={
                 "start_warnings": "truncflow_cli.config.start:general",
+                "hypotheses": "truncflow_cli.diagnostics.hypotheses.layered:general",
                 "memory": "truncflow_cli.flows.general_run:memory",
                 "analysis": "truncflow_cli.diagnostics.layered:LayeredAnalysis",
                 "scene": "truncflow_cli.report.scene:LayeredScene",
@@ -171,6 +173,7 @@ FLOWS: dict[str, Flow] = {
             template="collapsed.yaml",
             parts={
                 "start_warnings": "truncflow_cli.config.start:collapsed",
+                "hypotheses": "truncflow_cli.diagnostics.hypotheses.output_weight:collapsed",
                 "memory": "truncflow_cli.flows.collapsed:memory",
                 "analysis": "truncflow_cli.diagnostics.collapsed:CollapsedAnalysis",
                 "scene": "truncflow_cli.report.scene:CollapsedScene",
@@ -194,6 +197,7 @@ FLOWS: dict[str, Flow] = {
             template="clustered.yaml",
             parts={
                 "start_warnings": "truncflow_cli.config.start:clustered",
+                "hypotheses": "truncflow_cli.diagnostics.hypotheses.output_weight:clustered",
                 "memory": "truncflow_cli.flows.clustered:memory",
                 "analysis": "truncflow_cli.diagnostics.clustered:ClusteredAnalysis",
                 "scene": "truncflow_cli.report.scene:ClusteredScene",
