@@ -8,17 +8,17 @@ import numpy as np
 
 from truncflow_cli.flows.event_rows import LayerEventRows
 from truncflow_cli.flows.interface import NO_SURFACES, Change, EventRow, LocalField, ManySteps, Surfaces
-from truncflow_cli.flows.layer_descent import own_descent
-from truncflow_cli.flows.moments import field
+from truncflow_cli.flows.moments import field, moments
 from truncflow_cli.flows.pattern_state import pattern_state, restore_pattern
 from truncflow_cli.flows.points import LayerPoints
 from truncflow_cli.flows.taylor import TaylorFlow
 from truncflow_cli.kernels import Backend, layer_kernel
 from truncflow_cli.kernels.interface import LayerKernel
+from truncflow_cli.network_field import Pass
 from truncflow_cli.patterns import PINNED, TRUNCATED, UNTRUNCATED
 from truncflow_cli.problem import Array, IntArray
 from truncflow_cli.saved_state import Saved, State, number, under
-from truncflow_cli.solver.descent import APART, NEAR, size_of
+from truncflow_cli.solver.descent import APART, NEAR, plain_descent, size_of
 from truncflow_cli.solver.step_control import StepControl
 
 #: Highest order of the series. Beyond it, a shorter step costs less than a longer series.
@@ -275,8 +275,20 @@ class LayerFlow(TaylorFlow):
         pinned = zip(self.pin_point.tolist(), self.pin_row.tolist(), strict=True)
         chosen = sorted({(i, r) for i, r in (*near, *pinned)})
         points, rows = np.array(chosen, dtype=np.int64).reshape(-1, 2).T
+        on = np.zeros((own, data.dim), dtype=bool)
+        on[points, rows] = True
         noise = self._noise(slice(0, own))[:, 0]
-        end = own_descent(data, self.R, self.b, self.pattern, chosen, noise, size, printed=self.printed)
+        end = plain_descent(
+            data.x[:own],
+            size,
+            self._velocity_along_descent,
+            self.R[None],
+            self.b[None],
+            self.pattern[:own, None] == UNTRUNCATED,
+            on[:, None],
+            [(i, 0, r) for i, r in chosen],
+            noise,
+        )
         self.R[:], self.b[:] = end.R[0], end.b[0]
         close = end.sides == PINNED
         self.kernel.energy += end.energy(self._move_onto(points[close], rows[close], APART))
@@ -287,6 +299,13 @@ class LayerFlow(TaylorFlow):
         events = self.apply(np.where(close, (end.z > 0.0).astype(np.int64), end.sides), np.zeros(points.size))
         still = [key for key, is_close in zip(chosen, close.tolist(), strict=True) if is_close]
         return end.elapsed, events, self._describe(still, {}, set())
+
+    def _velocity_along_descent(self, state: Pass, h: Array, R: Array, b: Array) -> tuple[Array, Array]:
+        """Return c (1, Q) and Ω (1, Q, Q) of Theorem 3.2 for these h (n_own, 1, Q), see ``solver.descent``."""
+        data = self.data
+        found = moments(data.x[: data.n_own], data.multiplicity, h[:, 0])
+        Ju, Om = field(R[0], b[0], data.y_tilde, *found, printed=self.printed)
+        return -Ju[None], Om[None]
 
     def regroup(self, side: IntArray, weight: Array) -> Surfaces | None:
         """See ``PiecewiseFlow.regroup``: coinciding points coincide for ever."""

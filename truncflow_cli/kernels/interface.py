@@ -175,6 +175,9 @@ class Kernel(Protocol):
     def sums(self) -> State:
         """Return the sums as they have been summed up, in their order."""
 
+    def restore_sums(self, saved: Saved) -> None:
+        """Take back what ``sums`` has given."""
+
     def caches(self) -> State:
         """Return what has been kept for speed, and could be made anew, but not to the bit the same."""
 
@@ -202,9 +205,6 @@ class LayerKernel(Kernel, Protocol):
 
     def foreign_crossings(self, t: float) -> list[tuple[float, int, int]]:
         """Return time, point and coordinate of each crossing of a foreign point on [0, t], in order."""
-
-    def restore_sums(self, saved: Saved) -> None:
-        """Take back what ``sums`` has given."""
 
 
 class NetworkKernel(Kernel, Protocol):
@@ -236,6 +236,3 @@ class NetworkKernel(Kernel, Protocol):
 
     def close(self) -> Ints:
         """Return the points (m,) that can have a coordinate at zero."""
-
-    def restore_sums(self, saved: Saved) -> None:
-        """Take back what ``sums`` has given."""
