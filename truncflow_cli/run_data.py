@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truncflow_cli.certificate import Certificate
-from truncflow_cli.config.recorded import fit_to_show, recorded_settings
+from truncflow_cli.config.document import fit_to_show, recorded_settings
 from truncflow_cli.errors import UserError
 from truncflow_cli.events import EVENT_DTYPE, EventLog
 from truncflow_cli.flows.registry import flow_named

@@ -16,6 +16,7 @@ from tests.benchmarks.effort import Effort
 from tests.benchmarks.process import SMALL
 from tests.benchmarks.tables import Cell, Table
 from truncflow_cli import api, config, runfile, solver
+from truncflow_cli.config.experiment import parsed
 from truncflow_cli.diagnostics import certify
 from truncflow_cli.sweep.grid import Member
 from truncflow_cli.sweep.member import perform
@@ -83,7 +84,7 @@ def _parts(path: Path, effort: Effort) -> dict[str, float]:
     """Return the median seconds of the parts of a run, as a worker does it."""
     folder = effort.folder / "parts"
     folder.mkdir()
-    source = Source(str(path), path.read_text(), path.parent, ("name=small",), folder, "")
+    source = Source(parsed(path), path.parent, ("name=small",), folder, "")
     taken: dict[str, list[float]] = {"prepared": [], "solved": [], "certified": [], "all of it": []}
     for seed in range(SAMPLE):
         member = Member(seed, (("seed", Value(f"{seed}", seed)),), (seed,))

@@ -11,7 +11,9 @@ from config_samples import GOOD, complaint, read
 
 from truncflow_cli import config
 from truncflow_cli.config import yaml_nodes
-from truncflow_cli.config.yaml_nodes import compose, decode, parse, resolve
+from truncflow_cli.config.document import parse
+from truncflow_cli.config.errors import text_of
+from truncflow_cli.config.yaml_nodes import compose, resolve
 from truncflow_cli.errors import UserError
 
 
@@ -183,7 +185,7 @@ def test_files_beyond_the_size_limit_are_not_even_read_to_the_end(tmp_path: Path
     assert time.perf_counter() - before < 1
     with pytest.raises(UserError, match="larger than 4 MiB"):
         compose("x" * (yaml_nodes.MAX_BYTES + 1), "demo")
-    assert decode(b"a: 1", "demo") == "a: 1"
+    assert text_of(b"a: 1", "demo") == "a: 1"
 
 
 def test_the_largest_allowed_file_is_read_or_refused_within_seconds() -> None:

@@ -167,7 +167,7 @@ def _print_plan(plan: Sweep, where: str, as_json: bool) -> None:
     there = sum((plan.folder / member.file_name).exists() for member in plan.members)
     facts: dict[str, Any] = {
         "name": plan.name,
-        "config": plan.source.label,
+        "config": plan.source.document.label,
         "members": len(plan.members),
         "axes": [{"keys": axis.keys, "values": len(axis)} for axis in plan.axes],
         "folder": plan.folder,
@@ -179,7 +179,7 @@ def _print_plan(plan: Sweep, where: str, as_json: bool) -> None:
         return
     print_facts(
         {
-            "would run": f"{plan.name} ({plan.source.label}), {len(plan.members):,} runs",
+            "would run": f"{plan.name} ({plan.source.document.label}), {len(plan.members):,} runs",
             "over": " × ".join(f"{', '.join(axis.keys)} ({len(axis)})" for axis in plan.axes),
             "on": where,
             "into": f"{plan.folder} ({there:,} of the files are there)",

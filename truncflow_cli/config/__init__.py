@@ -15,19 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Built", "Experiment", "build", "json_schema", "load", "load_text", "of_document"]
 
-#: Where each name is defined.
-_MODULES = {
-    "Built": "builder",
-    "build": "builder",
-    "Experiment": "experiment",
-    "load": "experiment",
-    "load_text": "experiment",
-    "of_document": "experiment",
-    "json_schema": "schema",
-}
-
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    module = {"Built": "builder", "build": "builder", "json_schema": "schema"}.get(name, "experiment")
+    return getattr(import_module(f"{__name__}.{module}"), name)

@@ -141,7 +141,7 @@ def _text(path: Path) -> str:
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise Fault(f"{path.name}: larger than {MAX_BYTES // 2**20} MiB; give points in this number as .npy")
-    text = text_of(path.read_bytes(), lambda line: f"{path.name} line {line}")
+    text = text_of(path.read_bytes(), f"{path.name} line ")
     if (position := text.find("\0")) >= 0:
         line = text.count("\n", 0, position) + 1
         raise Fault(f"{path.name} line {line}: a NUL byte; this is not a text file")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import islice
-
-from truncflow_cli.errors import one_line as one_line
 
 #: The word that was meant is looked for among so many.
 _LOOKED_THROUGH = 1000
@@ -33,18 +31,18 @@ def shown(value: object, limit: int = 40) -> str:
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
-def text_of(data: bytes, at_line: Callable[[int], str]) -> str:
+def text_of(data: bytes, where: str) -> str:
     """Return the text in ``data``: UTF-8, or UTF-16 with its byte order mark.
 
     Raises:
-        Fault: it is neither; the message begins with what ``at_line`` says of the line.
+        Fault: it is neither; the message begins with ``where`` and the line.
     """
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
-        where = at_line(data.count(b"\n", 0, error.start) + 1)
-        raise Fault(f"{where}: not UTF-8 text (byte 0x{data[error.start]:02x})") from error
+        line = data.count(b"\n", 0, error.start) + 1
+        raise Fault(f"{where}{line}: not UTF-8 text (byte 0x{data[error.start]:02x})") from error
 
 
 def reason(error: OSError | ValueError) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,12 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from truncflow_cli.config.document import Document
-from truncflow_cli.config.errors import reason, shown
+from truncflow_cli.config.document import Document, parse
+from truncflow_cli.config.errors import Fault, reason, shown, text_of
 from truncflow_cli.config.files import absolute, read_text_file
-from truncflow_cli.config.overrides import override
 from truncflow_cli.config.schema import Config, completed
 from truncflow_cli.config.validation_errors import explain
-from truncflow_cli.config.yaml_nodes import MAX_BYTES, decode, is_text, parse
+from truncflow_cli.config.yaml_nodes import MAX_BYTES, is_text, too_large
 from truncflow_cli.errors import UserError
 
 
@@ -63,10 +62,8 @@ class Experiment:
 
         Every default is written out, the paths of data files are absolute, ``name`` is explicit.
         """
-        values: dict[str, Any] = _with_absolute_files(
-            self.config.model_dump(exclude_none=True), self.base_dir
-        )
-        return values
+        values: dict[str, Any] = self.config.model_dump(exclude_none=True)
+        return _with_absolute_files(values, self.base_dir)  # type: ignore[no-any-return]
 
     def resolved(self) -> str:
         """Return these settings as YAML: loading it gives an equal configuration, whose resolved text is the same."""
@@ -86,24 +83,9 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     Raises:
         UserError: the file cannot be read, or does not hold a valid configuration.
     """
-    path = Path(path)
-    label, text = read_text(path)
-    document = override(parse(text, label), overrides)
-    return _experiment(document, path, path.absolute().parent, path.stem)
-
-
-def read_text(path: Path) -> tuple[str, str]:
-    """Return what messages call a configuration file, and its text.
-
-    Raises:
-        UserError: the file cannot be read, or holds no text.
-    """
-    label = str(path) if str(path).isprintable() else shown(str(path), 200)
-    try:
-        data = read_text_file(path, MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{label}: cannot read the configuration: {reason(error)}") from error
-    return label, decode(data, label)
+    document = parsed(Path(path))
+    experiment = of_document(document, Path(path).absolute().parent, overrides, Path(path).stem)
+    return replace(experiment, path=Path(path))
 
 
 def load_text(text: str, base_dir: Path, name: str, overrides: Sequence[str] = ()) -> Experiment:
@@ -118,27 +100,45 @@ def load_text(text: str, base_dir: Path, name: str, overrides: Sequence[str] = (
     return of_document(parse(text, name), base_dir, overrides)
 
 
-def of_document(document: Document, base_dir: Path, overrides: Sequence[str] = ()) -> Experiment:
+def parsed(path: Path) -> Document:
+    """Return what a configuration file says, UTF-8 or UTF-16, not validated.
+
+    Raises:
+        UserError: the file cannot be read, or holds no YAML mapping.
+    """
+    label = str(path) if str(path).isprintable() else shown(str(path), 200)
+    try:
+        data = read_text_file(path, MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{label}: cannot read the configuration: {reason(error)}") from error
+    if len(data) > MAX_BYTES:
+        raise too_large(label)
+    try:
+        return parse(text_of(data, f"{label}:"), label)
+    except Fault as fault:
+        raise UserError(str(fault)) from fault
+
+
+def of_document(
+    document: Document, base_dir: Path, overrides: Sequence[str] = (), name: str | None = None
+) -> Experiment:
     """Validate a text that has been parsed; see ``load_text``, whose ``name`` is the document's label.
 
     Raises:
         UserError: it is not a valid configuration.
     """
-    name = document.label
-    return _experiment(override(document, overrides), Path(name), Path(base_dir).absolute(), name)
-
-
-def _experiment(document: Document, path: Path, base_dir: Path, name: str) -> Experiment:
+    document = document.override(overrides)
+    base_dir = base_dir.absolute()
+    if not str(base_dir).isprintable():
+        raise document.error((), f"folder {shown(str(base_dir), 120)}: its name must be printable text")
+    values = document.plain()
+    if values.get("name") is None:
+        values["name"] = name or document.label
     try:
-        values = document.plain()
-        if not str(base_dir).isprintable():
-            raise document.error((), f"folder {shown(str(base_dir), 120)}: its name must be printable text")
-        if values.get("name") is None:
-            values["name"] = name
         config = completed(Config.model_validate(values))
     except ValidationError as error:
         raise explain(error, document) from error
-    return Experiment(config, document, path, Path(os.path.normpath(base_dir)))
+    return Experiment(config, document, Path(document.label), Path(os.path.normpath(base_dir)))
 
 
 _SafeDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)

@@ -9,8 +9,9 @@ import numpy as np
 from truncflow_cli.config.clusters import Clusters
 from truncflow_cli.config.clusterschema import LabelledTable
 from truncflow_cli.config.csvtable import Table, as_number, is_missing, read_csv
-from truncflow_cli.config.errors import Fault, listed, one_line, shown, suggestion
+from truncflow_cli.config.errors import Fault, listed, shown, suggestion
 from truncflow_cli.config.files import readable, reading
+from truncflow_cli.errors import one_line
 from truncflow_cli.problem import Array, BoolArray
 
 _ONE_COLUMN = "; is the separator a comma, semicolon or tab?"

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from truncflow_cli.config.errors import one_line, shown
+from truncflow_cli.config.errors import shown
 from truncflow_cli.errors import UserError
 from truncflow_cli.sweep.values import MOST_MEMBERS, Value, digest, parse_values
 
@@ -106,7 +106,7 @@ def members(axes: Sequence[Axis]) -> Iterator[Member]:
 def option_label(option: str, name: str) -> str:
     """Return an option as messages quote it."""
     key, _, values = option.partition("=")
-    return one_line(f"{name} {key[:60]}={values if len(values) <= 60 else '...'}")
+    return f"{name} {key[:60]}={values if len(values) <= 60 else '...'}"
 
 
 def normal_key(key: str) -> str:
@@ -120,9 +120,7 @@ def _parse(option: str, name: str) -> tuple[str, tuple[Value, ...]]:
     key = normal_key(key)
     if not equals or not all(key.split(".")):
         example = "seed=0,1,2 or integrator.rtol=log:1e-12:1e-6:7"
-        raise UserError(
-            one_line(f"{name} {shown(option, 80)[1:-1]}: write it as key.path=values, such as {example}")
-        )
+        raise UserError(f"{name} {shown(option, 80)[1:-1]}: write it as key.path=values, such as {example}")
     if key in _RESERVED:
         raise UserError(f"{name} {key}: {_RESERVED[key]}")
     return key, parse_values(spec, option_label(option, name))
@@ -133,7 +131,7 @@ def _zipped(options: Sequence[tuple[str, tuple[Value, ...]]]) -> Axis:
     lengths = {key: len(values) for key, values in options}
     if len(set(lengths.values())) > 1:
         counts = ", ".join(f"{key} has {length}" for key, length in lengths.items())
-        raise UserError(one_line(f"--zip: all keys need equally many values; {counts}"))
+        raise UserError(f"--zip: all keys need equally many values; {counts}")
     return _axis(keys, list(zip(*(values for _, values in options), strict=True)), "--zip")
 
 
@@ -142,7 +140,7 @@ def _axis(keys: tuple[str, ...], points: Sequence[tuple[Value, ...]], option: st
     for point in points:
         if (exact := tuple(value.exact for value in point)) in seen:
             text = ", ".join(value.text for value in point)
-            raise UserError(one_line(f"{option}: {shown(text, 60)[1:-1]} appears twice"))
+            raise UserError(f"{option}: {shown(text, 60)[1:-1]} appears twice")
         seen.add(exact)
     return Axis(keys, tuple(points))
 
@@ -150,6 +148,6 @@ def _axis(keys: tuple[str, ...], points: Sequence[tuple[Value, ...]], option: st
 def _check_keys(keys: Sequence[str]) -> None:
     for key, other in itertools.combinations(keys, 2):
         if key == other:
-            raise UserError(one_line(f"{shown(key)} is swept twice; give each key once"))
+            raise UserError(f"{shown(key)} is swept twice; give each key once")
         if f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}."):
-            raise UserError(one_line(f"{key} and {other} are both swept, and one contains the other"))
+            raise UserError(f"{key} and {other} are both swept, and one contains the other")

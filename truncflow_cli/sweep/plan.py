@@ -5,16 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from truncflow_cli import config
 from truncflow_cli.config import Experiment
 from truncflow_cli.config.document import Document
-from truncflow_cli.config.errors import one_line
-from truncflow_cli.config.experiment import read_text
-from truncflow_cli.config.overrides import override
-from truncflow_cli.config.yaml_nodes import parse
+from truncflow_cli.config.experiment import parsed
 from truncflow_cli.errors import UserError
 from truncflow_cli.sweep.grid import Axis, Member, members, normal_key, parse_axes
 
@@ -24,16 +20,14 @@ class Source:
     """What all members share, as it is sent to every worker.
 
     Attributes:
-        label: the config file as the user named it.
-        text: what it says; read once, so that editing it meanwhile does not split a sweep in two.
+        document: what the config file says; read once, so that editing it meanwhile does not split a sweep in two.
         base_dir: folder that its data files are relative to, absolute.
         settings: ``--set`` options for all members.
         folder: where the run files go, absolute.
         command: the command, for the run files.
     """
 
-    label: str
-    text: str
+    document: Document
     base_dir: Path
     settings: tuple[str, ...]
     folder: Path
@@ -45,11 +39,7 @@ class Source:
         Raises:
             UserError: it is not valid.
         """
-        return config.of_document(self._document, self.base_dir, (*self.settings, *overrides))
-
-    @cached_property
-    def _document(self) -> Document:
-        return parse(self.text, self.label)
+        return config.of_document(self.document, self.base_dir, (*self.settings, *overrides))
 
 
 @dataclass(frozen=True)
@@ -103,11 +93,13 @@ def plan_sweep(
     """
     axes = parse_axes(grids, zips)
     _check_settings(settings, [key for axis in axes for key in axis.keys])
-    label, text = read_text(path)
-    name, given = _name(text, path, settings)
-    settings = tuple(settings) if given else (*settings, f"name={json.dumps(name, ensure_ascii=False)}")
+    document = parsed(path)
+    given = document.override(settings).plain().get("name")
+    name = given if isinstance(given, str) else path.stem
+    if given is None:
+        settings = (*settings, f"name={json.dumps(name, ensure_ascii=False)}")
     folder = folder if folder is not None else Path("runs") / f"{name}-sweep"
-    source = Source(label, text, path.absolute().parent, settings, folder.absolute(), command)
+    source = Source(document, path.absolute().parent, tuple(settings), folder.absolute(), command)
     sweep = Sweep(name, source, folder, axes, tuple(members(axes)))
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: not a folder; -o takes the folder that the run files go to")
@@ -115,18 +107,12 @@ def plan_sweep(
     return sweep
 
 
-def _name(text: str, path: Path, settings: Sequence[str]) -> tuple[str, bool]:
-    """Return the name of the runs, and whether config or options give it."""
-    name = override(parse(text, str(path)), settings).plain().get("name")
-    return (name, True) if isinstance(name, str) else (path.stem, name is not None)
-
-
 def _check_settings(settings: Sequence[str], keys: Sequence[str]) -> None:
     """Refuse a --set that the sweep would silently overrule."""
     for setting in settings:
         key = normal_key(setting.partition("=")[0])
         if swept := [other for other in keys if f"{key}.".startswith(f"{other}.")]:
-            raise UserError(one_line(f"--set {key}: {swept[0]} is swept, which would overrule it"))
+            raise UserError(f"--set {key}: {swept[0]} is swept, which would overrule it")
 
 
 def _validate(sweep: Sweep, n_grids: int) -> None:

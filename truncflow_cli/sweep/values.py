@@ -11,8 +11,7 @@ from decimal import Context, Decimal
 from fractions import Fraction
 from typing import Any
 
-from truncflow_cli.config.document import plain
-from truncflow_cli.config.errors import one_line, shown
+from truncflow_cli.config.errors import shown
 from truncflow_cli.config.yaml_nodes import is_text, parse_value
 from truncflow_cli.errors import UserError
 
@@ -80,7 +79,7 @@ def parse_values(spec: str, option: str) -> tuple[Value, ...]:
         if _LIKE_A_RANGE.match(item):
             values.extend(_range(item, option))
         else:
-            values.append(Value(item, plain(parse_value(item, option))))
+            values.append(Value(item, parse_value(item, option).plain()))
         if len(values) > MOST_MEMBERS:
             raise UserError(f"{option}: more than {MOST_MEMBERS:,} values")
     return tuple(values)
@@ -113,29 +112,27 @@ def _split(spec: str, option: str) -> Iterator[str]:
             brackets.append(character)
         elif character in _BRACKETS:
             if not brackets or brackets.pop() != _BRACKETS[character]:
-                raise UserError(one_line(f"{option}: {character} closes nothing"))
+                raise UserError(f"{option}: {character} closes nothing")
         elif character == "," and not brackets:
             yield _item(spec[start:position], option)
             start = position + 1
         before = character
     if brackets or quote:
-        raise UserError(one_line(f"{option}: {quote or brackets[-1]} is never closed"))
+        raise UserError(f"{option}: {quote or brackets[-1]} is never closed")
     yield _item(spec[start:], option)
 
 
 def _item(text: str, option: str) -> str:
     text = text.strip()
     if not text:
-        raise UserError(one_line(f"{option}: a value is missing; write null or '' if you mean one of these"))
+        raise UserError(f"{option}: a value is missing; write null or '' if you mean one of these")
     return text
 
 
 def _range(item: str, option: str) -> Iterator[Value]:
     match = _RANGE.match(item)
     if match is None:
-        raise UserError(
-            one_line(f"{option}: {shown(item)} is no range; allowed: a:b:n, log:a:b:n (quote a text)")
-        )
+        raise UserError(f"{option}: {shown(item)} is no range; allowed: a:b:n, log:a:b:n (quote a text)")
     logarithmic, first, last, count = match.groups()
     n = int(count) if len(count) < 10 else MOST_MEMBERS + 1
     if not 2 <= n <= MOST_MEMBERS:
