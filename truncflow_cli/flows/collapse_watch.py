@@ -63,43 +63,36 @@ class Watch:
             return Closest(slack - float(later[k, q]), cluster + 1 + k, -1, q)
         return Closest(slack - float(own[i, r]), cluster, int(rows[i]), r) if own.size else Closest(np.inf)
 
-    def levels(self, B: Array) -> list[Closest]:
-        """Return the level of every cluster that is watched."""
-        return [self.level(cluster, B) for cluster in range(len(self.members))]
-
     def initial_events(self, B: Array) -> list[Row]:
         """Return an `uncollapse` at s = 0 for each cluster that is not collapsed there."""
-        levels = enumerate(self.levels(B))
-        return [event(0.0, Kind.UNCOLLAPSE, k, level) for k, level in levels if level.margin < 0.0]
+        levels = [self.level(cluster, B) for cluster in range(len(self.members))]
+        return [event(0.0, Kind.UNCOLLAPSE, k, level) for k, level in enumerate(levels) if level.margin < 0.0]
 
     def events(self, step: Step) -> list[Row]:
         """Return the events during ``step``, in order; their time is the first number on the far side.
 
         An `uncollapse` names the surface that was crossed first, a `collapse` the one crossed back last.
         """
-        rows = []
-        ends = self.levels(step.start.B), self.levels(step.end().B)
-        for cluster, (start, end) in enumerate(zip(*ends, strict=True)):
-            lost = start.margin < 0.0
-            for a, b in self._changes(step, cluster, -start.margin, -end.margin):
-                before, after = (self.level(cluster, B) for B in step.at(np.array([a, b]) - step.start.s).B)
+        rows: list[Row] = []
+        if not self.members:
+            return rows
+        speeds = step.speed_bound()
+        for cluster in range(len(self.members)):
+            # τ moves its image by at most |Δt| + 2 |Δβ| and R stretches nothing.
+            own, beyond = 2.0 * speeds[:cluster].sum(), speeds[cluster:].max()
+            speed = float(speeds[cluster] + max(own, beyond))
+
+            def g(s: Array, cluster: int = cluster) -> list[float]:
+                return [-self.level(cluster, B).margin for B in step.at(s - step.start.s)[0]]
+
+            ends = tuple(-self.level(cluster, B).margin for B in (step.start.B, step.end.B))
+            lost = ends[0] > 0.0
+            for a, b in sign_changes(g, (step.start.s, step.stop), ends, speed):
+                before, after = (self.level(cluster, B) for B in step.at(np.array([a, b]) - step.start.s)[0])
                 lost = not lost  # not by the margin after, which may be 0 to the last bit
                 kind = Kind.UNCOLLAPSE if lost else Kind.COLLAPSE
                 rows.append(event(b, kind, cluster, after if lost else before))
         return sorted(rows)
-
-    def _changes(
-        self, step: Step, cluster: int, g_start: float, g_stop: float
-    ) -> Iterator[tuple[float, float]]:
-        # τ moves its image by at most |Δt| + 2 |Δβ| and R stretches nothing.
-        beta_speed = step.speed_bound()
-        own = 2.0 * beta_speed[:cluster].sum() + beta_speed[cluster]
-        speed = float(max(own, beta_speed[cluster] + beta_speed[cluster:].max()))
-
-        def g(s: Array) -> list[float]:
-            return [-self.level(cluster, B).margin for B in step.at(s - step.start.s).B]
-
-        return sign_changes(g, (step.start.s, step.stop), (g_start, g_stop), speed)
 
 
 def watch(x: Array, cluster: IntArray, R: Array, n_clusters: int) -> Watch:
@@ -115,15 +108,12 @@ def event(s: float, kind: Kind, cluster: int, surface: Closest) -> Row:
 
 
 def sign_changes(
-    g: Callable[[Array], list[float]], interval: tuple[float, float], ends: tuple[float, float], speed: float
+    g: Callable[[Array], list[float]], interval: tuple[float, float], ends: tuple[float, ...], speed: float
 ) -> Iterator[tuple[float, float]]:
     """Yield, in order, the (before, after), a few ulp apart, between which g > 0 becomes false or true.
 
-    Args:
-        g: continuous function, evaluated at several times at once.
-        interval: its domain.
-        ends: its values there.
-        speed: bound on |dg/ds|; where that rules a change out nobody looks.
+    g is a continuous function, evaluated at several times at once, on ``interval``, with the values ``ends`` there;
+    ``speed`` is a bound on |dg/ds|: where that rules a change out nobody looks.
     """
     finest = FINEST * (interval[1] - interval[0])
 

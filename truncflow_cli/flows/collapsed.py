@@ -49,11 +49,10 @@ def solve_collapsed(
     due: Callable[[], bool] = never,
     take_points: bool = False,
 ) -> Iterator[Chunk]:
-    """Solve (8.6), (8.7) from B(0) = ``beta0``ᵀ and W(0) = ``W0``; see ``solver.solve``.
+    """Solve (8.6), (8.7) from B(0) = ``beta0``ᵀ (C, Q) and W(0) = ``W0`` (Q, Q); see ``solver.solve``.
 
-    The problem's y (C, Q), beta0 (C, Q), W0 (Q, Q); x, cluster and R0 to watch (8.1) with, or an x without rows.
-    ``on_separation_lost: stop`` ends the run at the first `uncollapse`. Samples have B (T, Q, C) and W (T, Q, Q);
-    events are `rest`, `uncollapse` and `collapse`.
+    x, cluster and R0 are there to watch (8.1) with, or x is without rows. ``on_separation_lost: stop`` ends the run at
+    the first `uncollapse`.
     """
     most = max(1, CHUNK_ENTRIES // problem.beta0.size)
     solvers = [CollapsedSolver(problem)]
@@ -66,18 +65,8 @@ def memory(problem: Problem, trajectory: int) -> int:
     return 2 * (problem.x.nbytes + problem.cluster.nbytes) + step + _CERTIFYING * trajectory
 
 
-def slopes(B: Array, W: Array, Y: Array) -> tuple[Array, Array]:
-    """Return ∂_s B (Q, C) and ∂_s W (Q, Q) of (8.6), (8.7) for B (Q, C), W (Q, Q) and labels Y (Q, C)."""
-    E = W @ B + Y
-    return -W.T @ E, -E @ B.T
-
-
 def initial_state(problem: Problem) -> State:
-    """Return the state at s = 0; B (Q, C) has the biases as columns.
-
-    Raises:
-        RunFailed: the loss or the flow's rates overflow there.
-    """
+    """Return the state at s = 0; RunFailed says that the loss or the flow's rates overflow there."""
     B, W = problem.beta0.T.copy(), problem.W0.copy()
     with np.errstate(over="ignore", invalid="ignore"):
         E = W @ B + problem.y.T
@@ -85,6 +74,12 @@ def initial_state(problem: Problem) -> State:
     if not np.isfinite(scale):
         raise RunFailed("B, W or the labels are so large that the loss overflows at s = 0", 0.0)
     return State(0.0, B, W, E, 0.0)
+
+
+def slopes(B: Array, W: Array, Y: Array) -> tuple[Array, Array]:
+    """Return ∂_s B (Q, C) and ∂_s W (Q, Q) of (8.6), (8.7) for B (Q, C), W (Q, Q) and labels Y (Q, C)."""
+    E = W @ B + Y
+    return -W.T @ E, -E @ B.T
 
 
 @dataclass
@@ -123,7 +118,7 @@ class CollapsedSolver:
         if self._moves:
             rtol = self._settings.rtol
             output, self._h = next_step(before, self._Y, s_end, rtol, self._loss0, self._h)
-            self._state = output.end()
+            self._state = output.end
             self._h = min(self._h, MAX_REACH / max(float(np.linalg.norm(self._state.E, 2)), TINY))
             self.counters.steps += 1
             self.counters.sweeps += output.sweeps
@@ -136,11 +131,8 @@ class CollapsedSolver:
 
     def state(self) -> Arrays:
         """See ``solver.piece.Solver``."""
-        return {
-            **self._state.state(),
-            "h": number(self._h),
-            **under("counters", counts(asdict(self.counters))),
-        }
+        done = under("counters", counts(asdict(self.counters)))
+        return {**self._state.state(), "h": number(self._h), **done}
 
     def restore(self, saved: Saved) -> None:
         """See ``solver.piece.Solver``."""

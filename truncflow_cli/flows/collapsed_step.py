@@ -21,11 +21,12 @@ and Ŷ = [0 Yᵀ; Y 0], a matrix Riccati equation for ZᵀZ if I is a multiple o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from truncflow_cli.errors import RunFailed
-from truncflow_cli.flows.exponential import Rule, rule
+from truncflow_cli.flows.exponential import Rule, integrals, rule
 from truncflow_cli.problem import Array
 from truncflow_cli.saved_state import Saved, number, under
 from truncflow_cli.saved_state import State as Arrays
@@ -66,32 +67,18 @@ class State:
     def sample(self, t: Array) -> dict[str, Array]:
         """Return the trajectory's arrays where nothing moves; see ``flows.interface.DenseOutput.sample``."""
         B, W, E = (np.tile(M, (t.size, 1, 1)) for M in (self.B, self.W, self.E))
-        return Path(B, W, E, np.full(t.size, self.dissipated)).samples()
+        return samples(B, W, E, np.full(t.size, self.dissipated))
+
+
+def samples(B: Array, W: Array, E: Array, dissipated: Array) -> dict[str, Array]:
+    """Return the trajectory's arrays at T times, with B (T, Q, C), W (T, Q, Q), E (T, Q, C) and dissipated (T,)."""
+    return {"B": B, "W": W, "loss_cluster": 0.5 * np.sum(E**2, axis=1), "energy": dissipated}
 
 
 def restored_state(saved: Saved, dim: int, n_clusters: int) -> State:
-    """Return what ``State.state`` has given of B (Q, C) and W (Q, Q).
-
-    Raises:
-        UserError: it does not fit.
-    """
+    """Return what ``State.state`` has given of B (Q, C) and W (Q, Q); a UserError says that it does not fit."""
     B, W, E = (saved.array(name, "f8", (dim, dim if name == "W" else n_clusters)) for name in ("B", "W", "E"))
     return State(saved.number("s"), B, W, E, saved.number("dissipated"))
-
-
-@dataclass(frozen=True)
-class Path:
-    """The solution at T times: B (T, Q, C), W (T, Q, Q), E (T, Q, C) and dissipated (T,), as in `State`."""
-
-    B: Array
-    W: Array
-    E: Array
-    dissipated: Array
-
-    def samples(self) -> dict[str, Array]:
-        """Return the trajectory's arrays."""
-        loss_cluster = 0.5 * np.sum(self.E**2, axis=1)
-        return {"B": self.B, "W": self.W, "loss_cluster": loss_cluster, "energy": self.dissipated}
 
 
 @dataclass(frozen=True)
@@ -116,12 +103,12 @@ class Frame:
     E: Array
     Y: Array
 
-    @property
+    @cached_property
     def size(self) -> float:
         """The largest entry of B and W."""
         return float(max(np.abs(self.B).max(), np.abs(self.W).max()))
 
-    @property
+    @cached_property
     def rounding(self) -> float:
         """The error that W B + Y has from rounding alone, generously."""
         product = np.linalg.norm(self.W) * np.linalg.norm(self.B)
@@ -151,43 +138,40 @@ class Step:
     dW: Array
     rest: Array
     power: Array
-    error: float
-    sweeps: int
+    error: float = 0.0
+    sweeps: int = 0
 
     @property
     def h(self) -> float:
         """The length."""
         return self.stop - self.start.s
 
-    def at(self, t: Array) -> Path:
-        """Return the solution at the times ``t`` (T,) since the beginning of the step."""
+    def at(self, t: Array) -> tuple[Array, Array, Array, Array]:
+        """Return B (T, Q, C), W (T, Q, Q), E (T, Q, C) and dissipated (T,) at times t (T,) into the step."""
         gauss, frame = rule(NODES), self.frame
         theta = np.clip(t / self.h, 0.0, 1.0)
         z = self.h * frame.rates
-        integrals = self.h * gauss.integrals(theta)
+        passed = self.h * integrals(NODES, theta)
         response = np.einsum("tkqc,kqc->tqc", gauss.moments(z, theta), self.rest)
         share = theta[:, None, None]
         dB, dW, E = self._reconcile(
             self.h * share,
-            np.tensordot(integrals, self.dB, 1),
-            np.tensordot(integrals, self.dW, 1),
+            np.tensordot(passed, self.dB, 1),
+            np.tensordot(passed, self.dW, 1),
             np.exp(-share * z) * frame.E + self.h * response,
         )
-        return Path(
-            B=self.start.B + dB @ frame.G.T,
-            W=self.start.W + frame.U @ dW,
-            E=frame.U @ E @ frame.G.T,
-            dissipated=self.start.dissipated + integrals @ self.power,
-        )
+        B, W = self.start.B + dB @ frame.G.T, self.start.W + frame.U @ dW
+        return B, W, frame.U @ E @ frame.G.T, self.start.dissipated + passed @ self.power
 
+    @cached_property
     def end(self) -> State:
-        """Return the state at the end of the step."""
-        path = self.at(np.array([self.h]))
-        return State(self.stop, path.B[0], path.W[0], path.E[0], float(path.dissipated[0]))
+        """The state at the end of the step."""
+        B, W, E, dissipated = self.at(np.array([self.h]))
+        return State(self.stop, B[0], W[0], E[0], float(dissipated[0]))
 
     def sample(self, t: Array) -> dict[str, Array]:
         """See ``flows.interface.DenseOutput.sample``."""
-        return self.at(t).samples()
+        return samples(*self.at(t))
 
     def state(self) -> Arrays:
         """See ``flows.interface.DenseOutput.state``."""
@@ -210,25 +194,18 @@ class Step:
         frame = self.frame
         W, B = frame.W + dW, frame.B + dB
         X = t * (W @ B + frame.Y - E) / (1.0 + t * frame.rates)
-        dB, dW = dB - transposed(W) @ X, dW - X @ transposed(B)
+        dB, dW = dB - _T(W) @ X, dW - X @ _T(B)
         difference = (frame.W + dW) @ (frame.B + dB) + frame.Y - E
         return dB, dW, np.where(np.abs(difference) <= frame.rounding, E, E + difference)
 
 
 def restored_step(saved: Saved, Y: Array) -> Step:
-    """Return what ``Step.state`` has given, for labels Y (Q, C).
-
-    Raises:
-        UserError: it does not fit.
-    """
+    """Return what ``Step.state`` has given, for labels Y (Q, C); a UserError says that it does not fit."""
     dim, n_clusters = Y.shape
     start = restored_state(saved.part("start"), dim, n_clusters)
-    dB, dW, rest = (
-        saved.array(name, "f8", (NODES, dim, dim if name == "dW" else n_clusters))
-        for name in ("dB", "dW", "rest")
-    )
-    power = saved.array("power", "f8", (NODES,))
-    return Step(start, saved.number("stop"), frame_of(start, Y), dB, dW, rest, power, 0.0, 0)
+    shapes = {"dB": (dim, n_clusters), "dW": (dim, dim), "rest": (dim, n_clusters), "power": ()}
+    dB, dW, rest, power = (saved.array(name, "f8", (NODES, *shape)) for name, shape in shapes.items())
+    return Step(start, saved.number("stop"), frame_of(start, Y), dB, dW, rest, power)
 
 
 def next_step(
@@ -239,13 +216,8 @@ def next_step(
     The error is held below rtol times the largest entry of B and W, in E below rtol times that of E. There is no
     absolute part: near the saddle B = W = 0 errors grow along with the state, which vanishes at rest only.
 
-    Args:
-        state: where to start.
-        Y: (Q, C) labels as columns.
-        s_end: where to end.
-        rtol: relative tolerance.
-        loss0: the loss at s = 0.
-        h: size to try; NaN for what the rates at ``state`` suggest.
+    Y (Q, C) are the labels as columns, ``loss0`` is the loss at s = 0, ``h`` the size to try: NaN for what the rates at
+    ``state`` suggest.
 
     Raises:
         RunFailed: no step size works, because the state overflows or its rates do.
@@ -253,7 +225,7 @@ def next_step(
     tolerance = max(rtol, 10.0 * EPS)
     frame = frame_of(state, Y)
     if np.isnan(h):
-        h = 0.5 / (float(frame.rates.max()) + float(np.linalg.norm(state.E, 2)))
+        h = 0.5 / float(frame.rates.max() + np.linalg.norm(state.E, 2))
     while True:
         stop = min(state.s + h, s_end)
         if not stop > state.s * (1.0 + 8.0 * EPS):
@@ -264,7 +236,8 @@ def next_step(
         if step is None:
             h = 0.4 * (stop - state.s)
             continue
-        h = step.h * resize(step.error, tolerance)
+        # Errors go like the NODES-th power of the size.
+        h = step.h * float(np.clip(0.9 * (tolerance / max(step.error, TINY)) ** (1.0 / NODES), 0.1, 4.0))
         if step.error <= tolerance:
             return step, h
 
@@ -301,11 +274,9 @@ def attempt(start: State, frame: Frame, stop: float, loss0: float) -> Step | Non
 
 
 def sweep(frame: Frame, h: float, gauss: Rule) -> tuple[Array, Array, Array, int] | None:
-    """Solve a step's collocation equations by fixed-point sweeps.
+    """Solve a step's collocation equations by fixed-point sweeps; None where they do not converge.
 
-    Returns:
-        ∂_s B (m, Q, C), ∂_s W (m, Q, Q) and ∂_s E + rates · E (m, Q, C) at the nodes and the number of
-        sweeps, or None where they do not converge.
+    Else ∂_s B (m, Q, C), ∂_s W (m, Q, Q) and ∂_s E + rates · E (m, Q, C) at the nodes, and the number of sweeps.
     """
     z = h * frame.rates
     kernel = h * gauss.kernels(z)
@@ -314,11 +285,11 @@ def sweep(frame: Frame, h: float, gauss: Rule) -> tuple[Array, Array, Array, int
     change = np.inf
     for count in range(1, MAX_SWEEPS + 1):
         W, B = frame.W + dW, frame.B + dB
-        K_change = dW @ transposed(W) + frame.W @ transposed(dW)
-        L_change = transposed(dB) @ B + frame.B.T @ dB
+        K_change = dW @ _T(W) + frame.W @ _T(dW)
+        L_change = _T(dB) @ B + frame.B.T @ dB
         rest = -K_change @ E - E @ L_change
         E = decayed + np.einsum("ijqc,jqc->iqc", kernel, rest)
-        slope_B, slope_W = -transposed(W) @ E, -E @ transposed(B)
+        slope_B, slope_W = -_T(W) @ E, -E @ _T(B)
         previous_B, previous_W, previous = dB, dW, change
         dB, dW = (h * np.tensordot(gauss.integrate, slope, 1) for slope in (slope_B, slope_W))
         change = max(np.abs(dB - previous_B).max(), np.abs(dW - previous_W).max()) / frame.size
@@ -329,11 +300,5 @@ def sweep(frame: Frame, h: float, gauss: Rule) -> tuple[Array, Array, Array, int
     return None
 
 
-def resize(error: float, tolerance: float) -> float:
-    """Return the factor for the next step size, given that errors go like its `NODES`-th power."""
-    return float(np.clip(0.9 * (tolerance / max(error, TINY)) ** (1.0 / NODES), 0.1, 4.0))
-
-
-def transposed(M: Array) -> Array:
-    """Return the matrices of ``M`` (..., m, n) transposed."""
+def _T(M: Array) -> Array:
     return np.swapaxes(M, -1, -2)

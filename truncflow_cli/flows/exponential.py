@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.polynomial.legendre import leggauss, legvander
 
 from truncflow_cli.problem import Array
 
@@ -30,13 +30,11 @@ class Rule:
 
     Attributes:
         nodes: (m,) c_i.
-        weights: (m,) b_i.
         to_legendre: (m, m) takes values at the nodes to coefficients of the shifted Legendre polynomials P_k.
         integrate: (m, m) takes values at the nodes to ∫₀^{c_i} of their interpolant.
     """
 
     nodes: Array
-    weights: Array
     to_legendre: Array
     integrate: Array
 
@@ -44,12 +42,6 @@ class Rule:
     def size(self) -> int:
         """The number of nodes m."""
         return int(self.nodes.size)
-
-    def integrals(self, theta: Array) -> Array:
-        """Return (T, m): ∫₀^θ P_k dt for each θ of ``theta`` (T,) and k < m."""
-        P = legendre(self.size, theta)
-        k = np.arange(1, self.size)
-        return np.column_stack([theta, ((P[2:] - P[:-2]) / (2 * (2 * k + 1))[:, None]).T])
 
     def moments(self, z: Array, theta: Array) -> Array:
         """Return (T, m, ...): G_k = ∫₀^θ e^{−z (θ − t)} P_k(t) dt for θ (T,), k < m and every z ≥ 0 (...)."""
@@ -86,33 +78,27 @@ class Rule:
 
 def legendre(degree: int, t: Array) -> Array:
     """Return (degree + 1, ...): the Legendre polynomials shifted to [0, 1], P_0 … P_degree, at t (...)."""
-    x = 2.0 * t - 1.0
-    P = [np.ones_like(x), x]
-    for k in range(1, degree):
-        P.append(((2 * k + 1) * x * P[k] - k * P[k - 1]) / (k + 1))
-    return np.stack(P[: degree + 1])
+    P: Array = np.moveaxis(np.asarray(legvander(2.0 * t - 1.0, degree), np.float64), -1, 0)
+    return P
 
 
 @lru_cache
 def gauss(n: int) -> tuple[Array, Array]:
     """Return the nodes and weights, each (n,), of the Gauss-Legendre rule on [0, 1]."""
-    # Newton steps in extended precision: numpy's weights near the ends are off by 1e-14, relatively.
-    x: NDArray[np.longdouble] = np.polynomial.legendre.leggauss(n)[0].astype(np.longdouble)
-    for _ in range(2):
-        below: NDArray[np.longdouble] = np.ones_like(x)
-        P = x
-        for k in range(1, n):
-            below, P = P, np.asarray(((2 * k + 1) * x * P - k * below) / (k + 1), np.longdouble)
-        slope = n * (below - x * P) / (1 - x**2)
-        x = np.asarray(x - P / slope, np.longdouble)
-    nodes, weights = (1 + x) / 2, 1 / ((1 - x**2) * slope**2)
-    return nodes.astype(np.float64), weights.astype(np.float64)
+    # numpy's weights near the ends are off by 1e-14, relatively; these are Christoffel's.
+    nodes = 0.5 + 0.5 * leggauss(n)[0]
+    return nodes, 1.0 / ((2 * np.arange(n) + 1) @ legendre(n - 1, nodes) ** 2)
 
 
 @lru_cache
 def rule(n: int) -> Rule:
     """Return the collocation rule with n ≥ 2 nodes."""
     c, b = gauss(n)
-    to_legendre = (2 * np.arange(n) + 1)[:, None] * b * legendre(n, c)[:-1]
-    bare = Rule(nodes=c, weights=b, to_legendre=to_legendre, integrate=np.empty((0, 0)))
-    return Rule(nodes=c, weights=b, to_legendre=to_legendre, integrate=bare.integrals(c) @ to_legendre)
+    to_legendre = (2 * np.arange(n) + 1)[:, None] * b * legendre(n - 1, c)
+    return Rule(c, to_legendre, integrals(n, c) @ to_legendre)
+
+
+def integrals(n: int, theta: Array) -> Array:
+    """Return (T, n): ∫₀^θ P_k dt for each θ of ``theta`` (T,) and k < n."""
+    P = legendre(n, theta)
+    return np.column_stack([theta, ((P[2:] - P[:-2]) / (4 * np.arange(1, n) + 2)[:, None]).T])

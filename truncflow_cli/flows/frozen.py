@@ -61,17 +61,13 @@ class Coordinate:
     def reaches(self, x: Array) -> Array:
         """Return when b comes to the positions x (M,) strictly ahead of it; inf where it never does."""
         times = np.full(x.shape, np.inf)
-        if self.y == self.b[0]:
-            return times
-        up = self.y > self.b[0]
-        ahead = (x > self.b[0]) & (x < self.y) if up else (x < self.b[0]) & (x > self.y)
-        order = self.b if up else -self.b
-        k = np.searchsorted(order, x if up else -x, side="left") - 1
-        k = np.clip(k, 0, self.s.size - 1)
-        moving = ahead & (self.rate[k] > 0.0)
-        k, target = k[moving], x[moving]
-        ratio = (target - self.b[k]) / (self.y - self.b[k])
-        times[moving] = self.s[k] - np.log1p(-ratio) / self.rate[k]
+        up = np.sign(self.y - self.b[0])
+        ahead = np.flatnonzero((up * x > up * self.b[0]) & (up * x < up * self.y))
+        k = np.searchsorted(up * self.b, up * x[ahead]) - 1
+        moving = self.rate[k] > 0.0
+        ahead, k = ahead[moving], k[moving]
+        ratio = (x[ahead] - self.b[k]) / (self.y - self.b[k])
+        times[ahead] = self.s[k] - np.log1p(-ratio) / self.rate[k]
         return times
 
 
@@ -84,45 +80,28 @@ def coordinate(
     """
     total = float(multiplicity.sum())
     pattern = np.where(x - b > noise, UNTRUNCATED, TRUNCATED)
-    n = float(multiplicity[pattern == TRUNCATED].sum())
+    truncated = pattern == TRUNCATED
+    n = float(multiplicity[truncated].sum())
     crossing = np.full(x.size, np.inf)
-    knots, at, rate, energy = [0.0], [b], [n / total], [0.0]
-    up = y > b
-    rest = 0.0 if n == 0.0 or y == b else np.inf
-    if rest > 0.0:
-        if up:
-            ahead = np.flatnonzero((pattern == UNTRUNCATED) & (x < y))
-        else:
-            ahead = np.flatnonzero((pattern == TRUNCATED) & (x > y))
-        ahead = ahead[np.argsort(x[ahead] if up else -x[ahead], kind="stable")]
-        positions, first, counts = _ties(x[ahead], multiplicity[ahead])
-        for position, start, count in zip(positions, first, counts, strict=True):
-            # A point on the surface at the start is passed at once.
-            target = max(position, at[-1]) if up else min(position, at[-1])
-            gap = y - at[-1]
-            s = knots[-1] - np.log1p(-(target - at[-1]) / gap) / rate[-1]
-            energy.append(energy[-1] + 0.5 * rate[-1] * (gap**2 - (y - target) ** 2))
-            n += count if up else -count
-            crossing[ahead[start[0] : start[1]]] = s
-            knots.append(s)
-            at.append(target)
-            rate.append(n / total)
-            if n == 0.0:
-                rest = s
-                break
-    motion = Coordinate(y, np.array(knots), np.array(at), np.array(rate), np.array(energy), rest)
-    return motion, crossing, pattern
-
-
-def _ties(x: Array, multiplicity: Array) -> tuple[Array, list[tuple[int, int]], Array]:
-    """Group equal neighbours of sorted x: positions, (start, stop) of each group, its total multiplicity."""
-    if x.size == 0:
-        return x, [], multiplicity
-    edges = np.flatnonzero(np.diff(x) != 0.0) + 1
-    starts = np.concatenate([[0], edges])
-    stops = np.concatenate([edges, [x.size]])
-    spans = list(zip(starts.tolist(), stops.tolist(), strict=True))
-    return x[starts], spans, np.add.reduceat(multiplicity, starts)
+    if n == 0.0 or y == b:
+        return (
+            Coordinate(y, np.zeros(1), np.array([b]), np.array([n / total]), np.zeros(1), 0.0),
+            crossing,
+            pattern,
+        )
+    up = 1.0 if y > b else -1.0  # b rises and truncates points, or falls and releases them
+    ahead = np.flatnonzero((truncated == (up < 0.0)) & (up * x < up * y))
+    positions, knot = np.unique(up * x[ahead], return_inverse=True)
+    # A point on the surface at the start is passed at once.
+    at = np.append(b, up * np.maximum(positions, up * b))
+    counts = np.bincount(knot, multiplicity[ahead], positions.size)
+    rate = np.append(n, n + up * np.cumsum(counts)) / total
+    gap = y - at
+    s = np.append(0.0, np.cumsum(-np.log1p(-np.diff(at) / gap[:-1]) / rate[:-1]))
+    energy = np.append(0.0, np.cumsum(0.5 * rate[:-1] * (gap[:-1] ** 2 - gap[1:] ** 2)))
+    crossing[ahead] = s[1:][knot]
+    rest = float(s[-1]) if rate[-1] == 0.0 else np.inf
+    return Coordinate(y, s, at, rate, energy, rest), crossing, pattern
 
 
 class FrozenLayer:
