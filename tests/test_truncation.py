@@ -26,7 +26,8 @@ def test_it_is_the_nearest_point_of_the_sector(seed: int, dim: int) -> None:
     x = np.random.default_rng(seed).normal(size=(20, dim)) * 2.0
     image = truncation.truncate(x, R, beta)
     assert truncation.coordinates(image, R, beta).min() >= -1e-12
-    inside = ~truncation.outside(x, R, beta)
+    inside = np.array([truncation.count_outside(point[None], R, beta) == 0 for point in x])
+    assert truncation.count_outside(x, R, beta) == np.count_nonzero(~inside)
     np.testing.assert_allclose(image[inside], x[inside], atol=1e-12)
     # (x − τ(x)) is orthogonal to (τ(x) + β): the projection onto a cone.
     np.testing.assert_allclose(np.sum((x - image) * (image + beta), axis=1), 0.0, atol=1e-11)

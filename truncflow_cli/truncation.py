@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from truncflow_cli.events import EventLog, Kind, of_kind
-from truncflow_cli.problem import Array, BoolArray, IntArray
+from truncflow_cli.problem import Array, IntArray
 
 #: Coordinates that are looked at together, so that very many points take little memory.
 _BLOCK = 1 << 18
@@ -40,9 +40,10 @@ def composed(x: Array, R: Array, beta: Array) -> Array:
     return x
 
 
-def outside(x: Array, R: Array, beta: Array) -> BoolArray:
-    """Return which of the points x (N, Q) are not in S⁺ of one layer, (N,)."""
-    return np.asarray((coordinates(x, R, beta) <= 0.0).any(axis=-1))
+def count_outside(x: Array, R: Array, beta: Array) -> int:
+    """Return how many of the points x (N, Q) are not in S⁺ of one layer."""
+    blocks = (coordinates(x[part], R, beta) for part in _blocks(*x.shape))
+    return sum(int(np.count_nonzero((z <= 0.0).any(axis=-1))) for z in blocks)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from config_samples import ROWS_OF_TWO, built, complaint
 from hypothesis import given
 from hypothesis import strategies as st
 
+from truncflow_cli.config.arrays import saved_times
 from truncflow_cli.config.errors import Fault
 from truncflow_cli.config.schema import Save
-from truncflow_cli.config.times import saved_times
 
 
 def times(text: str, s_end: float = 10) -> np.ndarray:

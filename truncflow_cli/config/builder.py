@@ -14,6 +14,7 @@ from truncflow_cli.config.arrays import (
     make_output_weight,
     make_rotations,
     pulled_back,
+    saved_times,
 )
 from truncflow_cli.config.clusters import Clusters, check_points, points_of
 from truncflow_cli.config.clusterschema import LabelledTable
@@ -22,10 +23,9 @@ from truncflow_cli.config.errors import Fault
 from truncflow_cli.config.experiment import Experiment
 from truncflow_cli.config.files import check_size, read_array
 from truncflow_cli.config.schema import Integrator
-from truncflow_cli.config.start import start_warnings
 from truncflow_cli.config.table import read_table
-from truncflow_cli.config.times import saved_times
 from truncflow_cli.config.types import FromFile
+from truncflow_cli.flows.registry import flow_named
 from truncflow_cli.problem import Array, Problem
 
 #: Crossings of each coordinate of a point that a run may have unless ``max_events`` says otherwise.
@@ -58,39 +58,39 @@ def build(experiment: Experiment) -> Built:
         UserError: data, shapes or constructions that cannot be, each with the place of its setting; for
             ``on_separation_lost: stop``, a start that is not cluster separated.
     """
-    config, base_dir = experiment.config, experiment.base_dir
+    config = experiment.config
     clusters = _clusters(experiment)
     n_clusters, dim = _counts(experiment) if clusters is None else (len(clusters.points), clusters.dim)
     n_layers = config.layers or n_clusters
-    with experiment.at("labels"):
-        y = make_labels(config.labels, n_clusters, dim, base_dir)
-    with experiment.at("output_map"):
-        output_map = make_output_map(config.output_map, dim, config.seed, base_dir)
-        y_tilde = pulled_back(y, output_map)
+    y = make_labels(experiment, n_clusters, dim)
+    output_map = make_output_map(experiment, dim)
     R0, beta0, notes = _rotations_and_biases(experiment, clusters, n_layers, dim)
-    with experiment.at("initial", "output_weight"):
-        W0 = make_output_weight(config.initial.output_weight, dim, config.seed, base_dir)
     with experiment.at("save"):
         s_save = saved_times(config.save, config.integrator.s_end)
-    x, cluster = _stacked(clusters, dim)
+    points = [np.empty((0, dim))] if clusters is None else clusters.points
+    # One cluster is taken as it is: of very many points there should not be a second copy.
+    x = points[0] if len(points) == 1 else np.concatenate(points)
     problem = Problem(
         flow=config.flow,
         equations=config.equations,
         x=x,
-        cluster=cluster,
+        cluster=np.repeat(np.arange(len(points), dtype=np.int64), [len(own) for own in points]),
         y=y,
-        y_tilde=y_tilde,
+        y_tilde=pulled_back(experiment, y, output_map),
         R0=R0,
         beta0=beta0,
-        W0=W0,
+        W0=make_output_weight(experiment, dim),
         s_save=s_save,
         settings=_settings(config.integrator, n_layers * x.size),
         point_weights=config.point_weights or "1/N",
     )
     warnings = _doubtful(output_map)
     if clusters is not None:
-        warnings += clusters.warnings + start_warnings(experiment, problem, clusters)
-        notes = _cluster_notes(clusters) | notes
+        named = joined_names([name or str(i) for i, name in enumerate(clusters.names)])
+        notes = ({"clusters": named} if any(clusters.names) else {}) | clusters.notes | notes
+        start_warnings = flow_named(config.flow).part("start_warnings")
+        warnings += clusters.warnings
+        warnings += start_warnings(experiment, problem, clusters) if start_warnings is not None else ()
     return Built(problem, warnings, notes)
 
 
@@ -116,19 +116,14 @@ def _clusters(experiment: Experiment) -> Clusters | None:
                 raise Fault(f"{cluster.name!r} is the name of two clusters", ("name",))
             points = points_of(cluster, index, experiment.config.seed, experiment.base_dir)
             check_points(points)
-            if found and points.shape[1] != found[0].shape[1]:
-                what = f"points have {_coordinates(points)}, those of cluster 0 have {_coordinates(found[0])}"
+            if found and (dim := points.shape[1]) != (first := found[0].shape[1]):
+                what = f"points have {dim} coordinate{'s' * (dim > 1)}, those of cluster 0 have {first}"
                 raise Fault(f"{what}; all clusters lie in one space")
         names.append(cluster.name or "")
         found.append(points)
     with experiment.at("clusters"):
         check_size((sum(len(points) for points in found), found[0].shape[1]), "all points together")
     return Clusters(tuple(found), tuple(names), {})
-
-
-def _coordinates(points: Array) -> str:
-    count = points.shape[1]
-    return f"{count} coordinate{'s' if count > 1 else ''}"
 
 
 def _settings(integrator: Integrator, n_coordinates: int) -> Integrator:
@@ -177,15 +172,10 @@ def _rotations_and_biases(
     """Return R_ℓ(0), β^(ℓ)(0), as given or constructed, and what to note of the construction."""
     config = experiment.config
     initial = config.initial
-    rotations = None
-    if initial.rotation is not None:
-        with experiment.at("initial", "rotation"):
-            rotations = make_rotations(initial.rotation, n_layers, dim, config.seed, experiment.base_dir)
+    rotations = None if initial.rotation is None else make_rotations(experiment, n_layers, dim)
     if initial.construction is None or clusters is None:
         assert rotations is not None
-        with experiment.at("initial", "bias"):
-            biases = make_biases(initial.bias, n_layers, dim, config.seed, experiment.base_dir)
-        return rotations, biases, {}
+        return rotations, make_biases(experiment, n_layers, dim), {}
     with experiment.at("initial", "construct"):
         made = construct(initial.construction, clusters, config.seed, n_layers, rotations)
     start, remark = initial.construction.start, made.remark
@@ -194,18 +184,3 @@ def _rotations_and_biases(
     margins |= {f"construct margin of layer {layer}": margin for layer, margin in enumerate(made.margins)}
     finite = {name: float(margin) for name, margin in margins.items() if np.isfinite(margin)}
     return made.R, made.beta, {"construct": f"{what} ({remark})" if remark else what, **finite}
-
-
-def _stacked(clusters: Clusters | None, dim: int) -> tuple[Array, np.ndarray[tuple[int], np.dtype[np.int64]]]:
-    """Return x (N, Q) and the cluster of each row (N,)."""
-    if clusters is None:
-        return np.empty((0, dim)), np.empty(0, dtype=np.int64)
-    sizes = [len(points) for points in clusters.points]
-    # One cluster is taken as it is: of very many points there should not be a second copy.
-    x = clusters.points[0] if len(sizes) == 1 else np.concatenate(clusters.points)
-    return x, np.repeat(np.arange(len(sizes), dtype=np.int64), sizes)
-
-
-def _cluster_notes(clusters: Clusters) -> dict[str, str | float]:
-    names = [name or str(i) for i, name in enumerate(clusters.names)]
-    return ({"clusters": joined_names(names)} if any(clusters.names) else {}) | clusters.notes

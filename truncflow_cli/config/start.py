@@ -1,4 +1,8 @@
-"""What the start of a run misses of its flow's hypotheses."""
+"""What the start of a run misses of its flow's hypotheses, what will take very long, and a tolerance that is no use.
+
+The functions with a flow's name are its part "start_warnings": they return the sentences there are to say. They raise
+a UserError for a run that ``on_separation_lost: stop`` would stop at once, and for an ``s_end`` beyond all reach.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,8 @@ import numpy as np
 from truncflow_cli.config.clusters import Clusters
 from truncflow_cli.config.experiment import Experiment
 from truncflow_cli.flows.registry import flow_named
-from truncflow_cli.problem import Array, Problem
-from truncflow_cli.truncation import composed, outside
+from truncflow_cli.problem import Problem
+from truncflow_cli.truncation import composed, count_outside
 
 #: As many violations are spelt out in a warning.
 _SPELT_OUT = 3
@@ -24,18 +28,6 @@ _BLOCK = 65_536
 _SHARE = 1e-3
 
 
-def start_warnings(experiment: Experiment, problem: Problem, clusters: Clusters) -> tuple[str, ...]:
-    """Return a sentence on each hypothesis that the start misses, on what will take very long, and on a tolerance
-    that is too large for the data: what the flow's part ``start_warnings`` says, such as one of those below.
-
-    Raises:
-        UserError: `separated` that is not cluster separated, with ``on_separation_lost: stop``; an ``s_end`` beyond all
-            reach.
-    """
-    warnings = flow_named(problem.flow).part("start_warnings")
-    return () if warnings is None else warnings(experiment, problem, clusters)
-
-
 def separated(experiment: Experiment, problem: Problem, clusters: Clusters) -> tuple[str, ...]:
     """Theorem 3.2 assumes (3.3)."""
     return _foreign(experiment, problem, clusters) + _fast(experiment, problem, 3e6) + _small(problem)
@@ -47,22 +39,17 @@ def general(experiment: Experiment, problem: Problem, clusters: Clusters) -> tup
 
 
 def _fast(experiment: Experiment, problem: Problem, many_steps: float) -> tuple[str, ...]:
-    """Warn of a run of very many steps, because the data are large or ``s_end`` is.
+    """Warn of a run of very many steps, because the data are large or ``s_end`` is; ``many_steps`` take minutes.
 
     Biases follow at a rate of 1 whatever the size of the data, rotations at a rate of its square: with v = x + β and
-    u = β + ỹ it is at most the mean of |v|² + |v||u|, and the steps go by it; ``many_steps`` take minutes.
-
-    Raises:
-        UserError: ``s_end`` is so large that it would take years.
+    u = β + ỹ it is at most the mean of |v|² + |v||u|, and the steps go by it.
     """
     s_end = problem.settings.s_end
     if problem.settings.freeze_rotation:
         return ()
     if s_end > _LONGEST:
-        raise experiment.error(
-            ("integrator", "s_end"),
-            f"at most {_LONGEST:.0g} for flow {problem.flow}, whose steps are of order 1",
-        )
+        what = f"at most {_LONGEST:.0g} for flow {problem.flow}, whose steps are of order 1"
+        raise experiment.error(("integrator", "s_end"), what)
     rate = max([1.0, *(_turning_rate(problem, layer) for layer in range(problem.n_layers))])
     steps = rate * s_end / _STEP
     if steps <= many_steps:
@@ -89,10 +76,8 @@ def _turning_rate(problem: Problem, layer: int) -> float:
 
 def _small(problem: Problem) -> tuple[str, ...]:
     """Warn of data beside which the absolute tolerance is not small; the closed form has none."""
-    size = max(
-        float(max(a.max(initial=0.0), -a.min(initial=0.0)))
-        for a in (problem.x, problem.y_tilde, problem.beta0)
-    )
+    arrays = (problem.x, problem.y_tilde, problem.beta0)
+    size = max(float(max(a.max(initial=0.0), -a.min(initial=0.0))) for a in arrays)
     atol = problem.settings.atol
     if problem.settings.freeze_rotation or not 0.0 < size < atol / _SHARE:
         return ()
@@ -103,9 +88,12 @@ def _small(problem: Problem) -> tuple[str, ...]:
 
 
 def _foreign(experiment: Experiment, problem: Problem, clusters: Clusters) -> tuple[str, ...]:
-    pairs = ((layer, k) for layer in range(problem.n_layers) for k in range(problem.n_clusters) if k != layer)
-    counts = [(layer, k, _count_outside(clusters.points[k], problem, layer)) for layer, k in pairs]
-    lost = [each for each in counts if each[2]]
+    lost = [
+        (layer, k, count)
+        for layer, (R, beta) in enumerate(zip(problem.R0, problem.beta0, strict=True))
+        for k, points in enumerate(clusters.points)
+        if k != layer and (count := count_outside(points, R, beta))
+    ]
     if not lost:
         return ()
     spelt = [
@@ -114,20 +102,11 @@ def _foreign(experiment: Experiment, problem: Problem, clusters: Clusters) -> tu
     ]
     if len(lost) > _SPELT_OUT:
         spelt.append(f"and {len(lost) - _SPELT_OUT} more pairs of layer and cluster")
-    sentence = f"the start is not cluster separated, (3.3): {', '.join(spelt)}"
+    lacks = f"the start is not cluster separated, (3.3): {', '.join(spelt)}"
+    sentence = f"{lacks}; initial.construct: separated may mend it"
     if problem.settings.on_separation_lost == "stop":
-        raise experiment.error(
-            ("integrator", "on_separation_lost"),
-            f"nothing to run up to: {sentence}; initial.construct: separated may mend it",
-        )
-    return (f"{sentence}; initial.construct: separated may mend it",)
-
-
-def _count_outside(x: Array, problem: Problem, layer: int) -> int:
-    """Return how many of the points are not in S⁺ of a layer, looking at some at a time: there may be very many."""
-    R, beta = problem.R0[layer], problem.beta0[layer]
-    blocks = (x[first : first + _BLOCK] for first in range(0, len(x), _BLOCK))
-    return sum(int(np.count_nonzero(outside(block, R, beta))) for block in blocks)
+        raise experiment.error(("integrator", "on_separation_lost"), f"nothing to run up to: {sentence}")
+    return (sentence,)
 
 
 def collapsed(experiment: Experiment, problem: Problem, clusters: Clusters) -> tuple[str, ...]:
@@ -138,19 +117,18 @@ def collapsed(experiment: Experiment, problem: Problem, clusters: Clusters) -> t
         off = np.unique(problem.cluster[~(distance.max(axis=1) <= _THERE * size)]).tolist()
     if not off:
         return ()
-    which = ", ".join(map(clusters.called, off[:_SPELT_OUT])) + (
-        " and others" if len(off) > _SPELT_OUT else ""
-    )
-    sentence = f"the start is not collapsed, (8.1): {which} not mapped to −β^(ℓ)"
-    return (f"{sentence}; initial.construct: collapsed may mend it",)
+    which = ", ".join(map(clusters.called, off[:_SPELT_OUT])) + " and others" * (len(off) > _SPELT_OUT)
+    lacks = f"the start is not collapsed, (8.1): {which} not mapped to −β^(ℓ)"
+    return (f"{lacks}; initial.construct: collapsed may mend it",)
 
 
 def clustered(experiment: Experiment, problem: Problem, clusters: Clusters) -> tuple[str, ...]:
     """Section 9 assumes (9.2): nothing is truncated."""
-    counts = [_count_outside(problem.x, problem, layer) for layer in range(problem.n_layers)]
+    layers = zip(problem.R0, problem.beta0, strict=True)
+    counts = [count_outside(problem.x, R, beta) for R, beta in layers]
     if not any(counts):
         return ()
     layer = int(np.argmax(counts))
     found = f"layer {layer} truncates {counts[layer]} of {len(problem.x)}"
-    sentence = f"not every point is in S⁺ of every layer, (9.2): {found}"
-    return (f"{sentence}; initial.construct: clustered mends it",)
+    lacks = f"not every point is in S⁺ of every layer, (9.2): {found}"
+    return (f"{lacks}; initial.construct: clustered mends it",)

@@ -9,7 +9,7 @@ import numpy as np
 from truncflow_cli.diagnostics.concentration import concentration
 from truncflow_cli.diagnostics.hypotheses import Finding
 from truncflow_cli.problem import Problem
-from truncflow_cli.truncation import Closest, outside, positive_margin, separation_margins, truncate
+from truncflow_cli.truncation import Closest, count_outside, positive_margin, separation_margins, truncate
 
 #: ‖RᵀR − 1‖ that counts as orthogonal.
 ORTHOGONAL = 1e-12
@@ -60,7 +60,7 @@ def _foreign(problem: Problem, names: list[str], closest: Closest, *, needed: bo
     remedy = ""
     if not closest.holds:
         foreign = problem.x[problem.cluster != layer]
-        cut = np.count_nonzero(outside(foreign, problem.R0[layer], problem.beta0[layer]))
+        cut = count_outside(foreign, problem.R0[layer], problem.beta0[layer])
         which += f"; {cut} of the other clusters' {len(foreign)} points are truncated"
         remedy = (
             f"initial.construct: separated; or a bias of layer {layer} further by more than {-margin:.3g} "
@@ -107,7 +107,7 @@ def _images(problem: Problem, names: list[str]) -> Finding:
 def _moves(problem: Problem, names: list[str], k: int) -> Finding:
     members, layer = np.flatnonzero(problem.cluster == k), (problem.R0[k], problem.beta0[k])
     closest = positive_margin(problem.x, *layer, k, members)
-    cut = np.count_nonzero(outside(problem.x[members], *layer))
+    cut = count_outside(problem.x[members], *layer)
     return Finding(
         f"truncated, layer {k}",
         f"layer {k} truncates some of {names[k]}; else nothing of it ever moves",

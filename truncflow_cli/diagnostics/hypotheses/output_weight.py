@@ -10,7 +10,7 @@ from truncflow_cli.diagnostics.clustered import RANK_SHARE
 from truncflow_cli.diagnostics.collapsed import spectral_gap
 from truncflow_cli.diagnostics.hypotheses import Finding
 from truncflow_cli.problem import Array, Problem
-from truncflow_cli.truncation import composed, coordinates, outside, sector_margin, truncate
+from truncflow_cli.truncation import composed, coordinates, count_outside, sector_margin, truncate
 
 #: Distances relative to the data that count as none.
 THERE = 1e-12
@@ -86,7 +86,7 @@ def clustered(problem: Problem, names: list[str]) -> Iterator[Finding]:
     where = f"{whose} under layer {closest.layer}, coordinate {closest.coordinate}"
     if not closest.holds:
         layers = zip(problem.R0, problem.beta0, strict=True)
-        cut = sum(np.count_nonzero(outside(problem.x, R, beta)) for R, beta in layers)
+        cut = sum(count_outside(problem.x, R, beta) for R, beta in layers)
         where += f"; {cut} pairs of point and layer are truncated"
     yield Finding(
         "positive sectors",
