@@ -18,10 +18,11 @@ import pytest
 from command_line import ROOT, command, environment, truncflow
 from typer.testing import CliRunner
 
+from tests.docs.generate.parts import outdated
 from truncflow_cli import config
 from truncflow_cli.cli.app import app
 from truncflow_cli.cli.guard import ExitCode
-from truncflow_cli.docs import generate, pages
+from truncflow_cli.docs import pages
 from truncflow_cli.report.symbols import ascii_only
 
 
@@ -60,7 +61,7 @@ def python(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_generated_pages_are_current() -> None:
-    assert generate.outdated() == [], "run python -m truncflow_cli.docs.generate"
+    assert outdated() == [], "run python -m tests.docs.generate"
 
 
 def test_every_exit_code_has_its_meaning() -> None:

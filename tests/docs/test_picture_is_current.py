@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 from command_line import ROOT
 
-from truncflow_cli.docs import picture
+from tests.docs.generate import picture
 
 KEPT = ROOT / "truncflow_cli/docs/two-clusters.svg"
 POINTS = re.compile(r"M(-?[\d.]+) ?(-?[\d.]+)")

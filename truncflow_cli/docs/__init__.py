@@ -1,1 +1,1 @@
-"""The documentation: pages for ``truncflow docs``, some of them generated, and the picture of the README."""
+"""The documentation: the pages of ``truncflow docs``, and the picture of the README."""

@@ -1,9 +1,8 @@
-"""Writes the generated parts of pages: ``python -m truncflow_cli.docs.generate`` after a change of what they show."""
+"""The generated parts of pages: what is made for which page, and where it stands there."""
 
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,12 @@ from typing import Any
 
 import typer
 
+from tests.docs.generate.configpage import config_keys
+from tests.docs.generate.runfilepage import run_file_layout
 from truncflow_cli.cli.app import app
-from truncflow_cli.docs.configpage import config_keys
-from truncflow_cli.docs.runfilepage import run_file_layout
+from truncflow_cli.docs import pages
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(pages.__file__).parent
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,3 @@ def _path(name: str) -> Path:
 
 def _read(name: str) -> str:
     return _path(name).read_text(encoding="utf-8")
-
-
-if __name__ == "__main__":
-    for path in write(outdated()):
-        sys.stdout.write(f"{path}\n")

@@ -1,4 +1,4 @@
-"""Draws the README's picture: ``python -m truncflow_cli.docs.picture CONFIG.yaml PICTURE.svg``."""
+"""Draws the README's picture: ``python -m tests.docs.generate.picture CONFIG.yaml PICTURE.svg``."""
 
 from __future__ import annotations
 
