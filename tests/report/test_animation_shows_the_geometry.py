@@ -12,7 +12,7 @@ from figure_runs import run_of
 from PIL import Image
 
 from truncflow_cli.errors import UserError
-from truncflow_cli.report.animation import FRAMES, HOLD, RATE, animate, frame_times
+from truncflow_cli.report.figures.animation import FRAMES, HOLD, RATE, animate, frame_times
 from truncflow_cli.report.figures.subject import Subject
 
 

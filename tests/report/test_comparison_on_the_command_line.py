@@ -16,7 +16,8 @@ from truncflow_cli import runfile
 from truncflow_cli.certificate import Certificate
 from truncflow_cli.cli.app import app
 from truncflow_cli.cli.drawing import folder_names
-from truncflow_cli.report import animation, figures, page
+from truncflow_cli.report import figures, page
+from truncflow_cli.report.figures import animation
 
 CONFIG = "flow: separated\nseed: {seed}\nintegrator: {{rtol: 1.0e-9}}\n"
 

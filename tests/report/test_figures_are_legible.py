@@ -17,7 +17,7 @@ from matplotlib.text import Annotation
 
 from truncflow_cli.report.compare import drawings
 from truncflow_cli.report.compare.compare import Comparison, Member, compare, member
-from truncflow_cli.report.figures import balance, collapsed, fraction, geometry, loss, motion, truncation
+from truncflow_cli.report.figures import curves, geometry, loss, motion, truncation
 from truncflow_cli.report.figures.panels import LONG_HANDLE, curve, legend, legend_below, remark, value_axis
 from truncflow_cli.report.figures.style import DPI, applied, as_it_stands, names_of, new_figure
 from truncflow_cli.report.figures.subject import Subject
@@ -38,7 +38,7 @@ def test_events_after_the_last_saved_time_lie_on_the_axis() -> None:
     assert run.events["s"][-1] > run.s[-1]
     assert subject.timeline.end == run.events["s"][-1]
     assert subject.timeline.positions(run.events["s"]).max() == 1.0
-    for figure in (loss.figure(subject), fraction.figure(subject), truncation.figure(subject)):
+    for figure in (loss.figure(subject), truncation.fraction(subject), truncation.figure(subject)):
         assert "run failed, saved up to $s$ = " in figure.get_suptitle()
         assert all(axes.get_xlim()[1] == run.events["s"][-1] for axes in figure.axes if axes.get_xlabel())
 
@@ -191,14 +191,14 @@ def test_a_balance_far_below_its_tolerance_is_seen() -> None:
     run = run_of("pins")
     tiny = np.full(run.s.size, 1e-40)
     with mock.patch.object(type(run), "energy_balance", property(lambda run: tiny)):
-        low, high = balance.figure(Subject(run)).axes[0].get_ylim()
+        low, high = curves.balance(Subject(run)).axes[0].get_ylim()
     assert low < 1e-40 < high
 
 
 def test_the_norms_of_the_report_are_those_of_the_figure() -> None:
     run = run_of("collapsed")
     told = Summary(cast("Run", run)).quantities
-    drawn = {line.get_label(): line.get_ydata() for line in collapsed.norms(Subject(run)).axes[0].lines}
+    drawn = {line.get_label(): line.get_ydata() for line in curves.norms(Subject(run)).axes[0].lines}
     for letter in "WB":
         np.testing.assert_array_equal(drawn[rf"$\Vert {letter}\Vert$"], told[f"‖{letter}‖"])
 

@@ -64,7 +64,7 @@ def test_without_matplotlib_it_says_what_to_install(tmp_path: Path, monkeypatch:
 
 def test_matplotlib_is_imported_when_something_is_drawn_only() -> None:
     code = (
-        "import sys, truncflow_cli.report.figures, truncflow_cli.report.animation; "
+        "import sys, truncflow_cli.report.figures, truncflow_cli.cli.drawing; "
         "sys.exit('matplotlib' in sys.modules or 'PIL' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -17,7 +17,7 @@ from scipy.linalg import logm
 
 from truncflow_cli.events import EVENT_DTYPE, Kind
 from truncflow_cli.flows import registry
-from truncflow_cli.report.figures import balance, catalog, fraction, geometry, loss, modes, motion, truncation
+from truncflow_cli.report.figures import catalog, curves, geometry, loss, motion, truncation
 from truncflow_cli.report.figures.geometry import chosen_times, scene_for
 from truncflow_cli.report.figures.patterns import changes
 from truncflow_cli.report.figures.style import PALETTE, names_of
@@ -244,7 +244,7 @@ def test_frozen_rotations_have_no_panel_of_turning() -> None:
 def test_modes_decay_at_their_eigenvalues() -> None:
     run = run_of("clustered")
     eigenvalues = np.linalg.eigvalsh(run.x.T @ run.x / run.n_points)
-    drawn = [line.get_ydata() for line in modes.figure(Subject(run)).axes[0].lines]
+    drawn = [line.get_ydata() for line in curves.modes(Subject(run)).axes[0].lines]
     for rate, values in zip(eigenvalues, drawn[1:], strict=True):
         np.testing.assert_allclose(values, values[0] * np.exp(-rate * run.s), rtol=1e-8)
 
@@ -252,13 +252,13 @@ def test_modes_decay_at_their_eigenvalues() -> None:
 def test_balance_and_fractions_are_those_of_the_file() -> None:
     run = run_of("pins")
     assert run.truncated_fraction is not None
-    axes = balance.figure(Subject(run)).axes[0]
+    axes = curves.balance(Subject(run)).axes[0]
     bound = run.certificates["energy_balance"].bound
     assert [line.get_ydata()[0] for line in axes.lines][1] == bound
     np.testing.assert_array_equal(
         axes.lines[0].get_ydata(), np.abs(run.energy_balance)[run.energy_balance != 0]
     )
-    for r, line in enumerate(fraction.figure(Subject(run)).axes[0].lines):
+    for r, line in enumerate(truncation.fraction(Subject(run)).axes[0].lines):
         times, drawn = line.get_data()
         away = np.abs(run.s[:, None] - run.events["s"]).min(axis=1) > times[1]
         at = np.searchsorted(times, run.s[away], "right") - 1
@@ -270,7 +270,7 @@ def test_fractions_step_where_the_events_are_and_not_at_the_next_saved_time(name
     run = run_of(name)
     subject = Subject(run)
     crossings = run.events[np.isin(run.events["kind"], CROSSINGS) & (run.events["layer"] == 0)]
-    for line in fraction.figure(subject).axes[0].lines:
+    for line in truncation.fraction(subject).axes[0].lines:
         times, drawn = line.get_data()
         for step in times[1:][np.diff(drawn) != 0.0]:
             late = subject.timeline.positions(np.array([step])) - subject.timeline.positions(crossings["s"])
@@ -280,7 +280,7 @@ def test_fractions_step_where_the_events_are_and_not_at_the_next_saved_time(name
 def test_fractions_say_of_whom_they_are_after_a_switch() -> None:
     run = run_of("switched")
     assert run.truncated_fraction is not None
-    drawn = fraction.figure(Subject(run))
+    drawn = truncation.fraction(Subject(run))
     assert "own cluster before that, of all points after" in remark(drawn)
     for layer, axes in enumerate(drawn.axes):
         for r, line in enumerate(axes.lines):
@@ -314,7 +314,7 @@ def test_the_tolerance_is_seen_even_far_below_the_balance() -> None:
     run = run_of("pins")
     bound = run.certificates["energy_balance"].bound
     with mock.patch.object(type(run), "energy_balance", property(lambda run: 1.0 + run.s)):
-        low, high = balance.figure(Subject(run)).axes[0].get_ylim()
+        low, high = curves.balance(Subject(run)).axes[0].get_ylim()
     assert low < bound < high
 
 

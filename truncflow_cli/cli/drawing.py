@@ -67,7 +67,10 @@ def draw(wanted: Wanted, run: Run, figures: Path | None) -> Iterator[Path]:
         yield wanted.page
     if wanted.animation is not None:
         from truncflow_cli.cli.progress import frames
-        from truncflow_cli.report.animation import animate
+        from truncflow_cli.report.figures import require_matplotlib
+
+        require_matplotlib()
+        from truncflow_cli.report.figures.animation import animate
 
         with frames() as progress:
             animate(run, wanted.animation, progress)

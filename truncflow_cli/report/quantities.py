@@ -35,15 +35,11 @@ def any_flow(flow: Flow) -> bool:
     return True
 
 
-def unpictured(flow: Flow) -> list[str]:
-    """Return the names of a flow's arrays that no picture is about: their norms are drawn."""
-    return [array.name for array in flow.arrays if array.name not in PICTURED]
-
-
 def norms_of(run: Run) -> dict[str, Array]:
-    """Return the Frobenius norm of each such array along the saved times, (T,), by its name."""
-    arrays = {name: run.array(f"trajectory/{name}") for name in unpictured(flow_named(run.flow))}
-    return {name: np.linalg.norm(a.reshape(len(a), -1), axis=1) for name, a in arrays.items()}
+    """Return ‖name‖ (Frobenius) of each array along the saved times, (T,), that no picture is about."""
+    names = [array.name for array in flow_named(run.flow).arrays if array.name not in PICTURED]
+    arrays = {name: run.array(f"trajectory/{name}") for name in names}
+    return {f"‖{name}‖": np.linalg.norm(a.reshape(len(a), -1), axis=1) for name, a in arrays.items()}
 
 
 @dataclass(frozen=True)

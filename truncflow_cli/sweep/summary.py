@@ -123,7 +123,7 @@ def draw(sweep: Sweep, rows: Sequence[Mapping[str, Any]], column: str) -> list[P
     from truncflow_cli.report.figures import require_matplotlib
 
     require_matplotlib()
-    from truncflow_cli.report.figures.saving import save
+    from truncflow_cli.report.figures.style import save
     from truncflow_cli.sweep.picture import figure
 
     return save(figure(summary(sweep, rows, column)), sweep.folder, sweep.table_path.stem)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,14 +16,7 @@ from truncflow_cli.problem import Array
 from truncflow_cli.report.compare.compare import Comparison, Member
 from truncflow_cli.report.compare.events import Matching
 from truncflow_cli.report.figures.panels import curve, legend, stacked, suit
-from truncflow_cli.report.figures.style import (
-    GREY,
-    LONGEST_NAME,
-    as_it_stands,
-    color,
-    look,
-    typeset,
-)
+from truncflow_cli.report.figures.style import GREY, LONGEST_NAME, as_it_stands, color, look, typeset
 from truncflow_cli.report.figures.timeline import MOST_LABELS, Timeline, settled_at
 from truncflow_cli.report.numbers import count
 from truncflow_cli.report.sparkline import longest
@@ -41,36 +33,22 @@ ROOM_FOR_ZERO = 0.16
 MOST_LANES = 12
 
 
-@dataclass(frozen=True)
-class Several:
-    """What the figures of several runs share: the axis of s."""
-
-    timeline: Timeline
-
-    def remarks(self, *said: str) -> list[str]:
-        """Return what is to be said above a figure."""
-        return [text for text in said if text]
-
-
 def losses(members: Sequence[Member], names: Sequence[str]) -> Figure:
     """Draw the losses of all runs over one another, and ticks where each has its events."""
     ticked = {k: each.event_times for k, each in enumerate(members[:MOST_LANES]) if each.event_times.size}
+    timeline = _timeline(members, longest([each.s for each in members]))
     height = 0.14 * len(ticked) + 0.08
     draws = [partial(_losses, members=members, names=names)]
     if not ticked:
-        return stacked(Several(_timeline(members)), 2.9, draws)
-    draws.append(partial(_ticks, times=ticked))
-    return stacked(Several(_timeline(members)), 3.2 + height, draws, (2.5, height))
+        return stacked(timeline, 2.9, draws)
+    return stacked(timeline, 3.2 + height, [*draws, partial(_ticks, times=ticked)], (2.5, height))
 
 
 def _losses(axes: Axes, members: Sequence[Member], names: Sequence[str]) -> str:
-    shown = [
-        (member.loss, {**look(index), "linewidth": _width(index), "label": _shown(names[index])})
-        for index, member in enumerate(members)
-    ]
-    for member, (values, how) in zip(members, shown, strict=True):
-        curve(axes, member.s, values, **how)
-    return suit(axes, [values for values, _ in shown], r"loss $\mathcal{C}$")
+    for index, member in enumerate(members):
+        how = {**look(index), "linewidth": _width(index), "label": _shown(names[index])}
+        curve(axes, member.s, member.loss, **how)
+    return suit(axes, [member.loss for member in members], r"loss $\mathcal{C}$")
 
 
 def distances(members: Sequence[Member], comparisons: Sequence[Comparison], names: Sequence[str]) -> Figure:
@@ -97,12 +75,9 @@ def distances(members: Sequence[Member], comparisons: Sequence[Comparison], name
     error = max((each.error for comparison in comparisons for each in comparison.differences), default=0.0)
     between = f"interpolated between saved times: below {typeset(error)} it may be the interpolation's"
     said = [f"distance from {_shown(names[0])}", *_missing(comparisons, names, shared=bool(state))]
-    return stacked(
-        Several(_common_timeline(members, comparisons)),
-        4.6 if state else 2.6,
-        draws,
-        said=[*said, between if error > 0.0 else ""],
-    )
+    said.append(between if error > 0.0 else "")
+    s = longest([comparison.times.s for comparison in comparisons])
+    return stacked(_timeline(members, s, float(s[-1])), 4.6 if state else 2.6, draws, said=said)
 
 
 def _distances(axes: Axes, shown: Sequence[tuple[Array, Array, dict[str, Any]]], name: str) -> str:
@@ -146,8 +121,8 @@ def event_shifts(comparison: Comparison, names: tuple[str, str]) -> Figure:
     matching = comparison.matching
     assert matching is not None
     every = np.concatenate([log["s"] for log in matching.logs])
-    shared = Several(Timeline.suiting(comparison.times.s, every, 0.0))
-    figure = stacked(shared, 3.0, [partial(_shifts, matching=matching, names=names)])
+    timeline = Timeline.suiting(comparison.times.s, every, 0.0)
+    figure = stacked(timeline, 3.0, [partial(_shifts, matching=matching, names=names)])
     axes = figure.axes[0]
     axes.set_xlabel(axes.get_xlabel().replace("$s$", f"$s$ in {_shown(names[0])}", 1))
     return figure
@@ -176,11 +151,10 @@ def _shifts(axes: Axes, matching: Matching, names: tuple[str, str]) -> str:
     for log, alone, place, edge, name in zip(
         matching.logs, matching.alone, (0.0, 1.0), ("below", "above"), names, strict=True
     ):
-        label = f"{edge}: in {_shown(name)} only ({alone.size:,})"
-        edges = axes.get_xaxis_transform()
         if alone.size:  # ticks at the edge, where events have no partner
-            how = {"color": "black", "clip_on": False, "transform": edges, "label": label}
-            _marks(axes, log["s"][alone], place, markersize=7.0, **how)
+            label = f"{edge}: in {_shown(name)} only ({alone.size:,})"
+            how = {"color": "black", "clip_on": False, "transform": axes.get_xaxis_transform()}
+            _marks(axes, log["s"][alone], place, markersize=7.0, label=label, **how)
     legend(axes)
     agreeing = np.count_nonzero(np.abs(shifts) <= matching.tolerance)
     return f"{agreeing:,} of {count(shifts.size, 'pair')} of events agree to {typeset(matching.tolerance)} (grey)"
@@ -201,18 +175,11 @@ def _marks(axes: Axes, times: Array, height: float, **how: Any) -> None:
     axes.plot(times, np.full(times.size, height), linestyle="none", marker="|", rasterized=dense, **how)
 
 
-def _common_timeline(members: Sequence[Member], comparisons: Sequence[Comparison]) -> Timeline:
-    """Return the axis of the times at which some run is compared with the first."""
-    s = longest([comparison.times.s for comparison in comparisons])
+def _timeline(members: Sequence[Member], s: Array, within: float = np.inf) -> Timeline:
+    """Return the axis of the times s (T,) that suits all runs and their events up to ``within``."""
     events = np.concatenate([member.event_times for member in members])
-    settled = min(max(settled_at(member.s, member.loss) for member in members), float(s[-1]))
-    return Timeline.suiting(s, events[events <= s[-1]], settled)
-
-
-def _timeline(members: Sequence[Member]) -> Timeline:
-    axis = longest([member.s for member in members])
-    settled = max(settled_at(member.s, member.loss) for member in members)
-    return Timeline.suiting(axis, np.concatenate([member.event_times for member in members]), settled)
+    settled = min(max(settled_at(member.s, member.loss) for member in members), within)
+    return Timeline.suiting(s, events[events <= within], settled)
 
 
 def _shown(name: str) -> str:

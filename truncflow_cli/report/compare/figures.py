@@ -28,8 +28,7 @@ def draw_comparison(
     """
     require_matplotlib()
     from truncflow_cli.report.compare import drawings
-    from truncflow_cli.report.figures.saving import save
-    from truncflow_cli.report.figures.style import applied
+    from truncflow_cli.report.figures.style import applied, save
 
     compared = list(comparisons[:MOST_COMPARED])
     with applied():

@@ -1,7 +1,6 @@
 """Figures of a run, each as PDF, SVG and PNG: ``draw(run, folder)``.
 
-One module a figure; what a figure shows is in its module's docstring. matplotlib (extra ``plot``) is imported by
-those modules only, never by this one.
+``catalog`` names them all. matplotlib (extra ``plot``) is imported by the modules here only, never by this one.
 """
 
 from __future__ import annotations
@@ -20,18 +19,14 @@ def draw(run: Run, folder: Path) -> Iterator[Path]:
     """Draw every figure that the run's flow has, and yield each file once it is there.
 
     They are called ``{run}-{figure}.pdf``, ``.svg`` and ``.png`` after the run file and what they show. A file of
-    that name is replaced, in one step; nothing else in the folder is touched.
-
-    Args:
-        run: the run.
-        folder: where they go; made if it is missing.
+    that name is replaced, in one step; nothing else in the folder, made if it is missing, is touched.
 
     Raises:
         UserError: matplotlib is missing, or a file cannot be written.
     """
     require_matplotlib()
     from truncflow_cli.report.figures.catalog import figures_of
-    from truncflow_cli.report.figures.saving import save
+    from truncflow_cli.report.figures.style import save
 
     for name, figure in figures_of(run):
         yield from save(figure, Path(folder), f"{run.path.stem}-{name}")

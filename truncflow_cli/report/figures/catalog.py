@@ -1,4 +1,4 @@
-"""Every figure, by the name that its files get: a new one is its module and one entry here."""
+"""Every figure, by the name that its files get: a new one is its function and one entry here."""
 
 from __future__ import annotations
 
@@ -8,17 +8,7 @@ from types import MappingProxyType
 from matplotlib.figure import Figure
 
 from truncflow_cli.flows.registry import flow_named
-from truncflow_cli.report.figures import (
-    balance,
-    collapsed,
-    fraction,
-    geometry,
-    loss,
-    modes,
-    motion,
-    states,
-    truncation,
-)  # fmt: skip
+from truncflow_cli.report.figures import curves, geometry, loss, motion, truncation
 from truncflow_cli.report.figures.style import applied
 from truncflow_cli.report.figures.subject import Subject
 from truncflow_cli.report.quantities import Condition, any_flow, has, has_only
@@ -29,14 +19,14 @@ FIGURES: MappingProxyType[str, tuple[Condition, Callable[[Subject], Figure | Non
     {
         "loss": (any_flow, loss.figure),
         "truncation": (has("beta", "R"), truncation.figure),
-        "truncated-fraction": (has("beta", "R", "truncated_fraction"), fraction.figure),
+        "truncated-fraction": (has("beta", "R", "truncated_fraction"), truncation.fraction),
         "motion": (has("beta", "R"), motion.figure),
-        "energy-balance": (any_flow, balance.figure),
+        "energy-balance": (any_flow, curves.balance),
         "geometry": (any_flow, geometry.figure),
-        "invariant": (has("B", "W"), collapsed.invariant),
-        "norms": (has("B", "W"), collapsed.norms),
-        "modes": (has_only("W"), modes.figure),
-        "states": (any_flow, states.figure),
+        "invariant": (has("B", "W"), curves.invariant),
+        "norms": (has("B", "W"), curves.norms),
+        "modes": (has_only("W"), curves.modes),
+        "states": (any_flow, curves.states),
     }
 )
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from truncflow_cli.events import EventLog, Kind
 from truncflow_cli.problem import Array
 from truncflow_cli.report.figures.panels import curve, stacked, suit
-from truncflow_cli.report.figures.style import GREY, color, look
+from truncflow_cli.report.figures.style import BOUND, GREY, color, look
 from truncflow_cli.report.figures.subject import Subject
 
 #: Ticks closer together than this share of the axis are one tick.
@@ -28,23 +28,19 @@ ROW = 0.24
 
 def figure(subject: Subject) -> Figure:
     """Draw the loss; below it, a row for each kind of event that happened."""
-    kinds = _kinds(subject)
-    draws, rows = [partial(_loss, subject=subject)], ROW * len(kinds)
-    if kinds:
-        draws.append(partial(draw_ticks, subject=subject, rows=kinds))
-    return stacked(subject, 2.9 + (rows + 0.25 if kinds else 0.0), draws, (2.4, rows) if kinds else None)
+    events, draws = subject.run.events, [partial(_loss, subject=subject)]
+    if not events.size:
+        return stacked(subject.timeline, 2.9, draws, said=subject.remarks())
+    each = {kind.name.lower().replace("_", " "): events[events["kind"] == kind] for kind in Kind}
+    kinds = {name: mine for name, mine in each.items() if mine.size}
+    draws.append(partial(draw_ticks, subject=subject, rows=kinds))
+    height = ROW * len(kinds)
+    return stacked(subject.timeline, 3.15 + height, draws, (2.4, height), said=subject.remarks())
 
 
 def _loss(axes: Axes, subject: Subject) -> str:
     shown = draw_curves(axes, subject)
     return suit(axes, shown, r"loss $\mathcal{C}$", named=len(shown) > 1)
-
-
-def _kinds(subject: Subject) -> dict[str, EventLog]:
-    """Return the events of each kind that happened, by its name."""
-    events = subject.run.events
-    kinds = {kind.name.lower().replace("_", " "): events[events["kind"] == kind] for kind in Kind}
-    return {name: mine for name, mine in kinds.items() if mine.size}
 
 
 def draw_curves(axes: Axes, subject: Subject) -> list[Array]:
@@ -54,11 +50,11 @@ def draw_curves(axes: Axes, subject: Subject) -> list[Array]:
     several = run.n_clusters > 1
     label = r"$\mathcal{C}$, the sum" if several else r"$\mathcal{C}$"
     curve(axes, run.s, run.loss, color="black", linewidth=1.7, label=label, zorder=1.9)
-    certificate = subject.certificates.get("loss_bound")
+    certificate = subject.run.certificates.get("loss_bound")
     if certificate is not None and "bound" in certificate.series:
         shown.append(certificate.series["bound"])
         label = r"$e^{-2\lambda_0 s}\,\mathcal{C}(0)$, (8.27)"
-        curve(axes, run.s, shown[-1], color=GREY, linestyle=(0, (4, 2)), label=label)
+        curve(axes, run.s, shown[-1], color=GREY, linestyle=BOUND, label=label)
     if several:
         for k in range(run.n_clusters):
             shown.append(run.loss_cluster[:, k])
@@ -68,7 +64,7 @@ def draw_curves(axes: Axes, subject: Subject) -> list[Array]:
 
 def draw_ticks(axes: Axes, subject: Subject, rows: Mapping[str, EventLog]) -> str:
     """Draw a row of ticks for some events, under their name, and in it a lane for each cluster."""
-    clusters = subject.run.n_clusters
+    clusters, across = subject.run.n_clusters, axes.get_yaxis_transform()
     lanes = clusters if clusters <= MOST_LANES else 1
     for row, mine in enumerate(rows.values()):
         for k in np.unique(mine["cluster"]) if lanes > 1 else [-1]:
@@ -78,20 +74,10 @@ def draw_ticks(axes: Axes, subject: Subject, rows: Mapping[str, EventLog]) -> st
             ticks = np.empty((place.size, 2, 2))
             ticks[:, :, 0] = place[:, None]
             ticks[:, :, 1] = row + 0.12 + 0.76 * top, row + 0.12 + 0.76 * (top + height)
-            tint = color(int(k)) if k >= 0 else "black"
-            where = axes.get_yaxis_transform()
-            lines = LineCollection(
-                list(ticks),
-                colors=tint,
-                linewidths=0.8,
-                transform=where,
-                rasterized=place.size > DENSE,
-                clip_on=False,
-            )
+            how = {"colors": color(int(k)) if k >= 0 else "black", "rasterized": place.size > DENSE}
+            lines = LineCollection(list(ticks), linewidths=0.8, transform=across, clip_on=False, **how)
             axes.add_collection(lines, autolim=False)
-        axes.text(
-            1.01, row + 0.5, f"{mine.size:,}", transform=axes.get_yaxis_transform(), va="center", size=7.5
-        )
+        axes.text(1.01, row + 0.5, f"{mine.size:,}", transform=across, va="center", size=7.5)
     axes.set(ylim=(len(rows), 0.0), yticks=np.arange(len(rows)) + 0.5)
     axes.set_yticklabels(list(rows))
     axes.tick_params(axis="y", length=0.0)

@@ -13,7 +13,7 @@ from truncflow_cli.diagnostics.certificates.full_truncation import truncated_fro
 from truncflow_cli.diagnostics.concentration import Concentration, concentration
 from truncflow_cli.problem import Array
 from truncflow_cli.report.figures.panels import curve, stacked, suit
-from truncflow_cli.report.figures.style import DASHES, GREY, color, look, shades
+from truncflow_cli.report.figures.style import BOUND, DASHES, GREY, color, look, shades
 from truncflow_cli.report.figures.subject import Subject
 from truncflow_cli.report.numbers import count
 
@@ -25,22 +25,31 @@ def figure(subject: Subject) -> Figure | None:
     """Draw both panels; nothing if the run has no layers that move."""
     if not subject.layered or not subject.run.n_points:
         return None
-    draws = [partial(_approach if subject.separated and subject.evidence.square else _speed, subject=subject)]
-    still = ""
-    if (subject.turning > 0.0).any():
-        draws.append(partial(_turning, subject=subject))
+    ev, saved, left_out = subject.evidence, subject.run.s.size, subject.descent.left_out
+    few = f"evaluated at {ev.times.size:,} of {saved:,} saved times" if ev.times.size < saved else ""
+    of = f"{left_out:,} of {count(ev.times.size, 'saved time')}"
+    unknown = f"speeds not known at {of}, where points are pinned" if left_out else ""
+    draws = [partial(_approach if subject.separated and ev.square else _speed, subject=subject)]
+    turning, still = _turning(subject), ""
+    if (turning > 0.0).any():
+        turning[turning <= ROUNDING * float(np.nanmax(turning))] = 0.0
+        name = r"$\Vert\Omega_\ell\Vert_F$"
+        draws.append(partial(_by_layer, subject=subject, values=turning, name=name, named=False))
     else:
-        still = "rotations are frozen" if subject.evidence.frozen else "no layer turns"
-    return stacked(
-        subject, 2.9 + 1.7 * (len(draws) - 1), draws, said=(subject.sampling(), _left_out(subject), still)
-    )
+        still = "rotations are frozen" if ev.frozen else "no layer turns"
+    height = 2.9 + 1.7 * (len(draws) - 1)
+    return stacked(subject.timeline, height, draws, said=subject.remarks(few, unknown, still))
 
 
-def _left_out(subject: Subject) -> str:
-    """Say at how many times nothing is drawn, nothing if at none."""
-    left_out = subject.descent.left_out
-    of = f"{left_out:,} of {count(subject.evidence.times.size, 'saved time')}"
-    return f"speeds not known at {of}, where points are pinned" if left_out else ""
+def _turning(subject: Subject) -> Array:
+    """Return ‖Ω_ℓ‖ (Frobenius) of each layer at the evaluated times, (M, L)."""
+    ev = subject.evidence
+    norms = np.sqrt(np.maximum(-subject.descent.R_part, 0.0))
+    if ev.printed and not ev.frozen:
+        for k in range(ev.n_clusters):
+            _, Omega = ev.velocity[k]
+            norms[:, k] = np.linalg.norm(Omega, axis=(1, 2))
+    return np.asarray(norms)
 
 
 def _approach(axes: Axes, subject: Subject) -> str:
@@ -54,39 +63,32 @@ def _approach(axes: Axes, subject: Subject) -> str:
         if np.isfinite(s1):
             phases = True
             axes.axvline(s1, color=color(k), linewidth=0.9, linestyle=(0, (1, 1)))
-        constants = _constants(subject, k)
+        constants = concentration(
+            ev.points(k), subject.run.y_tilde[k], ev.R[0, k], ev.beta[0, k], turns=not ev.frozen
+        )
         if constants.met:
             bounds = True
             shown.append(_bound(axes, subject, constants, k))
     meanings = [
-        Line2D([], [], color=GREY, linewidth=0.9, linestyle=(0, dashes), label=label)
+        Line2D([], [], color=GREY, linewidth=0.9, linestyle=dashes, label=label)
         for there, dashes, label in (
-            (phases, (1, 1), "$s_1$: wholly truncated,\n$R$ constant from there on"),
-            (bounds, (4, 2), "bounds of Prop. 4.2"),
+            (phases, (0, (1, 1)), "$s_1$: wholly truncated,\n$R$ constant from there on"),
+            (bounds, BOUND, "bounds of Prop. 4.2"),
         )
         if there
     ]
     return suit(axes, shown, r"$|\beta^{(\ell)} + \tilde{y}_\ell|$", last=meanings)
 
 
-def _constants(subject: Subject, k: int) -> Concentration:
-    ev = subject.evidence
-    return concentration(ev.points(k), subject.run.y_tilde[k], ev.R[0, k], ev.beta[0, k], turns=not ev.frozen)
-
-
 def _bound(axes: Axes, subject: Subject, constants: Concentration, k: int) -> Array:
     """Draw e^{−(1−η₀)s}|β + ỹ|(0), (4.28), and mark the bound of s₁ at which it has come to γ|β + ỹ|(0)."""
     s = np.union1d(subject.evidence.s, subject.timeline.grid(200))
     bound = np.exp(-(1.0 - constants.eta0) * s) * constants.distance
-    axes.plot(s, bound, color=color(k), linewidth=0.9, linestyle=(0, (4, 2)))
+    axes.plot(s, bound, color=color(k), linewidth=0.9, linestyle=BOUND)
     if 0.0 < constants.s1 <= subject.timeline.end:
-        axes.plot(
-            constants.s1, constants.gamma * constants.distance, marker="|", markersize=12, color=color(k)
-        )
-        axes.annotate(
-            r"$s_1 \leq$", (constants.s1, constants.gamma * constants.distance), (3, 5),
-            textcoords="offset points", color=color(k),
-        )  # fmt: skip
+        at = constants.s1, constants.gamma * constants.distance
+        axes.plot(*at, marker="|", markersize=12, color=color(k))
+        axes.annotate(r"$s_1 \leq$", at, (3, 5), textcoords="offset points", color=color(k))
     return np.asarray(bound)
 
 
@@ -98,10 +100,8 @@ def _speed(axes: Axes, subject: Subject) -> str:
 
 def _by_layer(axes: Axes, subject: Subject, values: Array, name: str, *, named: bool) -> str:
     """Draw values (M, L), a line a layer."""
-    for layer in range(values.shape[1]):
-        curve(
-            axes, subject.evidence.s, values[:, layer], label=f"layer {layer}", **_layer_look(subject, layer)
-        )
+    for layer, each in enumerate(values.T):
+        curve(axes, subject.evidence.s, each, label=f"layer {layer}", **_layer_look(subject, layer))
     return suit(axes, [values], name, named=named)
 
 
@@ -114,10 +114,3 @@ def _layer_look(subject: Subject, layer: int) -> dict[str, object]:
         "color": "black" if layers <= len(DASHES) else shades(layers)[layer],
         "linestyle": DASHES[layer % len(DASHES)],
     }
-
-
-def _turning(axes: Axes, subject: Subject) -> str:
-    """Draw ‖Ω_ℓ‖ of each layer."""
-    turning = subject.turning.copy()
-    turning[turning <= ROUNDING * float(np.nanmax(turning, initial=0.0))] = 0.0
-    return _by_layer(axes, subject, turning, r"$\Vert\Omega_\ell\Vert_F$", named=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -36,33 +36,20 @@ def curve(axes: Axes, s: Array, values: Array, **how: Any) -> None:
     axes.plot(s[seen], values[seen], rasterized=bool(s.size > DENSE), solid_capstyle="butt", **how)
 
 
-class Shown(Protocol):
-    """What the panels of a figure share: a run, or several."""
-
-    @property
-    def timeline(self) -> Timeline:
-        """The axis of s."""
-        ...
-
-    def remarks(self, *more: str) -> list[str]:
-        """Return what has to be said above a figure."""
-        ...
-
-
 def stacked(
-    subject: Shown,
+    timeline: Timeline,
     height: float,
     draws: Sequence[Callable[[Axes], str]],
     ratios: Sequence[float] | None = None,
     said: Sequence[str] = (),
 ) -> Figure:
-    """Draw panels above one another along the run's axis of s; each says what has to stand above the figure."""
+    """Draw panels above one another along an axis of s; above them what is ``said``, and what each of them returns."""
     figure = new_figure(height)
     panels = figure.subplots(len(draws), 1, sharex=True, squeeze=False, height_ratios=ratios)[:, 0]
     said = [*said, *(draw(axes) for draw, axes in zip(draws, panels, strict=True))]
     for axes in panels:
-        subject.timeline.apply(axes, label=axes is panels[-1])
-    remark(figure, subject.remarks(*dict.fromkeys(said)))
+        timeline.apply(axes, label=axes is panels[-1])
+    remark(figure, [text for text in dict.fromkeys(said) if text])
     return figure
 
 
@@ -106,11 +93,8 @@ def value_axis(axes: Axes, values: Sequence[Array], *, from_zero: bool = True) -
 
 def zero_remark(logarithmic: bool, *values: Array) -> str:
     """Say that zeros are missing from a logarithmic axis, where they are."""
-    return (
-        "zeros are not on the logarithmic axis"
-        if logarithmic and any((v == 0.0).any() for v in values)
-        else ""
-    )
+    missing = logarithmic and any((v == 0.0).any() for v in values)
+    return "zeros are not on the logarithmic axis" if missing else ""
 
 
 def remark(figure: Figure, said: Sequence[str]) -> None:
@@ -140,31 +124,23 @@ def legend(
     if not found:
         return
     place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.02), "borderaxespad": 0.0, **where}
-    if any(line.get_marker() not in _NONE and line.get_linestyle() not in _NONE for line in _lines(found)):
+    lines = [each for each in found if isinstance(each, Line2D)]
+    if any(line.get_marker() not in _NONE and line.get_linestyle() not in _NONE for line in lines):
         place["handlelength"] = LONG_HANDLE
     axes.legend(handles=found, **place)
 
 
-def _lines(handles: Sequence[Any]) -> list[Line2D]:
-    return [each for each in handles if isinstance(each, Line2D)]
-
-
 def legend_below(figure: Any, handles: Sequence[Any]) -> None:
     """Put a legend below a figure, in rows as even as can be, of as many columns as there is room for."""
+    blank = Line2D([], [], linestyle="none", label=" ")
     for most in range(MOST_COLUMNS, 0, -1):
         rows = -(-len(handles) // most)
         columns = -(-len(handles) // max(rows, 1))
-        below = figure.legend(
-            handles=_in_rows(handles, columns), loc="outside lower center", ncols=columns, handlelength=1.6
-        )
+        padded = [*handles, *[blank] * (rows * columns - len(handles))]
+        in_rows = [
+            each for column in range(columns) for each in padded[column::columns]
+        ]  # columns are filled
+        below = figure.legend(handles=in_rows, loc="outside lower center", ncols=columns, handlelength=1.6)
         if most == 1 or below.get_window_extent().width <= _ROOM * figure.bbox.width:
             return
         below.remove()
-
-
-def _in_rows(handles: Sequence[Any], columns: int) -> list[Any]:
-    """Return legend entries in such an order that they read row by row; matplotlib fills columns."""
-    rows = -(-len(handles) // columns)
-    blank = Line2D([], [], linestyle="none", label=" ")
-    padded = [*handles, *[blank] * (rows * columns - len(handles))]
-    return [padded[row * columns + column] for column in range(columns) for row in range(rows)]

@@ -1,4 +1,4 @@
-"""How all figures look: colours, sizes and letters, the same whatever the user's matplotlib is set to.
+"""How all figures look, the same whatever the user's matplotlib is set to, and how they are written.
 
 Colours are those of Okabe and Ito, which colour-blind readers can tell apart; where there are more things than
 colours, dashes tell them apart too. Black is for sums and totals, grey for what a panel is not about.
@@ -9,24 +9,30 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 
 from truncflow_cli.cluster_names import cluster_names
 from truncflow_cli.report.numbers import short
+from truncflow_cli.report.replacing import replacing
 from truncflow_cli.run_data import Run
 
 #: Okabe and Ito: blue, vermilion, bluish green, orange, reddish purple, sky blue (without yellow, too pale a line).
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9")
 #: What tells apart lines of the same colour.
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
+#: The line of a bound.
+BOUND: Any = (0, (4, 2))
 #: What is there for orientation only.
 GREY = "#767676"
 PALE = "#c4c4c4"
@@ -68,34 +74,55 @@ _STYLE = {
 _ONE_AT_A_TIME = threading.RLock()
 
 
+#: How each format is written. It says of itself neither date nor version, so that the same run gives the same file.
+_WRITERS: dict[str, Callable[[Figure, str], Any]] = {
+    "pdf": lambda figure, path: FigureCanvasPdf(figure).print_pdf(
+        path, metadata={"CreationDate": None, "Creator": "truncflow", "Producer": None}
+    ),
+    "svg": lambda figure, path: FigureCanvasSVG(figure).print_svg(
+        path, metadata={"Date": None, "Creator": "truncflow"}
+    ),
+    "png": lambda figure, path: FigureCanvasAgg(figure).print_png(path, metadata={"Software": "truncflow"}),
+}
+
+
 @contextmanager
 def applied() -> Iterator[None]:
     """Draw in this style inside the block, and leave matplotlib's settings as they were.
 
-    matplotlib knows one set of settings for the whole process, so that one thread at a time draws.
-    """
-    with _ONE_AT_A_TIME, mpl.rc_context(), _without_chatter():
-        mpl.rcParams.update({k: v for k, v in mpl.rcParamsDefault.items() if not k.startswith("backend")})
-        mpl.rcParams.update(_STYLE)
-        yield
-
-
-@contextmanager
-def _without_chatter() -> Iterator[None]:
-    """Keep to ourselves what nobody can act on.
-
-    That is what the library that cuts out the letters of a PDF says of the age of matplotlib's own fonts, and which
-    letters these lack: a box is drawn in their place.
+    matplotlib knows one set of settings for the whole process, so that one thread at a time draws. What nobody can
+    act on is not said: how old matplotlib's own fonts are, and which letters they lack (a box is drawn).
     """
     logger = logging.getLogger("fontTools")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", r"Glyph \d+ ")
+    with _ONE_AT_A_TIME, mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ ")
+        mpl.rcParams.update({k: v for k, v in mpl.rcParamsDefault.items() if not k.startswith("backend")})
+        mpl.rcParams.update(_STYLE)
+        level = logger.level
+        logger.setLevel(logging.ERROR)
+        try:
             yield
-    finally:
-        logger.setLevel(level)
+        finally:
+            logger.setLevel(level)
+
+
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Write ``folder/name`` with the endings .pdf, .svg and .png, each in one step, and return the files.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    saved = [folder / f"{name}.{ending}" for ending in _WRITERS]
+    with applied():
+        figure.set_dpi(DPI)
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # settled; each format would do it again
+        # As figure.savefig does, without its rehearsal, which takes as long as the drawing itself.
+        for target, write in zip(saved, _WRITERS.values(), strict=True):
+            with replacing(target) as part:
+                figure.set_dpi(DPI)  # each format sets its own
+                write(figure, str(part))
+    return saved
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:

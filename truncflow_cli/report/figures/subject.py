@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from truncflow_cli.certificate import Certificate
 from truncflow_cli.diagnostics.analysis import analysis_of
 from truncflow_cli.diagnostics.descent import Descent, descent
 from truncflow_cli.flows.registry import flow_named
@@ -62,11 +60,6 @@ class Subject:
         """When the `general` flow took over (infinite: never)."""
         return float(self.evidence.switched_at)
 
-    @property
-    def certificates(self) -> Mapping[str, Certificate]:
-        """Those in the file; it may have none."""
-        return self.run.certificates
-
     @cached_property
     def evidence(self) -> Any:
         """The flow's analysis (``LayeredAnalysis``, ...): what follows from the saved states, without the solvers."""
@@ -76,17 +69,6 @@ class Subject:
     def descent(self) -> Descent:
         """Speeds of β and R, layer by layer, at the evaluated times."""
         return descent(self.evidence)
-
-    @cached_property
-    def turning(self) -> Array:
-        """‖Ω_ℓ‖ (Frobenius) at the evaluated times, (M, L)."""
-        ev = self.evidence
-        norms = np.sqrt(np.maximum(-self.descent.R_part, 0.0))
-        if ev.printed and not ev.frozen:
-            for k in range(ev.n_clusters):
-                _, Omega = ev.velocity[k]
-                norms[:, k] = np.linalg.norm(Omega, axis=(1, 2))
-        return np.asarray(norms)
 
     def busiest_layers(self, most: int) -> IntArray:
         """Return at most so many layers, in order: all, or those with the most events."""
@@ -114,13 +96,5 @@ class Subject:
     def of_layers(self, shown: IntArray) -> str:
         """Say which layers are shown, nothing if all are."""
         total = self.run.n_layers
-        return (
-            "" if shown.size == total else f"{shown.size} of {count(total, 'layer')}, those with most events"
-        )
-
-    def sampling(self) -> str:
-        """Say how many saved times were evaluated, nothing if all were."""
-        ev = self.evidence
-        if ev.times.size == self.run.s.size:
-            return ""
-        return f"evaluated at {ev.times.size:,} of {self.run.s.size:,} saved times"
+        few = f"{shown.size} of {count(total, 'layer')}, those with most events"
+        return few if shown.size < total else ""

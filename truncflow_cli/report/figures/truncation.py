@@ -1,4 +1,4 @@
-"""The truncation raster: for each layer, how many coordinates of each point are truncated, against s."""
+"""What each layer truncates, against s: of each point (a raster), and the fraction of all points (lines)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from truncflow_cli.problem import Array, IntArray
-from truncflow_cli.report.figures.panels import stacked
+from truncflow_cli.report.figures.panels import legend, stacked
 from truncflow_cli.report.figures.patterns import changes
-from truncflow_cli.report.figures.style import PALE, color
+from truncflow_cli.report.figures.style import DASHES, PALE, color, shades
 from truncflow_cli.report.figures.subject import Subject
 from truncflow_cli.report.scene import spread
 
@@ -34,21 +34,27 @@ PINNED = "black"
 #: The darkest blue, for points truncated in all coordinates; black is seen on it.
 DARKEST = 0.87
 
+FRACTION = r"truncated fraction, mean of $1 - h(z_r)$"
+#: With more coordinates than this their fractions are rows of a picture instead of lines.
+MOST_LINES = 6
+#: Times along the axis at which a line may step, and columns of such a picture.
+STEPS, STRIPES = 2000, 600
+
 
 def figure(subject: Subject) -> Figure | None:
     """Draw a panel for each layer; nothing if no data pass layers that move."""
     if not subject.layered or not subject.run.n_points:
         return None
     layers, dim = subject.busiest_layers(MOST_LAYERS), subject.run.dim
-    shades = np.linspace(0.32, DARKEST, dim) if dim > 1 else [0.75]
-    palette = ListedColormap([(0.96, 0.96, 0.96, 1.0), *mpl.colormaps["Blues"](shades)])
+    blues = np.linspace(0.32, DARKEST, dim) if dim > 1 else [0.75]
+    palette = ListedColormap([(0.96, 0.96, 0.96, 1.0), *mpl.colormaps["Blues"](blues)])
     rasters = [_raster(subject, int(layer), palette) for layer in layers]
     later = "hatched: not seen by the layer before that" if np.isfinite(subject.switched_at) else ""
     result = stacked(
-        subject,
+        subject.timeline,
         0.75 + (2.6 if layers.size == 1 else 1.75) * layers.size,
         [partial(_draw, subject=subject, raster=raster) for raster in rasters],
-        said=(later, subject.of_layers(layers), _left_out(rasters)),
+        said=subject.remarks(later, subject.of_layers(layers), _left_out(rasters)),
     )
     result.supylabel("points in order of first truncation", fontsize=9.0)
     bar = result.colorbar(
@@ -119,9 +125,8 @@ def _draw(axes: Axes, subject: Subject, raster: Raster) -> str:
 
 def _left_out(rasters: list[Raster]) -> str:
     """Say how many points are shown of how many."""
-    shown = {
-        each.cluster.size: len(each.picture) for each in rasters if len(each.picture) < each.cluster.size
-    }
+    sizes = {each.cluster.size: len(each.picture) for each in rasters}
+    shown = {size: rows for size, rows in sizes.items() if rows < size}
     if not shown:
         return ""
     total = max(shown)
@@ -141,3 +146,64 @@ def _rows(axes: Axes, cluster: IntArray) -> None:
         )  # fmt: skip
         if first > 0 and firsts.size <= MOST_PARTED:
             axes.axhline(first, color=PALE, linewidth=0.6)
+
+
+def fraction(subject: Subject) -> Figure | None:
+    """Draw a panel for each layer; nothing if the run has no truncated fractions."""
+    if subject.run.truncated_fraction is None or not subject.run.n_points or not subject.layered:
+        return None
+    layers = subject.busiest_layers(MOST_LAYERS)
+    lines = subject.run.dim <= MOST_LINES
+    later = "of the layer's own cluster before that, of all points after"
+    said = (later if subject.separated and not subject.alone else "", subject.of_layers(layers))
+    draws = [partial(_fraction, subject=subject, layer=int(layer)) for layer in layers]
+    result = stacked(
+        subject.timeline,
+        0.7 + (2.2 if layers.size == 1 else 1.45) * layers.size,
+        draws,
+        said=subject.remarks(*said),
+    )
+    if lines:
+        legend(result.axes[0])
+        result.supylabel(FRACTION, fontsize=9.0)
+    else:
+        color_map = mpl.cm.ScalarMappable(mpl.colors.Normalize(0.0, 1.0), "cividis")
+        result.colorbar(color_map, ax=list(result.axes), aspect=30, pad=0.015).set_label(FRACTION)
+    return result
+
+
+def _fraction(axes: Axes, subject: Subject, layer: int) -> str:
+    lines = subject.run.dim <= MOST_LINES
+    times = subject.timeline.grid(STEPS if lines else STRIPES)
+    (_lines if lines else _picture)(axes, times, _fractions(subject, layer, times))
+    axes.set_title(subject.title(layer))
+    return ""
+
+
+def _fractions(subject: Subject, layer: int, times: Array) -> Array:
+    """Return the truncated fraction of each coordinate at ascending times (K,), from the event log, (K, Q)."""
+    run, switched = subject.run, subject.switched_at
+    found = changes(run, layer, np.arange(run.n_points), switched)
+    every = found.fractions(times, np.ones(run.n_points, dtype=bool))
+    if not subject.separated:
+        return every
+    return np.where((times <= switched)[:, None], found.fractions(times, run.cluster == layer), every)
+
+
+def _lines(axes: Axes, times: Array, fractions: Array) -> None:
+    dim = fractions.shape[1]
+    for r, shade in enumerate(shades(dim)):
+        axes.plot(
+            times, fractions[:, r], color=shade, linestyle=DASHES[r % len(DASHES)], drawstyle="steps-post",
+            solid_capstyle="butt", label=f"$r = {r}$", clip_on=False, zorder=2.0 + r,
+        )  # fmt: skip
+    axes.set(ylim=(0.0, 1.0), yticks=(0.0, 0.5, 1.0))
+
+
+def _picture(axes: Axes, times: Array, fractions: Array) -> None:
+    axes.imshow(
+        fractions.T, extent=(0.0, 1.0, 0.0, 1.0), transform=axes.transAxes, aspect="auto", cmap="cividis",
+        vmin=0.0, vmax=1.0, interpolation="nearest",
+    )  # fmt: skip
+    axes.set(ylim=(fractions.shape[1] - 0.5, -0.5), ylabel="$r$")
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))

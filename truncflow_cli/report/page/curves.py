@@ -227,8 +227,9 @@ def _clustered(summary: Summary, frames: Frames) -> Iterator[Chart]:
 def _states(summary: Summary, frames: Frames) -> Iterator[Chart]:
     """Yield the norms of what no other picture is about."""
     for name, values in norms_of(summary.run).items():
-        curve = Curve(name, values[frames.times])
-        yield Chart(name, f"‖{name}‖", f"The size of {name} (Frobenius norm).", (curve,))
+        array = name.strip("‖")
+        curve = Curve(array, values[frames.times])
+        yield Chart(array, name, f"The size of {array} (Frobenius norm).", (curve,))
 
 
 #: Which flows have which pictures besides loss and energy balance.
