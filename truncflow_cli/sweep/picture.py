@@ -60,14 +60,12 @@ def figure(summary: Summary) -> Figure:
             rows = -(-len(panels) // columns)
             result = new_figure(max(2.6, min(4.2, 0.5 + 0.32 * values.shape[-2])) * rows + 0.3)
             _heat_maps(result, summary, panels, early.reshape(panels.shape), (rows, columns))
-        missing = int(np.isnan(values).sum())
-        gaps = f"; {missing} of {values.size} runs have no value" if missing else ""
-        short_of = (
-            f"; \N{WHITE CIRCLE}: {early.sum()} of {values.size} runs stopped before their end"
-            if early.any()
-            else ""
-        )
-        result.suptitle(as_it_stands(f"{summary.title}{gaps}{short_of}"), x=0.01, ha="left", color=GREY)
+        title, missing = summary.title, int(np.isnan(values).sum())
+        if missing:
+            title += f"; {missing} of {values.size} runs have no value"
+        if early.any():
+            title += f"; \N{WHITE CIRCLE}: {early.sum()} of {values.size} runs stopped before their end"
+        result.suptitle(as_it_stands(title), x=0.01, ha="left", color=GREY)
     return result
 
 
@@ -96,8 +94,7 @@ def _line(axes: Axes, summary: Summary, values: Array, early: BoolArray) -> None
         axes.set_xscale("log")
     elif np.all(numbers == np.round(numbers)):
         axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
-    axes.set_xlabel(_key_label(axis))
-    axes.set_ylabel(as_it_stands(summary.label))
+    axes.set(xlabel=_key_label(axis), ylabel=as_it_stands(summary.label))
     if summary.categories:
         axes.set_yticks(range(len(summary.categories)), map(as_it_stands, summary.categories))
         axes.set_ylim(-0.5, len(summary.categories) - 0.5)
@@ -114,28 +111,25 @@ def _heat_maps(
 ) -> None:
     grid = result.subplots(*shape, squeeze=False)
     colours, norm = _colours(summary, panels)
+    *several, up, across = summary.axes
+    small = len(across) * shape[1] <= _MOST_NUMBERS[0] and len(up) <= _MOST_NUMBERS[1]
     image: Any = None
-    for index, axes in enumerate(grid.flat):
-        if index >= len(panels):
-            axes.set_visible(False)
-            continue
-        image = axes.pcolormesh(panels[index], cmap=colours, norm=norm)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_visible(False)
+    for index, (axes, values) in enumerate(zip(grid.flat, panels, strict=False)):
+        image = axes.pcolormesh(values, cmap=colours, norm=norm)
         axes.set_facecolor("white")
         axes.spines[:].set_visible(False)
-        _cross_out(axes, panels[index])
-        _mark(axes, early[index])
-        if (
-            not summary.categories
-            and panels.shape[2] * shape[1] <= _MOST_NUMBERS[0]
-            and panels.shape[1] <= _MOST_NUMBERS[1]
-        ):
-            _write_numbers(axes, panels[index], colours, norm)
-        _name_ticks(axes, "x", summary.axes[-1], offset=0.5, room=_ROOM // shape[1])
-        _name_ticks(axes, "y", summary.axes[-2], offset=0.5)
-        axes.set_xlabel(_key_label(summary.axes[-1]))
-        axes.set_ylabel(_key_label(summary.axes[-2]))
-        if len(summary.axes) > 2:
-            axes.set_title(f"{_key_label(summary.axes[0])} = {_point_label(summary.axes[0], index)}")
+        _mark(axes, np.isnan(values), 0.5, "x", color=GREY, markersize=5)
+        hollow = {"color": "black", "markerfacecolor": "white", "markersize": 4, "markeredgewidth": 0.8}
+        _mark(axes, early[index], 0.82, "o", **hollow)
+        if small and not summary.categories:
+            _write_numbers(axes, values, colours, norm)
+        _name_ticks(axes, "x", across, offset=0.5, room=_ROOM // shape[1])
+        _name_ticks(axes, "y", up, offset=0.5)
+        axes.set(xlabel=_key_label(across), ylabel=_key_label(up))
+        if several:
+            axes.set_title(f"{_key_label(several[0])} = {_point_label(several[0], index)}")
     bar = result.colorbar(image, ax=grid, label=as_it_stands(summary.label), fraction=0.06)
     bar.outline.set_visible(False)
     if summary.categories:
@@ -157,42 +151,29 @@ def _colours(summary: Summary, values: Array) -> tuple[Any, Normalize]:
     return mpl.colormaps["cividis"], norm
 
 
-def _cross_out(axes: Axes, values: Array) -> None:
-    """Mark the cells of runs without a value."""
-    rows, columns = np.nonzero(np.isnan(values))
-    axes.plot(columns + 0.5, rows + 0.5, "x", color=GREY, markersize=5)
-
-
-def _mark(axes: Axes, early: BoolArray) -> None:
-    """Mark the cells of runs that stopped early, above their numbers."""
-    rows, columns = np.nonzero(early)
-    axes.plot(
-        columns + 0.5,
-        rows + 0.82,
-        "o",
-        color="black",
-        markerfacecolor="white",
-        markersize=4,
-        markeredgewidth=0.8,
-    )
+def _mark(axes: Axes, chosen: BoolArray, height: float, sign: str, **how: Any) -> None:
+    """Put a sign at a height into the chosen cells: of runs without a value, of those that stopped early."""
+    rows, columns = np.nonzero(chosen)
+    axes.plot(columns + 0.5, rows + height, sign, **how)
 
 
 def _write_numbers(axes: Axes, values: Array, colours: Any, norm: Normalize) -> None:
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
-            red, green, blue, _ = colours(norm(value))
-            ink = "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"
-            axes.text(
-                column + 0.5, row + 0.5, short(float(value)), ha="center", va="center", color=ink, fontsize=7
-            )
+            light = np.dot(colours(norm(value))[:3], (0.3, 0.59, 0.11))
+            how = {
+                "color": "black" if light > 0.5 else "white",
+                "fontsize": 7,
+                "ha": "center",
+                "va": "center",
+            }
+            axes.text(column + 0.5, row + 0.5, short(float(value)), **how)
 
 
 def _name_ticks(axes: Axes, which: str, axis: Axis, offset: float = 0.0, room: int = _ROOM) -> None:
-    step = -(-len(axis) // _MOST_TICKS)
-    places = range(0, len(axis), step)
+    places = range(0, len(axis), -(-len(axis) // _MOST_TICKS))
     labels = [_point_label(axis, place) for place in places]
-    setter = axes.set_xticks if which == "x" else axes.set_yticks
-    setter([place + offset for place in places], labels)
+    getattr(axes, f"set_{which}ticks")([place + offset for place in places], labels)
     if which == "x" and max(map(len, labels)) * len(labels) > room:
         for label in axes.get_xticklabels():
             label.set(rotation=40, rotation_mode="anchor", ha="right")
@@ -204,9 +185,10 @@ def _point_label(axis: Axis, place: int) -> str:
 
 
 def _value_label(value: Value) -> str:
-    number = isinstance(value.plain, (int, float)) and not isinstance(value.plain, bool)
-    text = short(value.plain) if number and len(value.exact) > _LONGEST_NUMBER else value.text
-    return re.sub(r"(?<=\de)([+-]?)0+(?=\d)", r"\1", text) if number else text
+    if not _is_number(value):
+        return value.text
+    text = short(float(value.plain)) if len(value.exact) > _LONGEST_NUMBER else value.text
+    return re.sub(r"(?<=\de)([+-]?)0+(?=\d)", r"\1", text)
 
 
 def _key_label(axis: Axis) -> str:
@@ -215,12 +197,14 @@ def _key_label(axis: Axis) -> str:
 
 def _numbers(axis: Axis) -> Array | None:
     """Return the values along an axis if they are numbers."""
-    plain = [point[0].plain for point in axis.points]
-    if len(axis.keys) > 1 or any(
-        isinstance(each, bool) or not isinstance(each, (int, float)) for each in plain
-    ):
+    values = [point[0] for point in axis.points]
+    if len(axis.keys) > 1 or not all(map(_is_number, values)):
         return None
-    return np.array(plain, dtype=np.float64)
+    return np.array([value.plain for value in values], dtype=np.float64)
+
+
+def _is_number(value: Value) -> bool:
+    return isinstance(value.plain, (int, float)) and not isinstance(value.plain, bool)
 
 
 def _is_wide(values: Array) -> bool:

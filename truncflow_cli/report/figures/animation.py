@@ -139,8 +139,10 @@ def _frames(subject: Subject, times: IntArray) -> Iterator[Frame]:
             for cursor in cursors:
                 cursor.set_xdata([subject.run.s[t]] * 2)
             clock.set_text(time_text(subject, t))
+            if t == 0:
+                figure.draw_without_rendering()
             figure.canvas.draw()
-            figure.set_layout_engine("none")  # the first frame has settled it
+            figure.set_layout_engine("none")  # the first frame has settled it, in two passes
             image = np.asarray(figure.canvas.buffer_rgba())[:, :, :3].copy()
         height, width = image.shape[:2]
         yield image[: height - height % 2, : width - width % 2]

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from truncflow_cli.report.page.write import write_page
+from truncflow_cli.report.page.document import write_page
 
 __all__ = ["write_page"]

@@ -71,16 +71,12 @@ def verdict_counts(certificates: Mapping[str, Certificate]) -> str:
 
 
 def _card(certificate: Certificate) -> str:
-    measured = [
-        (label, value)
-        for label, value in (
-            ("value", certificate.value),
-            ("bound", certificate.bound),
-            ("margin", certificate.margin),
-        )
+    measured = {label: getattr(certificate, label) for label in ("value", "bound", "margin")}
+    numbers = "".join(
+        f"<div><dt>{label}</dt><dd>{number(value)}</dd></div>"
+        for label, value in measured.items()
         if not math.isnan(value)
-    ]
-    numbers = "".join(f"<div><dt>{label}</dt><dd>{number(value)}</dd></div>" for label, value in measured)
+    )
     meant = meaning(certificate.name)
     return (
         f'<article class="card {SIGNS[certificate.verdict][1]}">'

@@ -1,9 +1,9 @@
-"""The curves of a page: which quantities each flow has, at the shown times."""
+"""The curves of a page: which quantities each flow has, at the shown times, and the frames that they are drawn in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from truncflow_cli.diagnostics.collapsed import spectral_gap
 from truncflow_cli.problem import Array
 from truncflow_cli.report.page.eventdata import MOST_EVENTS
 from truncflow_cli.report.page.frames import MOST_CURVES, MOST_LAYERS, Frames
-from truncflow_cli.report.page.markup import number
+from truncflow_cli.report.page.markup import escape, formula, number
 from truncflow_cli.report.quantities import Condition, any_flow, has, has_only, modes_of, norms_of
 from truncflow_cli.report.sparkline import scale_of
 from truncflow_cli.report.summary import Summary
@@ -22,8 +22,7 @@ class Curve:
     """One curve.
 
     Attributes:
-        name: what it is called.
-        values: (F,) its values at the shown times, NaN where there is none.
+        values: (F,) at the shown times, NaN where there is none.
         tint: index of its colour; -1 for the main curve of a picture.
         bound: whether it is a bound, not a quantity of the run.
     """
@@ -40,9 +39,7 @@ class Chart:
 
     Attributes:
         key: a short name, for addresses in the page.
-        title: its heading.
-        caption: what is shown, a sentence or two.
-        curves: the curves.
+        title, caption: its heading, and what is shown, a sentence or two.
         logarithmic: whether it opens with a logarithmic axis.
         magnitude: whether |values| are drawn.
         marks: whether events are marked on the curves of their clusters too.
@@ -80,10 +77,23 @@ def _numbered(name: str, values: Iterable[Array]) -> tuple[Curve, ...]:
     return tuple(Curve(name.format(k), each, tint=k) for k, each in enumerate(values))
 
 
-def _single(summary: Summary, frames: Frames, key: str, name: str, caption: str) -> Chart:
-    """Return the picture of one of the flow's quantities."""
-    values = summary.quantities[name][frames.times]
-    return Chart(key, name, caption, (Curve(name, values),), logarithmic=spans_much(values))
+def _of_quantities(
+    summary: Summary,
+    frames: Frames,
+    key: str,
+    caption: str,
+    names: Iterable[str],
+    logarithmic: bool | None = None,
+) -> Chart:
+    """Return the picture of some of the flow's quantities; on an axis that suits them where nothing is said of it."""
+    values = {name: summary.quantities[name][frames.times] for name in names}
+    if logarithmic is None:
+        logarithmic = any(map(spans_much, values.values()))
+    if len(values) == 1:
+        curves = tuple(Curve(name, each) for name, each in values.items())
+    else:
+        curves = tuple(Curve(name, each, tint=k) for k, (name, each) in enumerate(values.items()))
+    return Chart(key, " and ".join(values), caption, curves, logarithmic)
 
 
 def _loss(summary: Summary, frames: Frames, names: list[str]) -> Chart:
@@ -127,14 +137,9 @@ def _balance(summary: Summary, frames: Frames) -> Chart:
 def _layers(summary: Summary, frames: Frames) -> Iterator[Chart]:
     """Yield how far the layers have come."""
     few = _first(MOST_CURVES, summary.run.n_layers, "layers")
-    for key, name, caption in (
-        (
-            "distance",
-            "|β + ỹ|",
-            "How far each layer's apex −β is from the pulled-back label ỹ of its cluster.",
-        ),
-        ("turned", "‖R − R(0)‖", "How far each layer's orthant has turned since the start (Frobenius norm)."),
-    ):
+    of_apex = "How far each layer's apex −β is from the pulled-back label ỹ of its cluster."
+    of_orthant = "How far each layer's orthant has turned since the start (Frobenius norm)."
+    for key, name, caption in (("distance", "|β + ỹ|", of_apex), ("turned", "‖R − R(0)‖", of_orthant)):
         found = [each[frames.times] for of, each in summary.quantities.items() if of.startswith(name)]
         curves = _numbered("layer {}", found[:MOST_CURVES])
         logarithmic = key == "distance" and any(spans_much(curve.values) for curve in curves)
@@ -173,7 +178,7 @@ def _collapsed(summary: Summary, frames: Frames) -> Iterator[Chart]:
     shown = _ends(run.dim)
     few = f" The least and the largest of {run.dim} are drawn." if len(shown) < run.dim else ""
     of_product = "The distance of the product WB from its limit −Y (8.28)."
-    yield _single(summary, frames, "residual", "‖WB + Y‖", of_product)
+    yield _of_quantities(summary, frames, "residual", of_product, ["‖WB + Y‖"])
     yield Chart(
         "spectrum",
         "Eigenvalues of I",
@@ -181,10 +186,9 @@ def _collapsed(summary: Summary, frames: Frames) -> Iterator[Chart]:
         tuple(Curve(f"eigenvalue {k}", spectrum[:, k], tint=n) for n, k in enumerate(shown)),
     )
     drift = "How far the conserved matrix has drifted: an error of the integration."
-    yield replace(_single(summary, frames, "drift", "‖I − I(0)‖", drift), logarithmic=True)
-    sizes = [Curve(name, summary.quantities[name][at], tint=k) for k, name in enumerate(("‖B‖", "‖W‖"))]
-    caption = "The sizes of the biases and of the output weight (operator norms)."
-    yield Chart("norms", "‖B‖ and ‖W‖", caption, tuple(sizes))
+    yield _of_quantities(summary, frames, "drift", drift, ["‖I − I(0)‖"], logarithmic=True)
+    sizes = "The sizes of the biases and of the output weight (operator norms)."
+    yield _of_quantities(summary, frames, "norms", sizes, ["‖B‖", "‖W‖"], logarithmic=False)
 
 
 def _ends(count: int) -> list[int]:
@@ -221,7 +225,7 @@ def _clustered(summary: Summary, frames: Frames) -> Iterator[Chart]:
         logarithmic=spans_much(distance),
     )
     size = "The size of the output weight (Frobenius norm)."
-    yield replace(_single(summary, frames, "norms", "‖W‖", size), logarithmic=False)
+    yield _of_quantities(summary, frames, "norms", size, ["‖W‖"], logarithmic=False)
 
 
 def _states(summary: Summary, frames: Frames) -> Iterator[Chart]:
@@ -240,3 +244,29 @@ CHARTS: tuple[tuple[Condition, Callable[[Summary, Frames], Iterator[Chart]]], ..
     (has_only("W"), _clustered),
     (any_flow, _states),
 )
+
+
+def chart_html(chart: Chart) -> str:
+    """Return the figure of curves: heading, caption, place for the drawing, and the legend with numbers."""
+    rows = "\n".join(_legend_row(curve, place) for place, curve in enumerate(chart.curves))
+    title = escape(chart.title)
+    return (
+        f'<figure class="chart" id="chart-{chart.key}">'
+        f"<figcaption><h3>{title}</h3><p>{formula(chart.caption)}</p></figcaption>"
+        '<div class="plot"></div>'
+        f'<div class="under"><table class="legend"><caption class="unseen">{title} at the chosen s</caption>'
+        '<thead><tr><th scope="col">curve</th><th scope="col">start</th>'
+        '<th scope="col">at <var>s</var></th><th scope="col">end</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table>"
+        f'<button type="button" class="scale" aria-pressed="false" '
+        f'aria-label="logarithmic axis: {title}">log axis</button></div></figure>'
+    )
+
+
+def _legend_row(curve: Curve, place: int) -> str:
+    first, last = (float(curve.values[k]) for k in (0, -1))
+    return (
+        f'<tr><th scope="row"><svg class="swatch" data-curve="{place}" aria-hidden="true"></svg>'
+        f"{escape(curve.name)}</th>"
+        f'<td>{number(first)}</td><td class="now">{number(first)}</td><td>{number(last)}</td></tr>'
+    )

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import shlex
 from dataclasses import asdict
 from importlib.resources import files
+from pathlib import Path
 from string import Template
 from typing import Any
 
 from truncflow_cli.cluster_names import called
+from truncflow_cli.errors import UserError
 from truncflow_cli.report.numbers import count
 from truncflow_cli.report.page.certificates import certificates_html, verdict_counts
-from truncflow_cli.report.page.curves import Chart, charts_of
+from truncflow_cli.report.page.curves import Chart, chart_html, charts_of
 from truncflow_cli.report.page.eventdata import event_data, event_summary, left_out
-from truncflow_cli.report.page.figures import chart_html, picture_html
 from truncflow_cli.report.page.frames import Frames, frames_of
-from truncflow_cli.report.page.geometry import Picture, pictures_of
+from truncflow_cli.report.page.geometry import Picture, picture_html, pictures_of
 from truncflow_cli.report.page.markup import clean, escape, facts, name, number, paragraphs, script_json
+from truncflow_cli.report.replacing import replacing
 from truncflow_cli.report.sentences import is_loud, story, work_done
 from truncflow_cli.report.sparkline import logarithmic_axis
 from truncflow_cli.report.summary import Summary, number_or_nan
@@ -33,6 +36,39 @@ MOST_WARNINGS = 20
 NOT_DRAWN = "The geometry is not drawn: some of its numbers are not finite, or too large."
 #: Writes the config of the run file that is named after it to stdout.
 PRINT_CONFIG = "import sys, truncflow_cli as t; sys.stdout.write(t.open_run(sys.argv[1]).config)"
+#: How every page begins; a file that does not is not replaced by one.
+BEGINNING = b"<!doctype html>"
+
+
+def write_page(run: Run, path: Path) -> Path:
+    """Write the page of a run, of any flow and status; a page that is there already is replaced in one step.
+
+    Returns the file, symbolic links resolved; its folder is made if need be.
+
+    Raises:
+        UserError: it cannot be written, or something else than a page lies there.
+    """
+    target = Path(os.path.realpath(path))
+    _check(target)
+    text = page(run)
+    with replacing(target) as part:
+        part.write_text(text, encoding="utf-8", errors="replace")
+    return target
+
+
+def _check(target: Path) -> None:
+    """Refuse to replace what is not a page: a config or a run file named by mistake."""
+    if not target.exists():
+        return
+    if not target.is_file():
+        raise UserError(f"{target} is not a regular file; choose another name for the page")
+    try:
+        with target.open("rb") as stream:
+            beginning = stream.read(len(BEGINNING))
+    except OSError as error:
+        raise UserError(f"cannot read {target}: {os.strerror(error.errno or 0).lower()}") from error
+    if beginning.lower() != BEGINNING and beginning:
+        raise UserError(f"{target} exists and is not a page of a run; choose another name for the page")
 
 
 def page(run: Run) -> str:

@@ -63,17 +63,12 @@ def event_summary(run: Run, names: list[str]) -> str:
     parts = [table("Events by kind", ("kind", "number", "what it means"), rows, numbers=(1,))]
     histories = truncations(run)
     if histories:
-        rows = [
-            [
-                escape(names[h.cluster]),
-                str(h.layer),
-                f"{h.cut[0]} → {h.cut[1]} of {h.points}",
-                _when(h.began),
-                _when(h.ended),
-                _when(h.collapsed),
-            ]
-            for h in histories[:MOST_ROWS]
-        ]
+        rows = []
+        for h in histories[:MOST_ROWS]:
+            cut = f"{h.cut[0]} → {h.cut[1]} of {h.points}"
+            rows.append(
+                [escape(names[h.cluster]), str(h.layer), cut, *map(_when, (h.began, h.ended, h.collapsed))]
+            )
         header = (
             "cluster",
             "layer",
@@ -84,9 +79,8 @@ def event_summary(run: Run, names: list[str]) -> str:
         )
         parts.append(table("Clusters and layers", header, rows, numbers=(1, 3, 4, 5)))
         if len(histories) > MOST_ROWS:
-            parts.append(
-                paragraphs([f"{MOST_ROWS} of {len(histories)} pairs of cluster and layer are shown."])
-            )
+            few = f"{MOST_ROWS} of {len(histories)} pairs of cluster and layer are shown."
+            parts.append(paragraphs([few]))
     return "\n".join(parts)
 
 

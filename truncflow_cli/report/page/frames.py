@@ -26,8 +26,7 @@ class Frames:
         times: (F,) indices of saved times, ascending, the first and the last among them.
         points: (P,) indices of points.
         s: (F,) the times.
-        saved: T.
-        n_points: N.
+        saved, n_points: T, N.
     """
 
     times: IntArray

@@ -1,4 +1,4 @@
-"""The geometry of a run at the shown times, packed for the page, which draws it."""
+"""The geometry of a run at the shown times, packed for the page, which draws it, and the frames of the pictures."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from truncflow_cli.problem import Array
 from truncflow_cli.report.page.frames import MOST_LAYERS, Frames
+from truncflow_cli.report.page.markup import escape, formula
 from truncflow_cli.report.scene import Panel, Space, scene_of
 from truncflow_cli.run_data import Run
 
@@ -20,18 +21,15 @@ ROOM_FOR_APEXES = 2.0
 LARGEST = 1e15
 #: A picture of so few images shows the way each of them has come.
 FEW_IMAGES = 12
+#: How far the picture of three dimensions can be turned, in degrees.
+TURNS = (("turn", 180), ("tilt", 90))
+#: Clusters that a legend names.
+MOST_CLUSTERS = 24
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture of the geometry.
-
-    Attributes:
-        space: what is drawn.
-        first: how it is at the start.
-        caption: what the reader has to know.
-        data: what the page draws, see ``_data``.
-    """
+    """One picture of the geometry: how it is at the start, and what the page draws (see ``_data``)."""
 
     space: Space
     first: Panel
@@ -79,12 +77,11 @@ def _data(space: Space, panels: list[Panel], edges: int) -> dict[str, Any]:
     apexes, labels = place.coordinates(bounds), place.coordinates(labels)
     points = place.coordinates(first.before) if space.stays else None
     low, high, reach = _window([part for part in (images, labels, points) if part is not None], apexes)
+    axis = f"{space.letter}[{{}}]" if place.dims == place.dim else "axis {}"
     return {
         "key": space.key,
         "dims": place.dims,
-        "axes": [
-            f"{space.letter}[{k}]" if place.dims == place.dim else f"axis {k}" for k in range(place.dims)
-        ],
+        "axes": [axis.format(k) for k in range(place.dims)],
         "basis": place.basis,
         "low": low,
         "high": high,
@@ -134,3 +131,38 @@ def _quantised(values: Array) -> dict[str, Any]:
 
 def _packed(values: NDArray[Any]) -> str:
     return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")
+
+
+def picture_html(picture: Picture, names: list[str]) -> str:
+    """Return the figure of a geometry, with the controls that it has; names (C,) are those of the clusters."""
+    space, numbers = picture.space, picture.first.number
+    controls = [
+        f'<label>{space.what} <input type="number" class="pick" min="{numbers.min()}" max="{numbers.max()}" '
+        f'step="1" value="" placeholder="number"></label>'
+    ]
+    boxes = ((picture.first.sectors, "orthants", "orthants"), (space.stays, "lines", "lines to images"))
+    controls += [
+        f'<label><input type="checkbox" class="{kind}" checked> {label}</label>'
+        for there, kind, label in boxes
+        if there
+    ]
+    if space.projection.dims == 3:
+        controls += [
+            f'<label>{kind} <input type="range" class="{kind}" min="-{most}" max="{most}" step="1" value="0"></label>'
+            for kind, most in TURNS
+        ]
+    used = [k for k in np.unique(picture.first.cluster).tolist() if k < len(names)]
+    legend = "".join(
+        f'<li><svg class="swatch" data-cluster="{k}" aria-hidden="true"></svg>{escape(names[k])}</li>'
+        for k in used[:MOST_CLUSTERS]
+    )
+    if len(used) > MOST_CLUSTERS:
+        legend += f"<li>and {len(used) - MOST_CLUSTERS} more</li>"
+    return (
+        f'<figure class="geometry" id="geometry-{space.key}" data-what="{space.what}">'
+        f"<figcaption><h3>{escape(space.title)}</h3><p>{formula(picture.caption)}</p></figcaption>"
+        '<div class="plot"></div>'
+        f'<ul class="legend" aria-label="clusters">{legend}</ul>'
+        f'<div class="controls">{"".join(controls)}</div>'
+        '<p class="told"></p></figure>'
+    )

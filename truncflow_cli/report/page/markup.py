@@ -93,18 +93,15 @@ def table(
 ) -> str:
     """Return a table of cells (HTML): the first of each row is its header, ``numbers`` are columns of numbers."""
 
-    def cell(column: int, content: str) -> str:
-        kind = ' class="number"' if column in numbers else ""
-        return f'<th scope="row"{kind}>{content}</th>' if column == 0 else f"<td{kind}>{content}</td>"
+    def cells(contents: Sequence[str], first: str, rest: str) -> str:
+        kinds = [' class="number"' if column in numbers else "" for column in range(len(contents))]
+        tags = [first] + [rest] * (len(contents) - 1)
+        every = zip(tags, kinds, contents, strict=True)
+        return "".join(f"<{tag}{kind}>{content}</{tag[:2]}>" for tag, kind, content in every)
 
-    head = "".join(
-        f'<th scope="col"{" class=number" if column in numbers else ""}>{content}</th>'
-        for column, content in enumerate(header)
-    )
-    body = "\n".join(
-        "<tr>" + "".join(cell(column, content) for column, content in enumerate(row)) + "</tr>"
-        for row in rows
-    )
+    column, row = 'th scope="col"', 'th scope="row"'
+    head = cells(header, column, column)
+    body = "\n".join(f"<tr>{cells(each, row, 'td')}</tr>" for each in rows)
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
         f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>"
