@@ -1,4 +1,4 @@
-"""The network of Theorem 5.1 at one state: forward pass, field and gradients of surfaces, in plain numpy.
+"""The network of Theorem 5.1 at one state, and a layer of Theorem 3.2: forward pass, field, gradients of surfaces.
 
 Everything is in the layers' co-moving frames: b_ℓ = R_ℓ β^(ℓ), z_ℓ = R_ℓ t_{ℓ−1} + b_ℓ and w_ℓ = R_ℓ g_ℓ. Tangent
 vectors are written in orthonormal coordinates for the metric Tr(ΩᵀΩ'): for each layer R_ℓ δβ^(ℓ) (Q,), then √2 Ω_ij
@@ -35,16 +35,17 @@ def forward_pass(x: Array, R: Array, b: Array, activation: Callable[[int, Array]
 
 
 def velocity(
-    state: Pass, h: Array, R: Array, b: Array, target: Array, weight: Array
+    state: Pass, h: Array, R: Array, b: Array, target: Array, weight: Array, *, printed: bool = False
 ) -> tuple[Array, Array, Array]:
     """Return w (N, L, Q), c_ℓ = R_ℓ ∂_s β^(ℓ) (L, Q) and Ω_ℓ (L, Q, Q) of (5.4) corrected and (5.6).
 
-    h (N, L, Q) activations (fractions allowed), target (N, Q) the ỹ of each point, weight (N,) 1/N_j.
+    h (N, L, Q) activations (fractions allowed), target (N, Q) the ỹ of each point, weight (N,) 1/N_j. ``printed``, of
+    one layer, leaves out the term −½ z zᵀ of Ω as the paper's (3.25) does: w is −b − Rỹ in place of Hz − b − Rỹ.
     """
     layers, dim = b.shape
     w = np.empty_like(state.z)
     c, Om = np.empty((layers, dim)), np.empty((layers, dim, dim))
-    g = state.output - target
+    g = (-b[0] @ R[0] if printed else state.output) - target
     for layer in range(layers - 1, -1, -1):
         z, hl = state.z[:, layer], h[:, layer]
         w[:, layer] = g @ R[layer].T
@@ -56,10 +57,40 @@ def velocity(
     return w, c, Om
 
 
+def field_of_moments(
+    R: Array, b: Array, y_tilde: Array, p: Array, G: Array, K: Array, *, printed: bool = False
+) -> tuple[Array, Array]:
+    """Return (J⊥u, Ω) of Theorem 3.2, so that ∂_s β = −Rᵀ(J⊥u) (3.22) and ∂_s R = Ω R (3.24).
+
+    R (Q, Q), b = Rβ (Q,), y_tilde (Q,), and the constrained moments (Cor. 3.5, corrected) p_r = mean h_r (Q,),
+    G_r = mean h_r x (Q, Q), K_r = mean h_r x xᵀ (Q, Q, Q); the result has shapes (Q,) and (Q, Q).
+    ``printed`` leaves out the term −½ z zᵀ of Ω, as the paper's (3.25) does.
+    """
+    u = b + R @ y_tilde
+    S = G @ R.T + np.outer(p, b)  # S_rj = mean h_r z_j
+    P = np.diag(S)[:, None] * u[None, :] + S * u[:, None]
+    if not printed:
+        # T_rj = mean h_r z_r z_j
+        g = np.einsum("ra,ra->r", G, R)
+        T = np.einsum("ra,rab,jb->rj", R, K, R, optimize=True)
+        T += g[:, None] * b[None, :] + b[:, None] * S
+        P -= T
+    return (1.0 - p) * u, 0.5 * (P - P.T)
+
+
 def tangent(c: Array, Om: Array) -> Array:
     """Return the tangent vector (d,) of c (L, Q) and Ω (L, Q, Q)."""
     upper = np.triu_indices(c.shape[1], 1)
     return np.concatenate([c, np.sqrt(2.0) * Om[:, upper[0], upper[1]]], axis=1).ravel()
+
+
+def split_tangent(vector: Array, layers: int, dim: int) -> tuple[Array, Array]:
+    """Return c (L, Q) and Ω (L, Q, Q) of a tangent vector (d,)."""
+    upper = np.triu_indices(dim, 1)
+    parts = vector.reshape(layers, dim + upper[0].size)
+    Om = np.zeros((layers, dim, dim))
+    Om[..., upper[0], upper[1]] = parts[..., dim:] / np.sqrt(2.0)
+    return parts[..., :dim], Om - np.swapaxes(Om, -1, -2)
 
 
 def adjoint(

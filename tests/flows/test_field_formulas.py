@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from reference.problems import normal
 
-from truncflow_cli.flows.moments import field, moments
 from truncflow_cli.flows.points import layer_points
 from truncflow_cli.flows.separated import LayerFlow
-from truncflow_cli.network_field import adjoint, forward_pass, tangent, velocity
+from truncflow_cli.network_field import adjoint, field_of_moments, forward_pass, tangent, velocity
 
 STEP = 1e-30
 
@@ -56,6 +55,12 @@ def gradient(function, R, beta):
     return np.array(parts)
 
 
+def moments(x, weight, untruncated):
+    """The constrained moments mean h_r, mean h_r x and mean h_r x xᵀ, as they are defined."""
+    h = untruncated * weight[:, None] / weight.sum()
+    return h.sum(axis=0), h.T @ x, np.einsum("ir,ia,ib->rab", h, x, x, optimize=True)
+
+
 def random_network(seed: int):
     rng = np.random.default_rng(seed)
     dim, layers, size = 2 + seed % 4, 1 + seed % 3, 9
@@ -100,10 +105,10 @@ def test_moment_field_is_minus_the_gradient_and_the_printed_one_is_not(seed: int
         return network_loss(x, y_tilde, share, turned, moved, h[:, None])
 
     wanted = -gradient(loss, R[None], beta[:1])
-    Ju, Om = field(R, b, y_tilde, p, G, K)
+    Ju, Om = field_of_moments(R, b, y_tilde, p, G, K)
     found = tangent(-Ju[None], Om[None])
     assert np.abs(found - wanted).max() < 1e-12 * (1.0 + np.abs(wanted).max())
-    Ju, Om = field(R, b, y_tilde, p, G, K, printed=True)
+    Ju, Om = field_of_moments(R, b, y_tilde, p, G, K, printed=True)
     printed = tangent(-Ju[None], Om[None])
     mixed = ((h > 0.0).any(axis=1) & (h == 0.0).any(axis=1)).any()
     assert (np.abs(printed - wanted).max() > 1e-6) == mixed
@@ -116,7 +121,7 @@ def test_moments_stay_those_of_the_pattern_through_thousands_of_updates() -> Non
     flow = LayerFlow(
         layer_points(problem, 0), problem.R0[0], problem.beta0[0], rtol=1e-9, atol=1e-12, printed=False
     )
-    own = flow.pattern[:size]
+    own = flow.pattern[:size, 0]
     for _ in range(20_000):
         i, r = int(rng.integers(size)), int(rng.integers(dim))
         flow.kernel.count(np.array([i]), np.array([r]), -1.0 if own[i, r] else 1.0)

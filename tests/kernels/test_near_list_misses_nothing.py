@@ -35,8 +35,8 @@ def flow_of(seed, dim, points, spread=1.0, foreign=0):
 def furthest_on_the_wrong_side(flow, series, until):
     """Return by how much any coordinate is on the wrong side on [0, until], relative to the data (dense check)."""
     worst = 0.0
-    sign = np.where(flow.pattern == UNTRUNCATED, 1.0, -1.0)
-    sign[flow.pattern == PINNED] = 0.0
+    sign = np.where(flow.pattern[:, 0] == UNTRUNCATED, 1.0, -1.0)
+    sign[flow.pattern[:, 0] == PINNED] = 0.0
     size = flow.data.length.max() + np.abs(flow.b).max()
     for t in until * np.linspace(0.0, 1.0, 7):
         powers = t ** np.arange(series.path.energy.size)
@@ -59,7 +59,7 @@ class Checked(LayerFlow):
         rows = super().observe(t)
         after, self.pattern = self.pattern, self.pattern.copy()
         for _, i, r in watched:  # some of them cross and come back
-            self.pattern[i, r] = PINNED
+            self.pattern[i, 0, r] = PINNED
         self.worst = max(self.worst, furthest_on_the_wrong_side(self, self.dense_output(), t))
         self.pattern = after
         self.steps += 1
@@ -121,7 +121,7 @@ def test_the_first_step_does_not_list_all_of_very_many(monkeypatch: pytest.Monke
         solver.start()
         piece = solver.advance()
         rows = piece.events[["kind", "point", "coordinate", "side"]].tolist()
-        found.append((rows, np.concatenate([[solver.s], flow.R.ravel(), flow.b])))
+        found.append((rows, np.concatenate([[solver.s], flow.R.ravel(), flow.b.ravel()])))
         listed.append(flow.kernel.caches()["room"] / flow.pattern.size)
     assert found[0][0] == found[1][0]
     assert np.abs(found[0][1] - found[1][1]).max() < ROUNDING

@@ -111,11 +111,11 @@ class LayerEventRows(EventRows):
     points: LayerPoints
 
     def __init__(self, points: LayerPoints, pattern: Pattern) -> None:
-        """Begin with this pattern (M, Q)."""
-        super().__init__(points, pattern[:, None])
+        """Begin with this pattern (M, 1, Q)."""
+        super().__init__(points, pattern)
         self.first_layer = points.layer
         own = points.n_own
-        outside = np.count_nonzero(pattern[own:] != UNTRUNCATED, axis=1)
+        outside = np.count_nonzero(pattern[own:, 0] != UNTRUNCATED, axis=1)
         found = np.bincount(points.label[own:], weights=outside, minlength=points.n_clusters)
         self._outside = found.astype(np.int64)
 

@@ -134,7 +134,7 @@ class FrozenLayer:
 
     def events(self, s_end: float) -> EventLog:
         """Return all events up to ``s_end``, in order."""
-        log = LayerEventRows(self.data, self.pattern)
+        log = LayerEventRows(self.data, self.pattern[:, None])
         start = event_log([(0.0, *row) for row in log.separation_at_start(self._z0) + log.at_start()])
         i, r = np.nonzero(self.crossing <= s_end)
         times = self.crossing[i, r]

@@ -28,6 +28,7 @@ class Points:
         first: (M+1,) where in ``members`` those of each row begin, and the end.
         label: (M,) cluster of each row.
         n_clusters: C.
+        y_tilde: ỹ − x̄, (Q,) of the acting cluster or (C, Q) of all.
     """
 
     center: Array
@@ -38,6 +39,15 @@ class Points:
     first: Indices
     label: Indices
     n_clusters: int
+    y_tilde: Array
+
+    def target_of(self, points: IntArray | slice) -> Array:
+        """Return ỹ − x̄ of these acting rows (m, Q), or the one (Q,) that they share."""
+        raise NotImplementedError
+
+    def weight_of(self, points: IntArray | slice) -> Array:
+        """Return what each of these acting rows counts in the loss (m,): multiplicity / N_j."""
+        raise NotImplementedError
 
     def members_of(self, i: int) -> Indices:
         """Return the rows of ``Problem.x`` that row i stands for."""
@@ -75,11 +85,17 @@ class LayerPoints(Points):
 
     Attributes:
         layer: ℓ, also the index of the own cluster.
-        y_tilde: (Q,) ỹ_ℓ − x̄.
     """
 
     layer: int
-    y_tilde: Array
+
+    def target_of(self, points: IntArray | slice) -> Array:
+        """See ``Points``."""
+        return self.y_tilde
+
+    def weight_of(self, points: IntArray | slice) -> Array:
+        """See ``Points``."""
+        return np.asarray(self.multiplicity[points] / self.total)
 
 
 @dataclass(frozen=True)
@@ -88,11 +104,17 @@ class NetworkPoints(Points):
 
     Attributes:
         weight: (M,) multiplicity / N_j.
-        y_tilde: (C, Q) ỹ_j − x̄.
     """
 
     weight: Array
-    y_tilde: Array
+
+    def target_of(self, points: IntArray | slice) -> Array:
+        """See ``Points``."""
+        return np.asarray(self.y_tilde[self.label[points]])
+
+    def weight_of(self, points: IntArray | slice) -> Array:
+        """See ``Points``."""
+        return self.weight[points]
 
     @cached_property
     def target(self) -> Array:

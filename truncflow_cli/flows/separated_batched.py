@@ -115,7 +115,7 @@ class BatchedLayerFlow(LayerFlow):
         until = min(until, octave, *saved[:1])
         events = GrowingLog()
         ahead: ManySteps | None = None
-        while not (self.pin_row.size or self._pause) and (ahead is None or control.s < min(until, s_end)):
+        while not (self.pins or self._pause) and (ahead is None or control.s < min(until, s_end)):
             step = self._step(control, s_end)
             if step is None:
                 break
@@ -157,8 +157,8 @@ class BatchedLayerFlow(LayerFlow):
         pairs, times = np.unique(np.column_stack([crossed.point, crossed.row]), axis=0, return_counts=True)
         i, r = pairs[times % 2 == 1].T
         own = i < self.data.n_own
-        up = self.pattern[i, r] == TRUNCATED
-        self.pattern[i, r] = np.where(up, UNTRUNCATED, TRUNCATED)
+        up = self.pattern[i, 0, r] == TRUNCATED
+        self.pattern[i, 0, r] = np.where(up, UNTRUNCATED, TRUNCATED)
         for back, sign in ((up, 1.0), (~up, -1.0)):
             self.kernel.count(i[own & back], r[own & back], sign)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from truncflow_cli.kernels.compiled import CompiledKernel
-from truncflow_cli.kernels.interface import Array, Crossing, Crossings, Ints
+from truncflow_cli.kernels.interface import Array, Crossing, Crossings, Group, Ints
 from truncflow_cli.kernels.library import library
 from truncflow_cli.kernels.structs import Struct, argument
 from truncflow_cli.saved_state import Saved, State, integer
@@ -72,7 +73,7 @@ class CompiledLayer(CompiledKernel):
             u=(n, dim), P=(dim, dim),
         )  # fmt: skip
         self._near = self._lists(ROOM)
-        self.hold(np.empty(0, np.int64), np.empty(0, np.int64))
+        self.hold([])
 
     def _set_points(self, points: Struct) -> None:
         data = self._data
@@ -128,8 +129,9 @@ class CompiledLayer(CompiledKernel):
         pair = [argument(np.ascontiguousarray(index, dtype=np.int64)) for index in (points, rows)]
         self._call("count_points", *pair, points.size, sign)
 
-    def hold(self, point: Ints, row: Ints) -> None:
-        """See ``LayerKernel``."""
+    def hold(self, pins: Sequence[Group]) -> None:
+        """See ``Kernel``."""
+        point, _, row = np.array([group[0] for group in pins], np.int64).reshape(-1, 3).T.copy()
         k, n, dim = point.size, self._order + 1, self.b.size
         mass = self._data.multiplicity[point] / self._data.total
         self._pins = Struct("LayerPins", self._c.pins, size=k, row=row, x=self._data.x[point], mass=mass)

@@ -136,6 +136,9 @@ class Kernel(Protocol):
     def orthonormalise(self) -> None:
         """Take rounding errors off R."""
 
+    def hold(self, pins: Sequence[Group]) -> None:
+        """Pin these surfaces, and no others; a network's ``move`` or ``restore_sums`` follows."""
+
     def moved(self) -> None:
         """Hear that the state has been moved in a way that the series do not say."""
 
@@ -197,9 +200,6 @@ class LayerKernel(Kernel, Protocol):
     def count(self, points: Ints, rows: Ints, sign: float) -> None:
         """Count own points (k,) in coordinates (k,) as untruncated (``sign`` 1.0), or no longer (-1.0)."""
 
-    def hold(self, point: Ints, row: Ints) -> None:
-        """Pin these surfaces (k,), and no others."""
-
     def looked_at(self) -> tuple[Ints, Ints]:
         """Return points (m,) and coordinates (m,) that can have come to zero in the step last searched."""
 
@@ -221,9 +221,6 @@ class NetworkKernel(Kernel, Protocol):
 
     def gather(self) -> None:
         """Sum up all points from scratch, from the pattern and the pins."""
-
-    def hold(self, pins: Sequence[Group]) -> None:
-        """Pin these surfaces, and no others; ``move`` or ``restore_sums`` follows."""
 
     def move(self, points: Ints) -> None:
         """Hear that the pattern or the pins of these points (k,) have changed."""

@@ -17,11 +17,12 @@ z_r stays 0; its coefficient of each order solves a linear system, the same one 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from truncflow_cli.kernels.interface import Array, Coefficients, Crossing, Ints, Pattern
+from truncflow_cli.kernels.interface import Array, Coefficients, Crossing, Group, Ints, Pattern
 from truncflow_cli.kernels.reference_series import (
     ReferenceKernel,
     TrustedLength,
@@ -57,7 +58,7 @@ class ReferenceLayer(ReferenceKernel):
         self.pattern: Pattern = np.zeros((size, dim), np.int8)
         self._m, self._M = np.zeros((dim, dim + 1)), np.zeros((dim, dim, dim + 1))
         self._updates = np.zeros(1, np.int64)
-        self.hold(np.empty(0, np.int64), np.empty(0, np.int64))
+        self.hold([])
 
     @property
     def truncated_fraction(self) -> Array:
@@ -88,8 +89,9 @@ class ReferenceLayer(ReferenceKernel):
             self._M[r] += np.outer(x[:-1], share)
         self._updates[0] += points.size
 
-    def hold(self, point: Ints, row: Ints) -> None:
-        """See ``LayerKernel``."""
+    def hold(self, pins: Sequence[Group]) -> None:
+        """See ``Kernel``."""
+        point, _, row = np.array([group[0] for group in pins], np.int64).reshape(-1, 3).T
         self._pin_row, self._pin_x = row, self._extended[point]
         self._pin_mass = self._data.multiplicity[point] / self._data.total
 
