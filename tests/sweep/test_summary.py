@@ -18,13 +18,13 @@ from typer.testing import CliRunner
 from truncflow_cli.cli.app import app
 from truncflow_cli.errors import UserError
 from truncflow_cli.sweep import local
-from truncflow_cli.sweep.columns import columns
 from truncflow_cli.sweep.grid import Member
 from truncflow_cli.sweep.member import Report, perform
 from truncflow_cli.sweep.picture import figure
 from truncflow_cli.sweep.plan import Sweep, plan_sweep
+from truncflow_cli.sweep.run import Table
 from truncflow_cli.sweep.summary import draw, quantity, summary
-from truncflow_cli.sweep.table import Table, header, read_csv
+from truncflow_cli.sweep.table import columns, header, read_csv
 
 
 @pytest.fixture

@@ -18,11 +18,11 @@ from sweep_samples import QUICK
 from truncflow_cli import runfile
 from truncflow_cli.runfile.writer import RunWriter
 from truncflow_cli.sweep import member
-from truncflow_cli.sweep.columns import columns_of
 from truncflow_cli.sweep.folder import locked
 from truncflow_cli.sweep.local import run_local
 from truncflow_cli.sweep.member import Report, Result, Returned, Underway, perform
 from truncflow_cli.sweep.plan import plan_sweep
+from truncflow_cli.sweep.table import columns_of
 from truncflow_cli.sweep.worker import work
 
 #: Tens of thousands of events and a million saved times, minutes: always under way when a test stops it.

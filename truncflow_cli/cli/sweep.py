@@ -17,7 +17,7 @@ from truncflow_cli.signals import terminated_by_exception
 
 if TYPE_CHECKING:
     from truncflow_cli.sweep.plan import Sweep
-    from truncflow_cli.sweep.table import Table
+    from truncflow_cli.sweep.run import Table
 
 #: At most so many failed runs are named one by one.
 _NAMED_FAILURES = 10

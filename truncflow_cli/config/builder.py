@@ -18,7 +18,7 @@ from truncflow_cli.config.arrays import (
 )
 from truncflow_cli.config.clusters import Clusters, check_points, points_of
 from truncflow_cli.config.clusterschema import LabelledTable
-from truncflow_cli.config.construct.methods import construct
+from truncflow_cli.config.construct.methods import construct, stacked
 from truncflow_cli.config.errors import Fault
 from truncflow_cli.config.experiment import Experiment
 from truncflow_cli.config.files import check_size, read_array
@@ -84,7 +84,10 @@ def build(experiment: Experiment) -> Built:
         settings=_settings(config.integrator, n_layers * x.size),
         point_weights=config.point_weights or "1/N",
     )
-    warnings = _doubtful(output_map)
+    warnings: tuple[str, ...] = ()
+    if output_map is not None and (condition := float(np.linalg.cond(output_map))) > _POOR_CONDITION:
+        what = f"output_map has condition number {condition:.2g}"
+        warnings = (f"{what}; the pulled-back labels are that uncertain",)
     if clusters is not None:
         named = joined_names([name or str(i) for i, name in enumerate(clusters.names)])
         notes = ({"clusters": named} if any(clusters.names) else {}) | clusters.notes | notes
@@ -95,11 +98,7 @@ def build(experiment: Experiment) -> Built:
 
 
 def _clusters(experiment: Experiment) -> Clusters | None:
-    """Return the clusters of an experiment, None if it has none.
-
-    Raises:
-        UserError: unreadable or unsuitable data, with the place of the setting that names it.
-    """
+    """Return the clusters of an experiment, None if it has none."""
     setting = experiment.config.clusters
     if setting is None:
         return None
@@ -159,13 +158,6 @@ def _shape(experiment: Experiment, setting: object) -> tuple[int, ...] | None:
     return np.array(setting).shape if isinstance(setting, list) else None
 
 
-def _doubtful(output_map: Array | None) -> tuple[str, ...]:
-    condition = 1.0 if output_map is None else float(np.linalg.cond(output_map))
-    if condition <= _POOR_CONDITION:
-        return ()
-    return (f"output_map has condition number {condition:.2g}; the pulled-back labels are that uncertain",)
-
-
 def _rotations_and_biases(
     experiment: Experiment, clusters: Clusters | None, n_layers: int, dim: int
 ) -> tuple[Array, Array, dict[str, str | float]]:
@@ -177,10 +169,10 @@ def _rotations_and_biases(
         assert rotations is not None
         return rotations, make_biases(experiment, n_layers, dim), {}
     with experiment.at("initial", "construct"):
-        made = construct(initial.construction, clusters, config.seed, n_layers, rotations)
-    start, remark = initial.construction.start, made.remark
-    what = initial.construction.method + (f", start: {start}" if start else "")
-    margins = {"construct margin": made.margins.min()}
-    margins |= {f"construct margin of layer {layer}": margin for layer, margin in enumerate(made.margins)}
+        layers, remark = construct(initial.construction, clusters, config.seed, n_layers, rotations)
+    start = f", start: {initial.construction.start}" if initial.construction.start else ""
+    what = initial.construction.method + start + (f" ({remark})" if remark else "")
+    margins = {"construct margin": min(layer.margin for layer in layers)}
+    margins |= {f"construct margin of layer {index}": layer.margin for index, layer in enumerate(layers)}
     finite = {name: float(margin) for name, margin in margins.items() if np.isfinite(margin)}
-    return made.R, made.beta, {"construct": f"{what} ({remark})" if remark else what, **finite}
+    return *stacked(layers), {"construct": what, **finite}

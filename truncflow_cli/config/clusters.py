@@ -98,11 +98,7 @@ def shaped_points(cluster: ShapedCluster, seed: int, name: str) -> Array:
 
 
 def check_points(points: Array) -> None:
-    """Refuse coordinates that the equations cannot square.
-
-    Raises:
-        Fault: there is one.
-    """
+    """Raise a Fault at a coordinate that the equations cannot square."""
     for part in _parts(points):
         size = np.abs(points[part])
         with np.errstate(invalid="ignore"):
@@ -110,10 +106,8 @@ def check_points(points: Array) -> None:
         if beyond.any():
             point, coordinate = (int(i) for i in np.argwhere(beyond)[0])
             value = points[part][point, coordinate]
-            raise Fault(
-                f"point {part.start + point} has coordinate {value:g}; coordinates up to {LARGEST:g} are allowed, "
-                f"and from {SMALLEST:g} on if they are not 0"
-            )
+            allowed = f"coordinates up to {LARGEST:g} are allowed, and from {SMALLEST:g} on if they are not 0"
+            raise Fault(f"point {part.start + point} has coordinate {value:g}; {allowed}")
 
 
 def _parts(points: Array) -> Iterator[slice]:

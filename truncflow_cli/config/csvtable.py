@@ -46,11 +46,7 @@ class Table:
         return f"column {shown(self.header[column])}" if self.header else f"column {column}"
 
     def numbers(self, column: int) -> Array:
-        """Return a column's values.
-
-        Raises:
-            Fault: a value is missing or not a finite number; the message has its line.
-        """
+        """Return a column's values; a Fault has the line of one that is missing or not a finite number."""
         numbers = [as_number(row[column]) for row in self.rows]
         for index, number in enumerate(numbers):
             if number is None or not math.isfinite(number):
@@ -58,16 +54,11 @@ class Table:
         return np.array(numbers, dtype=np.float64)
 
     def texts(self, column: int, what: str) -> list[str]:
-        """Return a column's cells; ``what`` they are is said of one that is missing.
-
-        Raises:
-            Fault: one is; the message has its line.
-        """
-        cells = [row[column] for row in self.rows]
-        for index, cell in enumerate(cells):
-            if is_missing(cell):
-                raise Fault(f"{self._where(index, column)}: missing {what} ({shown(cell)})")
-        return cells
+        """Return a column's cells; a Fault has the line of one that is missing, and ``what`` it should have been."""
+        for index, row in enumerate(self.rows):
+            if is_missing(row[column]):
+                raise Fault(f"{self._where(index, column)}: missing {what} ({shown(row[column])})")
+        return [row[column] for row in self.rows]
 
     def matrix(self) -> Array:
         """Return all columns as numbers, (rows, columns)."""
@@ -115,15 +106,13 @@ def read_csv(path: Path, header: bool | None = None) -> Table:
     Raises:
         Fault: no rows, rows of different length, too many, or not a text.
     """
-    text = _text(path)
-    rows, lines = _rows(text, path.name)
+    rows, lines = _rows(_text(path), path.name)
     if not rows:
         raise Fault(f"{path.name}: is empty")
     for row, line in zip(rows, lines, strict=True):
-        if len(row) != len(rows[0]):
-            raise Fault(
-                f"{path.name} line {line}: has {len(row)} values where line {lines[0]} has {len(rows[0])}"
-            )
+        if len(row) != (n_columns := len(rows[0])):
+            what = f"has {len(row)} values where line {lines[0]} has {n_columns}"
+            raise Fault(f"{path.name} line {line}: {what}")
     if header is None:
         header = any(as_number(cell) is None and not is_missing(cell) for cell in rows[0])
     if not header:
@@ -149,9 +138,8 @@ def _text(path: Path) -> str:
 
 
 def _rows(text: str, name: str) -> tuple[list[list[str]], list[int]]:
-    reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=_separator(text), skipinitialspace=True, strict=True
-    )
+    stream = io.StringIO(text, newline="")
+    reader = csv.reader(stream, delimiter=_separator(text), skipinitialspace=True, strict=True)
     rows: list[list[str]] = []
     lines: list[int] = []
     line, n_cells = 1, 0
@@ -161,8 +149,7 @@ def _rows(text: str, name: str) -> tuple[list[list[str]], list[int]]:
             if n_cells > MAX_CELLS:
                 raise Fault(f"{name}: more than {MAX_CELLS:,} values; give points in this number as .npy")
             row = [cell.strip() for cell in cells]
-            is_comment = not rows and bool(row) and row[0].startswith("#")
-            if row not in ([], [""]) and not is_comment:
+            if row not in ([], [""]) and (rows or not row[0].startswith("#")):
                 rows.append(row)
                 lines.append(line)
             line = reader.line_num + 1

@@ -73,11 +73,7 @@ def _read_pipe(pipe: int, limit: int) -> bytes:
 
 
 def check_size(shape: tuple[int, ...], what: str, *inside: str | int) -> None:
-    """Refuse an array that this machine cannot hold, with the memory it would take.
-
-    Raises:
-        Fault: it would take more than half of the machine's memory.
-    """
+    """Raise a Fault for an array that would take more than half of the machine's memory."""
     need = 8 * math.prod(shape)
     have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if need > have // 2:
@@ -87,10 +83,8 @@ def check_size(shape: tuple[int, ...], what: str, *inside: str | int) -> None:
 
 
 def _bytes(number: int) -> str:
-    for unit, size in (("EiB", 2**60), ("PiB", 2**50), ("TiB", 2**40), ("GiB", 2**30)):
-        if number >= size:
-            return f"{number / size:.3g} {unit}"
-    return f"{number / 2**20:.3g} MiB"
+    step = min(max(number.bit_length() - 1, 20) // 10, 6)
+    return f"{number / 2 ** (10 * step):.3g} {'KMGTPE'[step - 1]}iB"
 
 
 def absolute(file: str, base_dir: Path) -> str:
@@ -111,7 +105,7 @@ def read_array(file: str, base_dir: Path) -> Array:
     name, key = _split(file)
     path = base_dir / name
     suffix = path.suffix.lower()
-    readers = {".npy": _read_npy, ".npz": _read_npz, ".h5": _read_h5, ".hdf5": _read_h5, ".hdf": _read_h5}
+    readers = {".npy": _read_npy, ".npz": _read_npz} | dict.fromkeys((".h5", ".hdf5", ".hdf"), _read_h5)
     readable(path)
     with reading(path.name):
         if suffix in _CSV:
@@ -137,11 +131,7 @@ def reading(name: str) -> Iterator[None]:
 
 
 def readable(path: Path) -> None:
-    """Refuse a path that is not a file one can open.
-
-    Raises:
-        Fault: no such file, a folder, or no permission.
-    """
+    """Raise a Fault for a path that is not a file one can open."""
     try:
         if path.is_file():
             path.open("rb").close()
@@ -185,15 +175,10 @@ def _npy_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 
 def _admit(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], unpacks_to: int = 0) -> None:
-    """Refuse what holds no numbers, too many, or is small on disk only because next to nothing is in it.
-
-    Raises:
-        Fault: one of these; ``unpacks_to`` bytes are far more than the file has.
-    """
+    """Raise a Fault for what holds no numbers, too many, or unpacks to far more bytes than the file has."""
     if dtype.kind not in "iuf":
-        raise Fault(
-            f"{path.name}: holds {dtype}, not numbers; real or integer arrays are allowed, no pickles"
-        )
+        what = "real or integer arrays are allowed, no pickles"
+        raise Fault(f"{path.name}: holds {dtype}, not numbers; {what}")
     check_size(shape, path.name)
     allowed = max(UNPACKED_BYTES, UNPACKED_RATIO * path.stat().st_size)
     if unpacks_to > allowed:

@@ -37,7 +37,9 @@ def read_table(setting: LabelledTable, base_dir: Path) -> Clusters:
     classes = table.texts(label, "label")
     x = np.stack([_feature(table, column, label) for column in columns], axis=1)
     x, notes, warnings = _transformed(x, setting, [table.column_name(column) for column in columns])
-    distinct = _sorted_classes(set(classes))
+    numbers = {name: as_number(name) for name in classes}
+    all_numbers = None not in numbers.values()
+    distinct = sorted(numbers, key=lambda name: (numbers[name] if all_numbers else 0, name))
     index = {name: number for number, name in enumerate(distinct)}
     cluster = np.array([index[name] for name in classes])
     in_order = x[np.argsort(cluster, kind="stable")]
@@ -95,13 +97,6 @@ def _feature(table: Table, column: int, label: int) -> Array:
             f"{table.lines[0]}); list the columns to use, columns: [{listed(numeric)}]"
         )
     return table.numbers(column)
-
-
-def _sorted_classes(classes: set[str]) -> list[str]:
-    numbers = {name: as_number(name) for name in classes}
-    if all(number is not None for number in numbers.values()):
-        return sorted(classes, key=lambda name: (numbers[name], name))
-    return sorted(classes)
 
 
 def _transformed(

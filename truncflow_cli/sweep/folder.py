@@ -32,7 +32,13 @@ def locked(folder: Path) -> Iterator[None]:
     """
     with explained(folder / LOCK):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = _lock(folder)
+        try:
+            lock = OutputLock(folder / LOCK, folder)
+        except UserError:
+            holder = ""
+            with contextlib.suppress(OSError, ValueError):
+                holder = f" (process {int((folder / LOCK).read_text())})"
+            raise _refusal(folder, f"another sweep{holder} is running in this folder") from None
     try:
         _wait_for_workers(folder)
         yield
@@ -57,23 +63,8 @@ def is_led(folder: Path) -> bool:
     return (folder / LOCK).exists()
 
 
-def _lock(folder: Path) -> OutputLock:
-    path = folder / LOCK
-    try:
-        return OutputLock(path, folder)
-    except UserError:
-        holder = ""
-        with contextlib.suppress(OSError, ValueError):
-            holder = f" (process {int(path.read_text())})"
-        raise _refusal(folder, f"another sweep{holder} is running in this folder") from None
-
-
 def _wait_for_workers(folder: Path) -> None:
-    """Return once no worker of an earlier sweep lives.
-
-    Raises:
-        UserError: one does not end.
-    """
+    """Return once no worker of an earlier sweep lives, or refuse if one does not end."""
     limit = time.monotonic() + PATIENCE
     while _has_workers(folder):
         if time.monotonic() > limit:

@@ -128,9 +128,8 @@ def _parse(option: str, name: str) -> tuple[str, tuple[Value, ...]]:
 
 def _zipped(options: Sequence[tuple[str, tuple[Value, ...]]]) -> Axis:
     keys = tuple(key for key, _ in options)
-    lengths = {key: len(values) for key, values in options}
-    if len(set(lengths.values())) > 1:
-        counts = ", ".join(f"{key} has {length}" for key, length in lengths.items())
+    if len({len(values) for _, values in options}) > 1:
+        counts = ", ".join(f"{key} has {len(values)}" for key, values in options)
         raise UserError(f"--zip: all keys need equally many values; {counts}")
     return _axis(keys, list(zip(*(values for _, values in options), strict=True)), "--zip")
 

@@ -14,9 +14,9 @@ from truncflow_cli.api import Plan, Resumption
 from truncflow_cli.chunk import Chunk
 from truncflow_cli.errors import RunFailed, UserError
 from truncflow_cli.signals import undisturbed
-from truncflow_cli.sweep.columns import columns_of
 from truncflow_cli.sweep.grid import Member
 from truncflow_cli.sweep.plan import Source
+from truncflow_cli.sweep.table import Row, columns_of
 
 #: complete, failed and interrupted are what the run file says; refused is a run that could not start.
 MemberStatus = Literal["complete", "failed", "interrupted", "refused"]
@@ -38,7 +38,7 @@ class Result:
 
     Attributes:
         index: the member's place in the sweep.
-        status: complete, failed, interrupted or refused.
+        status: see ``MemberStatus``.
         exit_code: what ``truncflow run`` of this member alone would have ended with.
         message: why it is not complete; empty if it is.
         row: columns of its run file, as ``report --csv`` has them; empty if there is no run file.
@@ -50,7 +50,7 @@ class Result:
     status: MemberStatus
     exit_code: int
     message: str = ""
-    row: dict[str, Any] | None = None
+    row: Row | None = None
     fresh: bool = True
     seconds: float = 0.0
 
@@ -141,7 +141,7 @@ def _ended(error: RunFailed | KeyboardInterrupt | None) -> tuple[MemberStatus, i
     return "interrupted", 130, "interrupted"
 
 
-def _look(plan: Plan) -> tuple[dict[str, Any] | None, bool]:
+def _look(plan: Plan) -> tuple[Row | None, bool]:
     """Return the columns of the finished run file if it is there, and whether one of the same config is, unfinished.
 
     Raises:
@@ -170,8 +170,4 @@ def _resumption(plan: Plan) -> Resumption | None:
 
 def _watch(plan: Plan, progress: Progress) -> Callable[[Chunk], None]:
     s_end = plan.built.problem.settings.s_end
-
-    def watch(chunk: Chunk) -> None:
-        progress(min(1.0, chunk.s / s_end) if s_end else 1.0)
-
-    return watch
+    return lambda chunk: progress(min(1.0, chunk.s / s_end) if s_end else 1.0)

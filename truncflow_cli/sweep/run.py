@@ -1,17 +1,19 @@
-"""A planned sweep is run: the members that are missing, with the table kept up to date meanwhile."""
+"""A planned sweep is run: the members that are missing, with ``sweep.csv`` kept up to date meanwhile."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 from truncflow_cli import kernels
 from truncflow_cli.runfile.atomic import explained, sync_folder
 from truncflow_cli.sweep import folder, local
+from truncflow_cli.sweep.grid import Member
 from truncflow_cli.sweep.member import Report, Result
 from truncflow_cli.sweep.plan import Sweep
-from truncflow_cli.sweep.table import Table
+from truncflow_cli.sweep.table import Row, read_csv, write_csv
 
 #: Seconds between two versions of sweep.csv while the sweep goes on.
 _WRITE_EVERY = 5.0
@@ -19,6 +21,51 @@ _WRITE_EVERY = 5.0
 _WRITE_SHARE = 0.02
 
 Show = Callable[[Report], None]
+
+#: Status of a member that this sweep has not come to.
+NOT_RUN = "not run"
+
+
+class Table:
+    """The rows of a sweep as its members end.
+
+    What an earlier sweep has written of members that this one has not come to yet stays in the file.
+
+    Attributes:
+        results: how members ended, by index.
+    """
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._sweep = sweep
+        self._earlier = {Path(row.get("file", "")).name: row for row in read_csv(sweep.table_path)}
+        self.results: dict[int, Result] = {}
+
+    def take(self, result: Result) -> None:
+        """Have the row of a member that has ended."""
+        self.results[result.index] = result
+
+    def rows(self) -> list[Row]:
+        """Return the rows, in the order of the members."""
+        return [self._row(member) for member in self._sweep.members]
+
+    def write(self) -> None:
+        """Put ``sweep.csv`` in place as a whole; leave it alone if it says just this.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        write_csv(self._sweep.table_path, self.rows())
+
+    def _row(self, member: Member) -> Row:
+        row: Row = {"file": str(self._sweep.folder / member.file_name)}
+        row |= {key: value.plain for key, value in member.parameters}
+        result = self.results.get(member.index)
+        if result is None:
+            more = self._earlier.get(member.file_name, {"status": NOT_RUN})
+        else:
+            row |= {"status": result.status, "exit_code": result.exit_code, "message": result.message}
+            more = result.row or {}
+        return row | {name: value for name, value in more.items() if name not in row}
 
 
 def run_sweep(

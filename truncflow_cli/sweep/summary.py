@@ -10,9 +10,9 @@ from typing import Any
 
 from truncflow_cli.config.errors import shown, suggestion
 from truncflow_cli.errors import UserError
-from truncflow_cli.sweep.columns import columns
 from truncflow_cli.sweep.grid import Axis
 from truncflow_cli.sweep.plan import Sweep
+from truncflow_cli.sweep.table import columns
 
 #: Short names for what is asked for most.
 SHORT_NAMES: Mapping[str, str] = {

@@ -1,66 +1,72 @@
-"""The table of a sweep: a row a run, in the order of the members, kept in ``sweep.csv``."""
+"""The table of a sweep: its columns, those of ``report --csv`` among them, and its file ``sweep.csv``."""
 
 from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from truncflow_cli.sweep.grid import Member
-from truncflow_cli.sweep.member import Result
-from truncflow_cli.sweep.plan import Sweep
+from truncflow_cli.certificate import Verdict
+from truncflow_cli.diagnostics import names
+from truncflow_cli.events import Kind, of_kind
+from truncflow_cli.report.tables import run_row
+from truncflow_cli.run_data import Run
 
+#: A run, by the names of the columns.
 Row = dict[str, Any]
 
-#: Status of a member that this sweep has not come to.
-NOT_RUN = "not run"
+#: Columns that count certificates, and the verdict each counts.
+_VERDICTS: dict[str, Verdict] = {
+    f"verdicts_{verdict.replace(' ', '_')}": verdict for verdict in get_args(Verdict)
+}
 
 
-class Table:
-    """The rows of a sweep as its members end.
+def columns(keys: Iterable[str]) -> list[str]:
+    """Return every column that a sweep over these keys has."""
+    known = [
+        *("status", "exit_code", "flow", "equations", "rotation_frozen", "seed", "N", "Q", "C", "L", "s_end"),
+        *(
+            "loss_first",
+            "loss_last",
+            "events",
+            *(f"events_{kind.name.lower()}" for kind in Kind),
+            "max_abs_D",
+        ),
+        *(f"certificate_{name}" for name in names()),
+        *("elapsed_seconds", *_VERDICTS, "s_full_truncation"),
+    ]
+    return list(dict.fromkeys([*keys, *known]))
 
-    What an earlier sweep has written of members that this one has not come to yet stays in the file.
+
+def columns_of(run: Run) -> Row:
+    """Return the columns of one run: those of ``report --csv``, and what pictures of sweeps are made of.
+
+    These are the number of certificates of each verdict, and ``s_full_truncation``: the time from which every
+    cluster stays fully truncated by some layer, None if that is not so at the end.
     """
+    verdicts = [certificate.verdict for certificate in run.certificates.values()]
+    return {
+        **run_row(run),
+        **{name: verdicts.count(verdict) for name, verdict in _VERDICTS.items()},
+        "s_full_truncation": _full_truncation(run),
+    }
 
-    def __init__(self, sweep: Sweep) -> None:
-        self._sweep = sweep
-        self._earlier = {Path(row.get("file", "")).name: row for row in read_csv(sweep.table_path)}
-        self._results: dict[int, Result] = {}
 
-    def take(self, result: Result) -> None:
-        """Have the row of a member that has ended."""
-        self._results[result.index] = result
-
-    @property
-    def results(self) -> Mapping[int, Result]:
-        """How members ended, by index."""
-        return self._results
-
-    def rows(self) -> list[Row]:
-        """Return the rows, in the order of the members."""
-        return [self._row(member) for member in self._sweep.members]
-
-    def write(self) -> None:
-        """Put ``sweep.csv`` in place as a whole; leave it alone if it says just this.
-
-        Raises:
-            OSError: it cannot be written.
-        """
-        write_csv(self._sweep.table_path, self.rows())
-
-    def _row(self, member: Member) -> Row:
-        file = str(self._sweep.folder / member.file_name)
-        parameters = {key: value.plain for key, value in member.parameters}
-        result = self._results.get(member.index)
-        if result is None:
-            earlier = self._earlier.get(member.file_name, {"status": NOT_RUN})
-            row = {"file": file, **parameters}
-            return row | {name: value for name, value in earlier.items() if name not in row}
-        outcome = {"status": result.status, "exit_code": result.exit_code, "message": result.message}
-        row = {"file": file, **parameters, **outcome}
-        return row | {name: value for name, value in (result.row or {}).items() if name not in row}
+def _full_truncation(run: Run) -> float | None:
+    """Return the time from which every cluster stays in S_ℓ⁻ of some layer ℓ, None if one does not at the end."""
+    since: dict[tuple[int, int], float] = {}
+    for event in run.events[of_kind(run.events, Kind.COLLAPSE, Kind.UNCOLLAPSE)]:
+        place = int(event["cluster"]), int(event["layer"])
+        if event["kind"] == Kind.COLLAPSE:
+            since[place] = float(event["s"])
+        else:
+            since.pop(place, None)
+    first: dict[int, float] = {}
+    for (cluster, _), s in since.items():
+        first[cluster] = min(s, first.get(cluster, s))
+    return max(first.values()) if first and len(first) == run.n_clusters else None
 
 
 def header(rows: Iterable[Row]) -> list[str]:
@@ -79,7 +85,7 @@ def write_csv(path: Path, rows: list[Row]) -> None:
         with part.open("w", newline="", encoding="utf-8") as stream:
             table = csv.writer(stream, lineterminator="\n")
             table.writerow(names)
-            table.writerows([_cell(row.get(name)) for name in names] for row in rows)
+            table.writerows([_without_line_breaks(row.get(name)) for name in names] for row in rows)
             stream.flush()
             os.fsync(stream.fileno())
         if not path.exists() or path.read_bytes() != part.read_bytes():
@@ -98,6 +104,5 @@ def read_csv(path: Path) -> list[Row]:
         return []
 
 
-def _cell(value: Any) -> Any:
-    """Return a value as the file has it: as ``report --csv`` prints it, without line breaks."""
+def _without_line_breaks(value: Any) -> Any:
     return " ".join(value.split()) if isinstance(value, str) and "\n" in value else value

@@ -42,10 +42,10 @@ _PROBES = 300
 def collapse(
     own: Array, others: Array, margin: float | None, rng: np.random.Generator, share: float = 0.5
 ) -> Layer:
-    """Return a layer that has all of ``own`` (n, Q) in S⁻ and all ``others`` (m, Q), if there are any, in S⁺.
+    """Return a layer that has all of its cluster, ``own`` (n, Q), in S⁻ and all ``others`` (m, Q), if any, in S⁺.
 
     Args:
-        own, others: the layer's cluster, and what must be in S⁺.
+        own, others: see above.
         margin: least distance of all points from the faces; None: the largest found.
         rng: for the turns about the axis that the search starts from.
         share: where the apex is put between the cluster (0) and the others (1), seen from each face.
@@ -101,13 +101,8 @@ def _best_rotation(own: Array, others: Array, axis: Array, rng: np.random.Genera
     n_turns = _TURNS if 2 < dim <= _MAX_DIM_TO_SEARCH else 0
     turns = [np.eye(dim)] + [_turn_about(axis, rng) for _ in range(n_turns)]
     starts = [with_axis(_cone_axis(own, others, rng))] + [with_axis(axis) @ turn for turn in turns]
-    best, best_margin = starts[0], -np.inf
-    for start in starts:
-        R = _climbed(start, own, others)
-        margin = float(row_margins(R, own, others).min())
-        if margin > best_margin:
-            best, best_margin = R, margin
-    return best, best_margin
+    found = (_climbed(start, own, others) for start in starts)
+    return max(((R, float(row_margins(R, own, others).min())) for R in found), key=lambda pair: pair[1])
 
 
 def _cone_axis(own: Array, others: Array, rng: np.random.Generator) -> Array:

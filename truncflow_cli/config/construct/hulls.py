@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from truncflow_cli.problem import Array
+from truncflow_cli.problem import Array, BoolArray
 
 #: Relative to the size of the data: a shorter vector than this is zero to rounding, the hulls meet.
 TOUCHING = 1e-12
@@ -57,9 +57,8 @@ def _least_norm(p: Array, o: Array) -> tuple[Array, set[int]]:
     for _ in range(_MAX_STEPS):
         pair = _least_far(p, o, x)
         corner = o[pair[0]] - p[pair[1]]
-        if pair in pairs or x @ x - x @ corner <= 1e-15 * max(
-            1.0, float(np.abs(corner).max())
-        ) * np.linalg.norm(x):
+        rounding = 1e-15 * max(1.0, float(np.abs(corner).max())) * np.linalg.norm(x)
+        if pair in pairs or x @ x - x @ corner <= rounding:
             break
         pairs.append(pair)
         corners = np.vstack([corners, corner])
@@ -80,9 +79,7 @@ def _least_far(p: Array, o: Array, direction: Array) -> tuple[int, int]:
     return int((o @ direction).argmin()), int((p @ direction).argmax())
 
 
-def _to_affine_minimum(
-    corners: Array, weights: Array
-) -> tuple[Array, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+def _to_affine_minimum(corners: Array, weights: Array) -> tuple[Array, BoolArray]:
     """Move to the least-norm point of the corners' affine hull, dropping corners whose weight reaches 0."""
     keep = np.ones(len(corners), dtype=bool)
     weights = weights.copy()

@@ -14,7 +14,7 @@ import numpy as np
 from truncflow_cli.config.construct.hulls import TOUCHING, gap
 from truncflow_cli.config.construct.rotations import with_row
 from truncflow_cli.config.errors import Fault
-from truncflow_cli.problem import Array
+from truncflow_cli.problem import Array, BoolArray
 
 #: The faces that truncate nothing are at least this share of the data's extent away from every point.
 _CLEAR = 0.25
@@ -135,13 +135,10 @@ def _farthest(own: Array, others: Array) -> Array:
     return best
 
 
-def _in_simplex(points: Array, corners: Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _in_simplex(points: Array, corners: Array) -> BoolArray:
     """Say which points lie in the simplex with these corners; none does if it is not of full dimension."""
-    dim = points.shape[1]
-    if len(corners) != dim + 1:
-        return np.zeros(len(points), dtype=bool)
-    edges = (corners[1:] - corners[0]).T
-    if np.linalg.matrix_rank(edges) < dim:
+    dim, edges = points.shape[1], (corners[1:] - corners[0]).T
+    if len(corners) != dim + 1 or np.linalg.matrix_rank(edges) < dim:
         return np.zeros(len(points), dtype=bool)
     shares = np.linalg.solve(edges, (points - corners[0]).T)
     return np.asarray((shares >= -TOUCHING).all(axis=0) & (shares.sum(axis=0) <= 1 + TOUCHING))
