@@ -56,7 +56,7 @@ def cluster_pass(
         "within": ((t - t.mean(axis=1, keepdims=True)) ** 2).sum(axis=2).mean(axis=1),
         "lowest": z_all.min(axis=(2, 3)),
         "highest": z_all.max(axis=(2, 3)) if watched else np.full((n_states, n_layers), -np.inf),
-        "truncated": (z_all <= 0.0).mean(axis=2) * watched,
+        "truncated": (z_all <= 0.0).mean(axis=2),
         "nearest": np.abs(z_all).min(axis=2) if watched else np.full(beta.shape, np.inf),
         "gradient_beta": np.zeros(beta.shape),
         "gradient_R": np.zeros(R.shape),

@@ -114,10 +114,11 @@ class LayeredAnalysis(RunAnalysis):
     @cached_property
     def foreign_margins(self) -> Array:
         """Least coordinate of any point of cluster k under layer l, (M, L, C); infinite for l = k."""
-        margins = [sector_margins(self.points(k), self.R, self.beta) for k in range(self.n_clusters)]
-        result: Array = np.stack(margins, axis=2)
-        result[:, range(self.n_clusters), range(self.n_clusters)] = np.inf
-        return result
+        margins: Array = np.full((self.s.size, self.n_layers, self.n_clusters), np.inf)
+        for k in range(self.n_clusters):
+            others = [layer for layer in range(self.n_layers) if layer != k]
+            margins[:, others, k] = sector_margins(self.points(k), self.R[:, others], self.beta[:, others])
+        return margins
 
     @cached_property
     def image_margins(self) -> Array:

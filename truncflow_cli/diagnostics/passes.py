@@ -2,20 +2,22 @@
 
 Nothing here is shared with the solvers: the loss is the mean over the points of the composed truncation maps
 (1.8), and its gradient is accumulated backwards through them, so that a certificate does not take over a
-solver's mistake. Points are columns: arrays are (M, Q, n), states by coordinates by points.
+solver's mistake. Points come first: arrays are (n, M, Q), points by states by coordinates, so that what is summed
+or compared over the points are whole rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isqrt
 
 import numpy as np
 
 from truncflow_cli.problem import Array, IntArray
 
 #: Numbers in one working array: states and points are taken in blocks of about this size, which stay in the cache.
-BLOCK = 12_000
+BLOCK = 36_000
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,10 @@ class Pinned:
         return Pinned(state, self.layer[here], point, self.coordinate[here])
 
     def hold(self, z: Array, layer: int) -> None:
-        """Set the pinned coordinates of a layer to zero in z (M, Q, n)."""
+        """Set the pinned coordinates of a layer to zero in z (n, M, Q)."""
         if self.state.size:
             here = self.layer == layer
-            z[self.state[here], self.coordinate[here], self.point[here]] = 0.0
+            z[self.point[here], self.state[here], self.coordinate[here]] = 0.0
 
 
 NOTHING_PINNED = Pinned(*np.empty((4, 0), dtype=np.int64))
@@ -96,30 +98,75 @@ def largest_norm(x: Array) -> float:
     return float(np.max(norms, initial=0.0))
 
 
-def _blocks_of_columns(x: Array, n_states: int) -> Iterator[tuple[slice, slice, Array]]:
-    """Yield states, points, and those of the points x (n, Q) as columns (1, Q, n'): some points in all states first."""
-    size = max(1, min(x.shape[0], BLOCK // x.shape[1]))
-    several = max(1, BLOCK // (size * x.shape[1]))
-    for points in (slice(start, start + size) for start in range(0, x.shape[0], size)):
-        columns = np.ascontiguousarray(x[points].T)[None]
-        for states in (slice(start, start + several) for start in range(0, n_states, several)):
-            yield states, points, columns
+class _Work:
+    """Arrays of a block of points and states, taken once and used for all blocks: ``work[i]`` is (n', M', Q)."""
+
+    def __init__(self, x: Array, n_states: int, arrays: int) -> None:
+        n, dim = x.shape
+        most = max(1, BLOCK // dim)
+        # Rows of many states are quick to go along, and many points in a state to multiply.
+        self._points = max(1, min(n, most, max(most // max(1, n_states), isqrt(most), dim)))
+        self._states = max(1, min(n_states, most // self._points))
+        self._x, self._n_states = x, n_states
+        self._memory = np.empty((arrays, self._points * self._states * dim))
+        self._shape = (0, 0, dim)
+
+    def blocks(self) -> Iterator[tuple[slice, slice, Array]]:
+        """Yield states, points, and those of the points, (n', Q): some points in all states first."""
+        for start in range(0, self._x.shape[0], self._points):
+            points = slice(start, min(start + self._points, self._x.shape[0]))
+            for first in range(0, self._n_states, self._states):
+                states = slice(first, min(first + self._states, self._n_states))
+                self._shape = (points.stop - start, states.stop - first, self._shape[2])
+                yield states, points, self._x[points]
+
+    def __getitem__(self, index: int) -> Array:
+        n, m, dim = self._shape
+        return self._memory[index, : n * m * dim].reshape(self._shape)
 
 
 def _transposed(A: Array) -> Array:
     return A.swapaxes(-1, -2)
 
 
-def _coordinates(t: Array, R: Array, beta: Array) -> Array:
-    """Return z = R(t + β) (M, Q, n) of points t (M or 1, Q, n) under a layer R (M, Q, Q), β (M, Q)."""
-    return np.asarray(R @ (t + beta[..., None]))
+def _times(t: Array, A: Array, out: Array) -> Array:
+    """Return Aᵀt of points t (n, M, Q) under matrices A (M, Q, Q)."""
+    np.matmul(t.swapaxes(0, 1), A, out=out.swapaxes(0, 1))
+    return out
 
 
-def _image(z: Array, R: Array, beta: Array) -> Array:
-    """Return Rᵀσ(z) − β, (M, Q, n)."""
-    t = _transposed(R) @ np.maximum(z, 0.0)
-    t -= beta[..., None]
-    return t
+def _coordinates(t: Array, R: Array, beta: Array, out: Array) -> Array:
+    """Return z = R(t + β) (n, M, Q) of points t (n, Q) or (n, M, Q) under a layer R (M, Q, Q), β (M, Q)."""
+    if t.ndim == 2:
+        np.matmul(t, R.reshape(-1, t.shape[1]).T, out=out.reshape(t.shape[0], -1))
+    else:
+        _times(t, np.ascontiguousarray(_transposed(R)), out)
+    out += (R @ beta[..., None])[..., 0]
+    return out
+
+
+def _image(z: Array, R: Array, beta: Array, work: Array, out: Array) -> Array:
+    """Return Rᵀσ(z) − β, (n, M, Q)."""
+    _times(np.maximum(z, 0.0, out=work), R, out)
+    out -= np.ascontiguousarray(beta)
+    return out
+
+
+def _sum(values: Array) -> Array:
+    """Return the sum over the points of values (n, M, Q), (M, Q)."""
+    n, *shape = values.shape
+    return (np.ones(n) @ values.reshape(n, -1)).reshape(shape)
+
+
+def _of_state(ufunc: np.ufunc, values: Array) -> Array:
+    """Return the sum, least or largest (``ufunc``) over points and coordinates of values (n, M, Q), (M,)."""
+    found: Array = ufunc.reduce(np.ascontiguousarray(ufunc.reduce(values, axis=0).T), axis=0)
+    return found
+
+
+def _products(a: Array, b: Array) -> Array:
+    """Return the sum over the points of a bᵀ, (M, Q, Q), for a and b (n, M, Q)."""
+    return a.transpose(1, 2, 0) @ b.swapaxes(0, 1)
 
 
 def _lower(least: Array, found: Array) -> None:
@@ -147,7 +194,7 @@ def cluster_pass(
         R, beta: (M, L, Q, Q), (M, L, Q) the layers, in turn.
         pinned: coordinates that count as zero.
         own: the cluster's own layer, if what it alone makes of the points is to be compared with the output.
-        watched: whether it is asked for highest, truncated and nearest.
+        watched: whether it is asked for highest and nearest.
     """
     n_states, n_layers, dim = beta.shape
     passed = ClusterPass(
@@ -164,30 +211,35 @@ def cluster_pass(
     )
     # Spread is summed up around the first point's image: what is one point comes out as one.
     first = np.zeros((n_states, dim))
-    for states, points, columns in _blocks_of_columns(x, n_states):
-        held, layers = pinned.within(states, points), (R[states].swapaxes(0, 1), beta[states].swapaxes(0, 1))
-        t, z_of = columns, []
+    # Whole rows of numbers that stand next to one another: all else is slow to go along.
+    R_of, beta_of = (np.ascontiguousarray(part.swapaxes(0, 1)) for part in (R, beta))
+    labels = np.tile(y_tilde, (n_states, 1))
+    work = _Work(x, n_states, n_layers + 5)
+    for states, points, inputs in work.blocks():
+        held, layers = pinned.within(states, points), (R_of[:, states], beta_of[:, states])
+        t, g, scratch = inputs, work[n_layers], work[n_layers + 1]
         for layer, (rotation, bias) in enumerate(zip(*layers, strict=True)):
-            z = _coordinates(t, rotation, bias)
+            z = _coordinates(t, rotation, bias, work[layer])
             # The output is that of the saved state as it is; on which side a pin counts, the log says.
-            t = _image(z, rotation, bias)
+            t = _image(z, rotation, bias, scratch, g)
             held.hold(z, layer)
-            z_of.append(z)
-            _lower(passed.lowest[states, layer], z.min(axis=(1, 2)))
+            _lower(passed.lowest[states, layer], _of_state(np.minimum, z))
             if watched:
-                _watch(passed, states, layer, z)
+                _raise(passed.highest[states, layer], _of_state(np.maximum, z))
+                _lower(passed.nearest[states, layer], np.abs(z, out=scratch).min(axis=0))
         if own is not None:
-            rotation, bias = layers[0][own], layers[1][own]
-            alone = _image(_coordinates(columns, rotation, bias), rotation, bias)
-            _raise(passed.apart[states], np.abs(t - alone).max(axis=(1, 2)))
+            z = _coordinates(inputs, layers[0][own], layers[1][own], work[n_layers + 2])
+            alone = _image(z, layers[0][own], layers[1][own], z, scratch)
+            alone -= t
+            _raise(passed.apart[states], _of_state(np.maximum, np.abs(alone, out=alone)))
         if not points.start:
-            first[states] = t[:, :, 0]
-        off = t - first[states, :, None]
-        passed.mean[states] += off.sum(axis=2)
-        passed.within[states] += np.einsum("tqi,tqi->t", off, off)
-        t -= y_tilde[:, None]
-        passed.loss[states] += 0.5 * np.einsum("tqi,tqi->t", t, t)
-        _go_back(passed, states, layers[0], z_of, t)
+            first[states] = t[0]
+        off = np.subtract(t, first[states], out=scratch)
+        passed.mean[states] += _sum(off)
+        passed.within[states] += _of_state(np.add, np.square(off, out=off))
+        t -= labels[states]
+        passed.loss[states] += 0.5 * _of_state(np.add, np.square(t, out=scratch))
+        _go_back(passed, states, layers[0], work, t)
     n = max(1, x.shape[0])
     for total in (passed.loss, passed.mean, passed.within, passed.truncated, passed.gradient_beta):
         total /= n
@@ -198,38 +250,32 @@ def cluster_pass(
     return passed
 
 
-def _watch(passed: ClusterPass, states: slice, layer: int, z: Array) -> None:
-    """Note what a layer does to points of coordinates z (M, Q, n)."""
-    _raise(passed.highest[states, layer], z.max(axis=(1, 2)))
-    _lower(passed.nearest[states, layer], np.abs(z).min(axis=2))
-    passed.truncated[states, layer] += np.count_nonzero(z <= 0.0, axis=2)
-
-
-def _go_back(passed: ClusterPass, states: slice, R: Array, z_of: list[Array], g: Array) -> None:
+def _go_back(passed: ClusterPass, states: slice, R: Array, work: _Work, g: Array) -> None:
     """Go back through the layers R (L, M, Q, Q) with g = t − ỹ, and add up the gradient: minus (5.4) and (5.6).
 
     Of ½|t − ỹ|² with w = R g and H = diag(h(z)), ∂_β is Rᵀ(H − 1)w, and ∂_R Rᵀ is σ(z) wᵀ + H w zᵀ, of which the
-    antisymmetric part counts. The layer before sees the gradient Rᵀ H w.
+    antisymmetric part counts. The layer before sees the gradient Rᵀ H w. The z of each layer are in ``work``.
     """
-    for layer in reversed(range(len(z_of))):
-        z, rotation = z_of[layer], R[layer]
+    n_layers = R.shape[0]
+    for layer in reversed(range(n_layers)):
+        z, rotation = work[layer], R[layer]
         untruncated = passed.lowest[states, layer].min() > 0.0
         if untruncated and not layer:
             return
-        w = rotation @ g
+        w = _times(g, np.ascontiguousarray(_transposed(rotation)), work[n_layers + 2])
         if untruncated:  # H = 1 makes ∂_β zero, and ∂_R Rᵀ symmetric
-            g = _transposed(rotation) @ w
+            _times(w, rotation, g)
             continue
-        h = (z > 0.0).astype(np.float64)
-        hw = w * h
-        w_lost = (hw - w).sum(axis=2)
+        h = np.greater(z, 0.0, out=work[n_layers + 3], casting="unsafe")
+        hw = np.multiply(h, w, out=work[n_layers + 4])
+        passed.truncated[states, layer] += z.shape[0] - _sum(h)
+        w_lost = _sum(hw) - _sum(w)
         passed.gradient_beta[states, layer] += (_transposed(rotation) @ w_lost[..., None])[..., 0]
-        if h.any():
-            turn = passed.gradient_R[states, layer]
-            turn += (z * h) @ _transposed(w)
-            turn += hw @ _transposed(z)
+        turn = passed.gradient_R[states, layer]
+        turn += _products(np.multiply(h, z, out=h), w)
+        turn += _products(hw, z)
         if layer:
-            g = _transposed(rotation) @ hw
+            _times(hw, rotation, g)
 
 
 def separated_velocity(
@@ -238,22 +284,24 @@ def separated_velocity(
     """Return (∂_s β, Ω) of Theorem 3.2 by (3.22) and (3.25), as the mean of [H_i, M_i] over the points.
 
     M = ½(z uᵀ + u zᵀ) − ½ z zᵀ, and without the last term as the paper prints it (``printed``); so 2HM is
-    Hz uᵀ + H(u − z) zᵀ. One layer R (M, Q, Q), β (M, Q); results (M, Q) and (M, Q, Q).
+    Hz uᵀ + Hu zᵀ − Hz zᵀ. One layer R (M, Q, Q), β (M, Q); results (M, Q) and (M, Q, Q).
     """
     u = (R @ (beta + y_tilde)[..., None])[..., 0]
     untruncated, HM = np.zeros(u.shape), np.zeros(R.shape)
-    for states, points, columns in _blocks_of_columns(x, u.shape[0]):
-        z = _coordinates(columns, R[states], beta[states])
+    work = _Work(x, u.shape[0], 2)
+    for states, points, inputs in work.blocks():
+        z = _coordinates(inputs, R[states], beta[states], work[0])
         pinned.within(states, points).hold(z, 0)
         if z.min() > 0.0:  # [1, M] = 0
-            untruncated[states] += z.shape[2]
+            untruncated[states] += z.shape[0]
             continue
-        h = (z > 0.0).astype(np.float64)
-        untruncated[states] += h.sum(axis=2)
-        hz = h * z
-        HM[states] += hz.sum(axis=2)[:, :, None] * u[states, None, :]
-        h *= u[states, :, None]
-        HM[states] += (h if printed else h - hz) @ _transposed(z)
+        h = np.greater(z, 0.0, out=work[1], casting="unsafe")
+        untruncated[states] += _sum(h)
+        hz_T = _products(h, z)
+        HM[states] += hz_T.diagonal(axis1=1, axis2=2)[:, :, None] * u[states, None, :]
+        HM[states] += u[states, :, None] * hz_T
+        if not printed:
+            HM[states] -= _products(np.multiply(h, z, out=h), z)
     n = max(1, x.shape[0])
     moved = -(_transposed(R) @ ((1.0 - untruncated / n) * u)[..., None])[..., 0]
     return moved, (HM - _transposed(HM)) * (0.5 / n)
@@ -265,12 +313,15 @@ def sector_margins(x: Array, R: Array, beta: Array, *, own: int | None = None) -
     With ``own`` it is that of the images τ^(own)(x) under the layers after the own one, and infinite for the others.
     """
     margins = np.full(beta.shape[:2], np.inf)
-    for states, _, t in _blocks_of_columns(x, beta.shape[0]):
-        if own is not None and own + 1 < beta.shape[1]:
-            t = _image(_coordinates(t, R[states, own], beta[states, own]), R[states, own], beta[states, own])
-        for layer in range(0 if own is None else own + 1, beta.shape[1]):
-            least = _coordinates(t, R[states, layer], beta[states, layer]).min(axis=(1, 2))
-            _lower(margins[states, layer], least)
+    asked = range(0 if own is None else own + 1, beta.shape[1])
+    work = _Work(x, beta.shape[0] if asked else 0, 3)
+    for states, _, t in work.blocks():
+        if own is not None:
+            z = _coordinates(t, R[states, own], beta[states, own], work[0])
+            t = _image(z, R[states, own], beta[states, own], z, work[1])
+        for layer in asked:
+            z = _coordinates(t, R[states, layer], beta[states, layer], work[2])
+            _lower(margins[states, layer], _of_state(np.minimum, z))
     return margins
 
 
@@ -280,11 +331,13 @@ def farthest_image(x: Array, R: Array, beta: Array, target: Array) -> Array:
     R (L, Q, Q) does not move; β (M, L, Q), target (M, Q).
     """
     farthest = np.zeros(beta.shape[0])
-    for states, _, t in _blocks_of_columns(x, beta.shape[0]):
+    work = _Work(x, beta.shape[0], 2)
+    for states, _, t in work.blocks():
         for layer, rotation in enumerate(R):
-            t = _image(_coordinates(t, rotation, beta[states, layer]), rotation, beta[states, layer])
-        distance = np.linalg.norm(t - target[states, :, None], axis=1).max(axis=1)
-        _raise(farthest[states], distance)
+            moves = np.broadcast_to(rotation, (work[0].shape[1], *rotation.shape))
+            z = _coordinates(t, moves, beta[states, layer], work[0])
+            t = _image(z, moves, beta[states, layer], z, work[1])
+        _raise(farthest[states], np.linalg.norm(t - target[states], axis=2).max(axis=0))
     return farthest
 
 
