@@ -75,9 +75,10 @@ def test_least_norm_element_keeps_the_pinned_surfaces(flow):
             along.append(np.stack([ev.own[k].gradient_R[m, 0] for k in range(3)]))
         else:
             along = [sum(p.gradient_beta[m] for p in ev.composed), sum(p.gradient_R[m] for p in ev.composed)]
-        element = least_norm(jumps.at(int(m)), *along)
-        if element is None:
+        around = jumps.at(int(m))
+        if around is None:
             continue
+        element = [part[0] for part in least_norm(around[None], *(part[None] for part in along))]
         size = np.sqrt((element[0] ** 2).sum() + (element[1] ** 2).sum())
         for layer, point, coordinate in rows:
             stack = [layer] if ev.flow.acts_on == "own" else range(layer + 1)

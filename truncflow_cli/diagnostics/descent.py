@@ -8,6 +8,7 @@ import numpy as np
 
 from truncflow_cli.diagnostics.jumps import Jumps
 from truncflow_cli.diagnostics.layered import LayeredAnalysis
+from truncflow_cli.diagnostics.passes import BLOCK
 from truncflow_cli.problem import Array
 
 
@@ -50,17 +51,17 @@ def descent(ev: LayeredAnalysis) -> Descent:
     if ev.frozen:
         Omega[:] = 0.0
     jumps = Jumps(ev)
-    left_out = 0
-    for m in jumps.states:
-        element = (
-            None if ev.printed or ev.frozen else least_norm(jumps.at(int(m)), gradient_beta[m], gradient_R[m])
-        )
-        if element is None:
-            left_out += 1
-            gradient_beta[m], gradient_R[m] = np.nan, np.nan
-        else:
+    affine = jumps.affine & (not (ev.printed or ev.frozen))
+    for count in np.unique(jumps.counts[affine]):
+        alike = np.flatnonzero(affine & (jumps.counts == count))
+        several = max(1, BLOCK // (int(count) * gradient_R[0].size))
+        for chosen in np.split(alike, range(several, alike.size, several)):
+            m = jumps.states[chosen]
+            element = least_norm(jumps.of(chosen), gradient_beta[m], gradient_R[m])
             gradient_beta[m], gradient_R[m] = element
             velocity_beta[m], Omega[m] = -element[0], -element[1]
+    left_out = jumps.states[~affine]
+    gradient_beta[left_out], gradient_R[left_out] = np.nan, np.nan
     squares = [np.einsum("tlq,tlq->t", a, a) for a in (gradient_beta, velocity_beta)]
     turns = [np.einsum("tlij,tlij->t", a, a) for a in (gradient_R, Omega)]
     return Descent(
@@ -68,7 +69,7 @@ def descent(ev: LayeredAnalysis) -> Descent:
         R_part=np.einsum("tlij,tlij->tl", gradient_R, Omega),
         size=np.sqrt(squares[0] + turns[0]) * np.sqrt(squares[1] + turns[1]),
         pinned=int(jumps.states.size),
-        left_out=left_out,
+        left_out=int(left_out.size),
     )
 
 
@@ -89,23 +90,22 @@ def _gradient(ev: LayeredAnalysis) -> tuple[Array, Array]:
     return along_beta, along_R
 
 
-def least_norm(jumps: Array | None, along_beta: Array, along_R: Array) -> tuple[Array, Array] | None:
-    """Return the least-norm element of the gradients around a state on pinned surfaces.
+def least_norm(jumps: Array, along_beta: Array, along_R: Array) -> tuple[Array, Array]:
+    """Return the least-norm element of the gradients around each of some states on pinned surfaces.
 
-    jumps (P, L·Q + L·Q²) are those across the surfaces (``Jumps.at``); along_beta (L, Q), along_R (L, Q, Q) the
+    jumps (S, P, L·Q + L·Q²) are those across the surfaces; along_beta (S, L, Q), along_R (S, L, Q, Q) the
     gradient with all of them truncated. Each weight λ ∈ [0, 1] adds its part of the jump across its surface.
-    None if the gradients around are not affine in the weights, and no jumps are known.
     """
-    if jumps is None:
-        return None
-    columns = jumps.T
-    start = np.concatenate([along_beta.ravel(), along_R.ravel()])
-    weights = np.linalg.lstsq(columns, -start, rcond=1e-11)[0]
-    if weights.min() < -1e-9 or weights.max() > 1.0 + 1e-9:
+    n_states = jumps.shape[0]
+    columns = jumps.swapaxes(1, 2)
+    start = np.concatenate([part.reshape(n_states, -1) for part in (along_beta, along_R)], axis=1)
+    weights = -(np.linalg.pinv(columns, rcond=1e-11) @ start[:, :, None])[:, :, 0]
+    outside = (weights.min(axis=1) < -1e-9) | (weights.max(axis=1) > 1.0 + 1e-9)
+    for i in np.flatnonzero(outside):
         # Imported where it is needed: a run without pins is certified without it, and sooner.
         from scipy.optimize import lsq_linear
 
-        weights = lsq_linear(columns, -start, bounds=(0.0, 1.0), method="bvls").x
-    element = start + columns @ weights
-    cut = along_beta.size
-    return element[:cut].reshape(along_beta.shape), element[cut:].reshape(along_R.shape)
+        weights[i] = lsq_linear(columns[i], -start[i], bounds=(0.0, 1.0), method="bvls").x
+    element = start + (columns @ weights[:, :, None])[:, :, 0]
+    cut = along_beta[0].size
+    return element[:, :cut].reshape(along_beta.shape), element[:, cut:].reshape(along_R.shape)
