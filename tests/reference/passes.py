@@ -51,9 +51,9 @@ def cluster_pass(
         z_of.append(_held(z, pinned, layer))
     z_all = np.stack(z_of, axis=1)
     found = {
-        "loss": 0.5 * ((t - y_tilde) ** 2).sum(axis=2).mean(axis=1),
-        "mean": t.mean(axis=1),
-        "within": ((t - t.mean(axis=1, keepdims=True)) ** 2).sum(axis=2).mean(axis=1),
+        "loss": 0.5 * ((t - y_tilde) ** 2).sum(axis=2).mean(axis=1) * watched,
+        "mean": t.mean(axis=1) * watched,
+        "within": ((t - t.mean(axis=1, keepdims=True)) ** 2).sum(axis=2).mean(axis=1) * watched,
         "lowest": z_all.min(axis=(2, 3)),
         "highest": z_all.max(axis=(2, 3)) if watched else np.full((n_states, n_layers), -np.inf),
         "truncated": (z_all <= 0.0).mean(axis=2),

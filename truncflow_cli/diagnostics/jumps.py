@@ -21,9 +21,11 @@ class Jumps:
         self.states, self._starts, self.counts = np.unique(
             ev.pins[:, 0], return_index=True, return_counts=True
         )
-        layers_pinned = np.unique(ev.pins[:, :3], axis=0)[:, [0, 2]]
-        points, several = np.unique(layers_pinned, axis=0, return_counts=True)
-        self.affine: BoolArray = ~np.isin(self.states, points[several > 1, 0])
+        self.affine: BoolArray = np.ones(self.states.size, dtype=bool)
+        if self.states.size:
+            in_layers = np.unique(ev.pins[:, :3], axis=0)[:, [0, 2]]
+            points, several = np.unique(in_layers, axis=0, return_counts=True)
+            self.affine = ~np.isin(self.states, points[several > 1, 0])
         self._ev = ev
 
     def at(self, m: int) -> Array | None:

@@ -80,6 +80,12 @@ class ClusterPass:
     apart: Array
 
 
+def largest(values: Array) -> Array:
+    """Return the largest |value| in each of the M states of values (M, ...), (M,)."""
+    columns = np.ascontiguousarray(np.abs(values).reshape(values.shape[0], -1).T)
+    return np.asarray(columns.max(axis=0))
+
+
 def blocks(n_states: int, n_points: int, each: int) -> Iterator[tuple[slice, slice]]:
     """Cut states × points into blocks of about ``BLOCK`` numbers, for ``each`` of a point in a state.
 
@@ -141,7 +147,7 @@ def _coordinates(t: Array, R: Array, beta: Array, out: Array) -> Array:
         np.matmul(t, R.reshape(-1, t.shape[1]).T, out=out.reshape(t.shape[0], -1))
     else:
         _times(t, np.ascontiguousarray(_transposed(R)), out)
-    out += (R @ beta[..., None])[..., 0]
+    out += np.einsum("mij,mj->mi", R, beta)
     return out
 
 
@@ -194,7 +200,7 @@ def cluster_pass(
         R, beta: (M, L, Q, Q), (M, L, Q) the layers, in turn.
         pinned: coordinates that count as zero.
         own: the cluster's own layer, if what it alone makes of the points is to be compared with the output.
-        watched: whether it is asked for highest and nearest.
+        watched: whether it is asked for loss, mean, within, highest and nearest; without, the first three are zero.
     """
     n_states, n_layers, dim = beta.shape
     passed = ClusterPass(
@@ -232,13 +238,15 @@ def cluster_pass(
             alone = _image(z, layers[0][own], layers[1][own], z, scratch)
             alone -= t
             _raise(passed.apart[states], _of_state(np.maximum, np.abs(alone, out=alone)))
-        if not points.start:
-            first[states] = t[0]
-        off = np.subtract(t, first[states], out=scratch)
-        passed.mean[states] += _sum(off)
-        passed.within[states] += _of_state(np.add, np.square(off, out=off))
+        if watched:
+            if not points.start:
+                first[states] = t[0]
+            off = np.subtract(t, first[states], out=scratch)
+            passed.mean[states] += _sum(off)
+            passed.within[states] += _of_state(np.add, np.square(off, out=off))
         t -= labels[states]
-        passed.loss[states] += 0.5 * _of_state(np.add, np.square(t, out=scratch))
+        if watched:
+            passed.loss[states] += 0.5 * _of_state(np.add, np.square(t, out=scratch))
         _go_back(passed, states, layers[0], work, t)
     n = max(1, x.shape[0])
     for total in (passed.loss, passed.mean, passed.within, passed.truncated, passed.gradient_beta):
@@ -270,7 +278,7 @@ def _go_back(passed: ClusterPass, states: slice, R: Array, work: _Work, g: Array
         hw = np.multiply(h, w, out=work[n_layers + 4])
         passed.truncated[states, layer] += z.shape[0] - _sum(h)
         w_lost = _sum(hw) - _sum(w)
-        passed.gradient_beta[states, layer] += (_transposed(rotation) @ w_lost[..., None])[..., 0]
+        passed.gradient_beta[states, layer] += np.einsum("mij,mi->mj", rotation, w_lost)
         turn = passed.gradient_R[states, layer]
         turn += _products(np.multiply(h, z, out=h), w)
         turn += _products(hw, z)
@@ -286,7 +294,7 @@ def separated_velocity(
     M = ½(z uᵀ + u zᵀ) − ½ z zᵀ, and without the last term as the paper prints it (``printed``); so 2HM is
     Hz uᵀ + Hu zᵀ − Hz zᵀ. One layer R (M, Q, Q), β (M, Q); results (M, Q) and (M, Q, Q).
     """
-    u = (R @ (beta + y_tilde)[..., None])[..., 0]
+    u = np.einsum("mij,mj->mi", R, beta + y_tilde)
     untruncated, HM = np.zeros(u.shape), np.zeros(R.shape)
     work = _Work(x, u.shape[0], 2)
     for states, points, inputs in work.blocks():
@@ -303,7 +311,7 @@ def separated_velocity(
         if not printed:
             HM[states] -= _products(np.multiply(h, z, out=h), z)
     n = max(1, x.shape[0])
-    moved = -(_transposed(R) @ ((1.0 - untruncated / n) * u)[..., None])[..., 0]
+    moved = -np.einsum("mij,mi->mj", R, (1.0 - untruncated / n) * u)
     return moved, (HM - _transposed(HM)) * (0.5 / n)
 
 

@@ -8,6 +8,7 @@ from truncflow_cli.diagnostics.certificates import certificate
 from truncflow_cli.diagnostics.certificates.separation import separated_times
 from truncflow_cli.diagnostics.layered import ON_SURFACE, LayeredAnalysis, one_layer_each
 from truncflow_cli.diagnostics.outcome import Outcome, compare, not_met
+from truncflow_cli.diagnostics.passes import largest
 
 #: Rounding of two ways to sum the same field, relative to the largest it could be.
 SAME_FIELD = 1e-12
@@ -39,15 +40,13 @@ def general_equals_separated(ev: LayeredAnalysis) -> Outcome:
         text += f"; least margin {margin.min():.4g} at s = {ev.s[int(np.argmin(margin))]:.6g}"
     if not separated.any():
         return not_met(text)
-    general_beta = -np.sum([passed.gradient_beta for passed in ev.composed], axis=0)
-    general_R = -np.sum([passed.gradient_R for passed in ev.composed], axis=0)
-    difference = np.zeros(ev.s.size)
-    for k in range(ev.n_clusters):
-        moved, turned = ev.velocity[k]
-        difference = np.maximum(difference, np.abs(moved - general_beta[:, k]).max(axis=1))
-        difference = np.maximum(
-            difference, np.abs(turned - general_R[:, k]).max(axis=(1, 2)) / (ev.reach or 1.0)
-        )
+    general_beta = -np.add.reduce([passed.gradient_beta for passed in ev.composed])
+    general_R = -np.add.reduce([passed.gradient_R for passed in ev.composed])
+    difference = np.zeros((ev.n_clusters, ev.s.size))
+    for k, (moved, turned) in enumerate(ev.velocity):
+        off_beta, off_R = moved - general_beta[:, k], turned - general_R[:, k]
+        difference[k] = np.maximum(largest(off_beta), largest(off_R) / (ev.reach or 1.0))
+    difference = difference.max(axis=0)
     difference[~separated] = np.nan
     if ev.printed:
         text += "; Theorem 3.2 with Ω as printed, without −½zzᵀ"

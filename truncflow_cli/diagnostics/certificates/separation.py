@@ -16,6 +16,11 @@ from truncflow_cli.problem import Array
 ORTHOGONAL = 1e-12
 
 
+def defects_of_layers(ev: LayeredAnalysis) -> Array:
+    """Return ‖RᵀR − 1‖ (Frobenius) of each layer at each saved time, (T, L)."""
+    return orthogonality_defects(np.asarray(ev.run.R))
+
+
 @certificate(
     "orthogonality",
     order=3.2,
@@ -26,7 +31,7 @@ ORTHOGONAL = 1e-12
 )
 def orthogonality(ev: LayeredAnalysis) -> Outcome:
     """Look at every layer at every saved time."""
-    norms = orthogonality_defects(np.asarray(ev.run.R)).max(axis=1)
+    norms = ev.once(defects_of_layers).max(axis=1)
     text = f"every layer at every saved time ({norms.size}); ‖RᵀR − 1‖ in the Frobenius norm"
     return compare(text, norms.max(), ORTHOGONAL, {"defect": norms})
 
@@ -135,5 +140,5 @@ def composition(ev: LayeredAnalysis) -> Outcome:
     difference[~separated] = np.nan
     series["difference"] = ev.along(difference)
     # A layer that leaves an image t alone maps it to t + (RᵀR − 1)(t + β).
-    defects = float(orthogonality_defects(ev.R).max(axis=0).sum())
+    defects = float(ev.once(defects_of_layers)[ev.times].max(axis=0).sum())
     return compare(text, np.nanmax(difference), (1e-13 + defects) * ev.reach, series)
