@@ -54,9 +54,9 @@ def test_a_flow_with_arrays_of_its_own_has_their_norms(monkeypatch: pytest.Monke
     momentum = registry.StateArray("momentum", ("s", "output", "input"), "what is not pictured")
     unknown = dataclasses.replace(registry.FLOWS["clustered"], arrays=(momentum,), parts={})
     monkeypatch.setitem(registry.FLOWS, "clustered", unknown)
-    array, W = run.array, run.W
+    read, W = run.source.read, run.W
     monkeypatch.setattr(
-        run, "array", lambda path, *rows: W if path == "trajectory/momentum" else array(path, *rows)
+        run.source, "read", lambda path, *rows: W if path == "trajectory/momentum" else read(path, *rows)
     )
     drawn = dict(catalog.figures_of(run))
     assert set(drawn) == {"loss", "energy-balance", "states"}

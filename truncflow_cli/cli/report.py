@@ -150,7 +150,7 @@ def _print_text(paths: Sequence[Path], violated: list[str]) -> None:
 def _draw(wanted: Wanted, paths: Sequence[Path], violated: list[str]) -> Iterator[Path]:
     from truncflow_cli.cli.drawing import draw, folder_names
     from truncflow_cli.report.compare import Comparison, Member, compare, member
-    from truncflow_cli.report.compare.figures import MOST_COMPARED, draw_comparison
+    from truncflow_cli.report.compare.compare import MOST_COMPARED
     from truncflow_cli.runfile import open_run
 
     for path in paths:  # nothing is drawn of some runs if another one is damaged
@@ -167,4 +167,8 @@ def _draw(wanted: Wanted, paths: Sequence[Path], violated: list[str]) -> Iterato
         if 0 < index <= MOST_COMPARED:
             comparisons.append(compare(first, run))
     if folder is not None and several:
+        from truncflow_cli.report.compare.drawings import (
+            draw_comparison,  # after the runs': matplotlib is there
+        )
+
         yield from draw_comparison(members, comparisons, names, folder)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from truncflow_cli.diagnostics.clustered import RANK_SHARE
-from truncflow_cli.flows.registry import Flow, flow_named
+from truncflow_cli.flows.registry import Flow
 from truncflow_cli.problem import Array, BoolArray
 from truncflow_cli.report.flow_stories import second_moment
+from truncflow_cli.report.summary import norms
 from truncflow_cli.run_data import Run
 
 #: Arrays that have pictures of their own.
@@ -37,9 +38,7 @@ def any_flow(flow: Flow) -> bool:
 
 def norms_of(run: Run) -> dict[str, Array]:
     """Return ‖name‖ (Frobenius) of each array along the saved times, (T,), that no picture is about."""
-    names = [array.name for array in flow_named(run.flow).arrays if array.name not in PICTURED]
-    arrays = {name: run.array(f"trajectory/{name}") for name in names}
-    return {f"‖{name}‖": np.linalg.norm(a.reshape(len(a), -1), axis=1) for name, a in arrays.items()}
+    return {name: values for name, values in norms(run).items() if name.strip("‖") not in PICTURED}
 
 
 @dataclass(frozen=True)

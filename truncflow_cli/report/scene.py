@@ -98,9 +98,7 @@ class Scene(ABC):
     """The geometry of a run of some flow.
 
     Attributes:
-        run: the run.
-        points: rows of ``run.x`` that are shown.
-        layers: the layers that are shown; empty for flows without.
+        points, layers: rows of ``run.x`` and layers that are shown; none for flows without.
         moved, mapped, label, foreign: how a legend calls points that are moved (if any are), images, labels, others.
         axis, direction: letters of a coordinate, and of a direction of space.
     """
@@ -287,14 +285,8 @@ class CollapsedScene(Scene):
 
     def spaces(self) -> list[Space]:
         """Return the output space, and the input space if there are points in it."""
-        outputs = Space(
-            "outputs",
-            "Output space",
-            "Dots: −Wβ^(ℓ), what the network makes of cluster ℓ, and the way it has come. Stars: labels y.",
-            self._outputs,
-            self.projection,
-            what="cluster",
-        )
+        told = "Dots: −Wβ^(ℓ), what the network makes of cluster ℓ, and the way it has come. Stars: labels y."
+        outputs = Space("outputs", "Output space", told, self._outputs, self.projection, what="cluster")
         if not self.points.size:
             return [outputs]
         shown = [self.run.x[self.points], *(self._inputs(t).after for t in (0, -1))]

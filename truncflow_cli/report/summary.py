@@ -88,8 +88,9 @@ class Summary:
     @cached_property
     def quantities(self) -> dict[str, Array]:
         """What characterises the run's flow along the saved times, (T,) each, by name."""
-        part = self.flow.part("quantities") or norms
-        return {name: np.asarray(values, dtype=np.float64) for name, values in part(self).items()}
+        part = self.flow.part("quantities")
+        found = norms(self.run) if part is None else part(self)
+        return {name: np.asarray(values, dtype=np.float64) for name, values in found.items()}
 
     @cached_property
     def facts(self) -> list[str]:
@@ -140,9 +141,9 @@ def saved(run: Run, name: str) -> Array | None:
     return run.source.read(f"trajectory/{name}")
 
 
-def norms(summary: Summary) -> dict[str, Array]:
+def norms(run: Run) -> dict[str, Array]:
     """Return the Frobenius norm of every array that the flow's entry names, (T,) each."""
-    arrays = {array.name: saved(summary.run, array.name) for array in summary.flow.arrays}
+    arrays = {array.name: saved(run, array.name) for array in flow_named(run.flow).arrays}
     return {
         f"‖{name}‖": np.linalg.norm(np.reshape(values, (len(values), -1)), axis=1)
         for name, values in arrays.items()

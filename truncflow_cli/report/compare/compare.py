@@ -23,6 +23,8 @@ from truncflow_cli.run_data import Run
 AGREEMENT = 1000.0
 #: The relative tolerance of a run whose config does not say.
 USUAL_RTOL = 1e-9
+#: Runs that are compared with the first one in figures; the losses of all are drawn.
+MOST_COMPARED = 12
 
 
 @dataclass(frozen=True)

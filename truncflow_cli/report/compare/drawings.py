@@ -1,9 +1,10 @@
-"""The figures of a comparison, drawn with matplotlib in the style of all others."""
+"""Figures of several runs: their losses over one another, how far they part, and their events against each other."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,19 @@ from matplotlib.ticker import SymmetricalLogLocator
 
 from truncflow_cli.events import Kind
 from truncflow_cli.problem import Array
-from truncflow_cli.report.compare.compare import Comparison, Member
+from truncflow_cli.report.compare.compare import MOST_COMPARED, Comparison, Member
 from truncflow_cli.report.compare.events import Matching
 from truncflow_cli.report.figures.panels import curve, legend, stacked, suit
-from truncflow_cli.report.figures.style import GREY, LONGEST_NAME, as_it_stands, color, look, typeset
+from truncflow_cli.report.figures.style import (
+    GREY,
+    LONGEST_NAME,
+    applied,
+    as_it_stands,
+    color,
+    look,
+    save,
+    typeset,
+)
 from truncflow_cli.report.figures.timeline import MOST_LABELS, Timeline, settled_at
 from truncflow_cli.report.numbers import count
 from truncflow_cli.report.sparkline import longest
@@ -31,6 +41,29 @@ FLOOR = 1e-17
 ROOM_FOR_ZERO = 0.16
 #: Lanes of event ticks.
 MOST_LANES = 12
+
+
+def draw_comparison(
+    members: Sequence[Member], comparisons: Sequence[Comparison], names: Sequence[str], folder: Path
+) -> Iterator[Path]:
+    """Draw how runs, at least two, compare, and yield each file ``comparison-*`` once it is there.
+
+    Args:
+        comparisons: runs compared with the first, in the order of ``members`` from the second on.
+        names: what the runs are called, all different.
+        folder: made if it is missing.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    compared = list(comparisons[:MOST_COMPARED])
+    with applied():
+        made = [("loss", losses(members, names)), ("distance", distances(members, compared, names))]
+        for comparison, name in zip(compared, names[1:], strict=False):
+            if comparison.matching is not None and len(comparison.matching.pairs):
+                made.append((f"events-{name}", event_shifts(comparison, (names[0], name))))
+    for title, figure in made:
+        yield from save(figure, folder, f"comparison-{title}")
 
 
 def losses(members: Sequence[Member], names: Sequence[str]) -> Figure:

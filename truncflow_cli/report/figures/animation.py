@@ -61,10 +61,7 @@ COLORS = 128
 def animate(run: Run, path: Path, progress: Callable[[int, int], None]) -> Path:
     """Draw the geometry at the saved times, one frame after the other, into a .gif or an .mp4.
 
-    Args:
-        run: the run.
-        path: the file; one that is there is replaced, once the new one is whole.
-        progress: called with the number of frames done, and of all.
+    A file that is there is replaced once the new one is whole. ``progress`` gets the numbers of frames, done and all.
 
     Raises:
         UserError: another ending, ffmpeg is missing, or the file cannot be written.

@@ -73,25 +73,21 @@ def _balance(axes: Axes, subject: Subject) -> str:
 
 def invariant(subject: Subject) -> Figure:
     """Draw the eigenvalues of I and of its parts, with λ₀ of Theorem 8.4, and below them ‖I(s) − I(0)‖ (8.21)."""
-    B, W = subject.state("B"), subject.state("W")
-    grams = B @ B.swapaxes(1, 2), W.swapaxes(1, 2) @ W
-    conserved = grams[0] - grams[1]
-    draws = [
-        partial(_spectra, subject=subject, matrices=(conserved, *grams)),
-        partial(_drift, subject=subject, conserved=conserved),
-    ]
+    draws = [partial(_spectra, subject=subject), partial(_drift, subject=subject)]
     return stacked(subject.timeline, 4.6, draws, (1.6, 1.0), said=subject.remarks())
 
 
-def _spectra(axes: Axes, subject: Subject, matrices: tuple[Array, ...]) -> str:
-    spectra = [np.linalg.eigvalsh(matrix) for matrix in matrices]
+def _spectra(axes: Axes, subject: Subject) -> str:
+    B, W = subject.state("B"), subject.state("W")
+    grams = B @ B.swapaxes(1, 2), W.swapaxes(1, 2) @ W
+    spectra = [np.linalg.eigvalsh(matrix) for matrix in (grams[0] - grams[1], *grams)]
     handles = []
     for (label, tint, dashes), spectrum in zip(_PARTS, spectra, strict=True):
         for values in spectrum.T:
             curve(axes, subject.run.s, values, color=tint, linestyle=dashes, linewidth=1.2)
         handles.append(Line2D([], [], color=tint, linestyle=dashes, label=label))
     axes.axhline(0.0, color=GREY, linewidth=0.6)
-    gap = spectral_gap(subject.state("B")[0], subject.state("W")[0])
+    gap = spectral_gap(B[0], W[0])
     if gap.rate > 0.0:
         bound, sign = (gap.rate, "") if gap.of == "B" else (-gap.rate, "-")
         axes.axhspan(min(bound, 0.0), max(bound, 0.0), color=GREY, alpha=0.14, linewidth=0.0)
@@ -104,8 +100,8 @@ def _spectra(axes: Axes, subject: Subject, matrices: tuple[Array, ...]) -> str:
     return ""
 
 
-def _drift(axes: Axes, subject: Subject, conserved: Array) -> str:
-    drift = np.linalg.norm(conserved - conserved[0], ord=2, axis=(1, 2))
+def _drift(axes: Axes, subject: Subject) -> str:
+    drift = subject.quantities["‖I − I(0)‖"]
     curve(axes, subject.run.s, drift, color="black", label=r"$\Vert I(s) - I(0)\Vert$, (8.21)")
     certificate = subject.run.certificates.get("invariant")
     shown = [drift]
@@ -125,21 +121,19 @@ def _drift(axes: Axes, subject: Subject, conserved: Array) -> str:
 
 def norms(subject: Subject) -> Figure:
     """Draw ‖W‖, ‖B‖ below their bounds (8.34)-(8.37), and ‖WB + Y‖ below √(2C(0)) e^{−λ₀s}."""
-    run, B, W = subject.run, subject.state("B"), subject.state("W")
+    run, found = subject.run, subject.quantities
     certificate = run.certificates.get("norm_bounds")
     series = certificate.series if certificate is not None else {}
     bound = {"linestyle": BOUND, "linewidth": 1.0}
     sizes: list[tuple[Array, dict[str, Any]]] = []
-    for letter, state, tint in (("W", W, PALETTE[1]), ("B", B, PALETTE[0])):
+    for letter, tint in (("W", PALETTE[1]), ("B", PALETTE[0])):
         name = rf"$\Vert {letter}\Vert$"
-        sizes.append((np.linalg.norm(state, ord=2, axis=(1, 2)), {"color": tint, "label": name}))
+        sizes.append((found[f"‖{letter}‖"], {"color": tint, "label": name}))
         if f"bound_{letter}" in series:
             sizes.append((series[f"bound_{letter}"], {"color": tint, "label": f"bound of {name}", **bound}))
-    distance = np.linalg.norm(W @ B + run.y.T, axis=(1, 2))
-    limits: list[tuple[Array, dict[str, Any]]] = [
-        (distance, {"color": "black", "label": r"$\Vert WB + Y\Vert_F$"})
-    ]
-    gap = spectral_gap(B[0], W[0])
+    distance, name = found["‖WB + Y‖"], r"$\Vert WB + Y\Vert_F$"
+    limits: list[tuple[Array, dict[str, Any]]] = [(distance, {"color": "black", "label": name})]
+    gap = spectral_gap(subject.state("B")[0], subject.state("W")[0])
     if gap.rate > 0.0:
         label = r"$e^{-\lambda_0 s}\,\sqrt{2\,\mathcal{C}(0)}$"
         falling = distance[0] * np.exp(-gap.rate * run.s)

@@ -67,10 +67,7 @@ DASHED: Any = (0, (3, 2))
 class Window:
     """The part of the page that a row of panels shows.
 
-    Attributes:
-        center: (2,) its centre.
-        half: (2,) half of its width and height.
-        shape: height of a panel over its width.
+    ``center`` (2,), ``half`` (2,) of its width and height, and ``shape``: height of a panel over its width.
     """
 
     center: Array
@@ -177,19 +174,14 @@ def windows(scene: Scene, views: Sequence[Sequence[Panel]]) -> list[Window]:
         return [Window(at, np.array([half[0] or 1.0, half[1] + 3.0 * LEVEL]), FLAT) for at, half in boxes]
     shape = np.max([half / max(half.max(), 1e-300) for _, half in boxes], axis=0)
     ratio = float(np.clip(shape[1] / max(shape[0], 1e-9), 0.65, 1.15))
-    wide = [max(float(half[0]), float(half[1]) / ratio) or 1.0 for _, half in boxes]
-    return [
-        Window(at, np.array([width, width * ratio]), ratio)
-        for (at, _), width in zip(boxes, wide, strict=True)
-    ]
+    sides = np.array([1.0, ratio])
+    return [Window(at, (float((half / sides).max()) or 1.0) * sides, ratio) for at, half in boxes]
 
 
 def _placed(panel: Panel, scene: Scene) -> Array:
-    parts = (
-        (panel.before, panel.cluster), (panel.after, panel.cluster), (panel.labels, panel.labels_cluster),
-        (panel.others, panel.others_cluster),
-    )  # fmt: skip
-    return np.concatenate([scene.projection.on_page(*part) for part in parts])
+    points = np.concatenate([panel.before, panel.after, panel.labels, panel.others])
+    clusters = (panel.cluster, panel.cluster, panel.labels_cluster, panel.others_cluster)
+    return scene.projection.on_page(points, np.concatenate(clusters))
 
 
 def draw_panel(axes: Axes, panel: Panel, scene: Scene, window: Window) -> None:
@@ -328,6 +320,8 @@ def marks(subject: Subject, views: Sequence[Sequence[Panel]], scene: Scene) -> l
     first, every = views[0][0], [panel for column in views for panel in column]
     dot: dict[str, Any] = {"linestyle": "none", "color": GREY, "marker": "o"}
     hollow = {**dot, "markersize": 4.0, "markerfacecolor": "white"}
+    apex = {"color": GREY, "marker": "o", "markersize": 4.0}
+    dashed = {"color": GREY, "linestyle": DASHED, "linewidth": 0.9}
     pinned = any((panel.kind == PINNED).any() for panel in every)
     clusters = np.unique(np.concatenate([first.cluster, first.others_cluster]))
     if not 1 < clusters.size <= 6:
@@ -338,19 +332,9 @@ def marks(subject: Subject, views: Sequence[Sequence[Panel]], scene: Scene) -> l
         (True, scene.mapped, {**dot, "markersize": 3.0}),
         (True, scene.label, {**dot, "marker": "*", "markersize": 9.0, "markeredgecolor": "black"}),
         (len(first.others) > 0, scene.foreign, {**dot, "markersize": 2.0, "alpha": 0.6}),
-        (
-            bool(first.sectors),
-            r"$-\beta^{(\ell)}$ and $S_\ell^+$",
-            {"color": GREY, "marker": "o", "markersize": 4.0},
-        ),
-        (
-            bool(first.sectors) and 2 <= scene.projection.dim <= 3,
-            r"$S_\ell^-$",
-            {"color": GREY, "linestyle": DASHED, "linewidth": 0.9},
-        ),
-        *(
-            (True, subject.names[k], {**dot, "marker": "s", "markersize": 5.0, "color": color(int(k))})
-            for k in clusters
-        ),
+        (bool(first.sectors), r"$-\beta^{(\ell)}$ and $S_\ell^+$", apex),
+        (bool(first.sectors) and 2 <= scene.projection.dim <= 3, r"$S_\ell^-$", dashed),
     ]
+    square = {**dot, "marker": "s", "markersize": 5.0}
+    entries += [(True, subject.names[k], {**square, "color": color(int(k))}) for k in clusters]
     return [Line2D([], [], label=label, **how) for shown, label, how in entries if shown]

@@ -58,23 +58,24 @@ class Changes:
         """
         place = np.full(self.members.size, -1)
         place[rows] = np.arange(rows.size)
-        column = np.searchsorted(times, self.s, "left")
-        here = (place[self.member] >= 0) & (column < times.size)
-        counts = np.zeros((2, rows.size, times.size), dtype=np.int32)
-        counts[0, :, 0] = self.start[rows].sum(axis=1)
-        np.add.at(counts[0], (place[self.member[here]], column[here]), self.step[here])
-        np.add.at(counts[1], (place[self.member[here]], column[here]), self.pin_step[here])
-        summed = counts.cumsum(axis=2)
-        return summed[0], summed[1] > 0
+        row = place[self.member]
+        cut = self._summed(times, row, self.step, self.start[rows].sum(axis=1))
+        return cut, self._summed(times, row, self.pin_step, np.zeros(rows.size, dtype=np.int64)) > 0
 
     def fractions(self, times: Array, of: BoolArray) -> Array:
         """Return the fraction of the members ``of`` (n,) truncated in each coordinate at ascending times, (K, Q)."""
+        row = np.where(of[self.member], self.coordinate, -1)
+        cut = self._summed(times, row, self.step, self.start[of].sum(axis=0))
+        return np.asarray(cut.T / max(int(np.count_nonzero(of)), 1))
+
+    def _summed(self, times: Array, row: IntArray, step: IntArray, start: IntArray) -> IntArray:
+        """Return (m, K): ``start`` (m,) and the steps of events in ``row`` (E',), -1 in none, up to ascending times."""
         column = np.searchsorted(times, self.s, "left")
-        here = of[self.member] & (column < times.size)
-        counts = np.zeros((times.size, self.start.shape[1]))
-        counts[0] = self.start[of].sum(axis=0)
-        np.add.at(counts, (column[here], self.coordinate[here]), self.step[here])
-        return np.asarray(counts.cumsum(axis=0) / max(np.count_nonzero(of), 1))
+        here = (row >= 0) & (column < times.size)
+        counts = np.zeros((start.size, times.size), dtype=np.int32)
+        counts[:, 0] = start
+        np.add.at(counts, (row[here], column[here]), step[here])
+        return np.asarray(counts.cumsum(axis=1))
 
 
 def changes(run: Run, layer: int, members: IntArray, foreign_from: float = np.inf) -> Changes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -75,14 +75,10 @@ _ONE_AT_A_TIME = threading.RLock()
 
 
 #: How each format is written. It says of itself neither date nor version, so that the same run gives the same file.
-_WRITERS: dict[str, Callable[[Figure, str], Any]] = {
-    "pdf": lambda figure, path: FigureCanvasPdf(figure).print_pdf(
-        path, metadata={"CreationDate": None, "Creator": "truncflow", "Producer": None}
-    ),
-    "svg": lambda figure, path: FigureCanvasSVG(figure).print_svg(
-        path, metadata={"Date": None, "Creator": "truncflow"}
-    ),
-    "png": lambda figure, path: FigureCanvasAgg(figure).print_png(path, metadata={"Software": "truncflow"}),
+_FORMATS: dict[str, tuple[Any, dict[str, str | None]]] = {
+    "pdf": (FigureCanvasPdf, {"CreationDate": None, "Creator": "truncflow", "Producer": None}),
+    "svg": (FigureCanvasSVG, {"Date": None, "Creator": "truncflow"}),
+    "png": (FigureCanvasAgg, {"Software": "truncflow"}),
 }
 
 
@@ -112,16 +108,16 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     Raises:
         UserError: a file cannot be written.
     """
-    saved = [folder / f"{name}.{ending}" for ending in _WRITERS]
+    saved = [folder / f"{name}.{ending}" for ending in _FORMATS]
     with applied():
         figure.set_dpi(DPI)
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # settled; each format would do it again
         # As figure.savefig does, without its rehearsal, which takes as long as the drawing itself.
-        for target, write in zip(saved, _WRITERS.values(), strict=True):
+        for target, (ending, (canvas, metadata)) in zip(saved, _FORMATS.items(), strict=True):
             with replacing(target) as part:
                 figure.set_dpi(DPI)  # each format sets its own
-                write(figure, str(part))
+                getattr(canvas(figure), f"print_{ending}")(str(part), metadata=metadata)
     return saved
 
 

@@ -14,17 +14,12 @@ from truncflow_cli.problem import Array, IntArray
 from truncflow_cli.report.figures.style import names_of, typeset
 from truncflow_cli.report.figures.timeline import Timeline
 from truncflow_cli.report.numbers import count
+from truncflow_cli.report.summary import Summary
 from truncflow_cli.run_data import Run
 
 
 class Subject:
-    """A run and what its figures share.
-
-    Attributes:
-        run: the run file.
-        names: what each cluster is called.
-        timeline: the axis of s.
-    """
+    """A run and what its figures share: what each cluster is called, the axis of s, what follows from the states."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -64,6 +59,11 @@ class Subject:
     def evidence(self) -> Any:
         """The flow's analysis (``LayeredAnalysis``, ...): what follows from the saved states, without the solvers."""
         return analysis_of(self.run)
+
+    @cached_property
+    def quantities(self) -> dict[str, Array]:
+        """What characterises the flow along the saved times, (T,) each, by name."""
+        return Summary(self.run).quantities
 
     @cached_property
     def descent(self) -> Descent:

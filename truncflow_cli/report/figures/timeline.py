@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.scale import SymmetricalLogTransform
 from matplotlib.ticker import FixedLocator, FuncFormatter
+from matplotlib.transforms import IdentityTransform, Transform
 
 from truncflow_cli.problem import Array
 from truncflow_cli.report.figures.style import typeset
@@ -78,20 +79,13 @@ class Timeline:
 
     def grid(self, count: int) -> Array:
         """Return ``count`` times evenly spaced along the axis, both ends included."""
-        if self.linear_to is None:
-            return np.linspace(0.0, self.end, count)
-        transform = self._transform()
-        last = transform.transform(np.array([self.end]))[0]
-        return np.asarray(transform.inverted().transform(np.linspace(0.0, last, count)))
+        last = self._transform().transform(np.array([self.end]))[0]
+        return np.asarray(self._transform().inverted().transform(np.linspace(0.0, last, count)))
 
     def positions(self, times: Array) -> Array:
         """Return where times (n,) lie along the axis, from 0 to 1."""
-        if self.linear_to is None:
-            return np.asarray(times / self.end)
-        transform = self._transform()
-        return np.asarray(
-            transform.transform(np.asarray(times)) / transform.transform(np.array([self.end]))[0]
-        )
+        last = self._transform().transform(np.array([self.end]))[0]
+        return np.asarray(self._transform().transform(np.asarray(times)) / last)
 
     def _labels(self, linear_to: float) -> list[float]:
         first, last = math.ceil(math.log10(linear_to) - 1e-9), math.floor(math.log10(self.end) + 1e-9)
@@ -121,8 +115,9 @@ class Timeline:
                     zorder=line.get_zorder(), clip_on=False,
                 )  # fmt: skip
 
-    def _transform(self) -> SymmetricalLogTransform:
-        return SymmetricalLogTransform(10, self.linear_to, LINEAR_PART)
+    def _transform(self) -> Transform:
+        stretched = self.linear_to is not None
+        return SymmetricalLogTransform(10, self.linear_to, LINEAR_PART) if stretched else IdentityTransform()
 
 
 def _keep_inside(axes: Axes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -82,7 +83,6 @@ class Raster:
     """One layer's picture.
 
     Attributes:
-        layer: which.
         picture: (rows, columns, 4) colours; transparent where the layer does not see a point.
         cluster: (n,) clusters of all its points, from the top row down.
         pinned: whether a point shown is ever pinned.
@@ -114,13 +114,16 @@ def _draw(axes: Axes, subject: Subject, raster: Raster) -> str:
     if np.isfinite(subject.switched_at) and subject.separated:
         axes.patch.set(facecolor="white", edgecolor=PALE, hatch="////", linewidth=0.0)
     if len(raster.picture):
-        axes.imshow(
-            raster.picture, extent=(0.0, 1.0, 0.0, 1.0), transform=axes.transAxes, aspect="auto",
-            interpolation="nearest", resample=False,
-        )  # fmt: skip
+        _fill(axes, raster.picture, resample=False)
     _rows(axes, raster.cluster)
     axes.set_title(subject.title(raster.layer))
     return ""
+
+
+def _fill(axes: Axes, picture: Array, **how: Any) -> None:
+    """Fill a panel with a picture, whatever its axes are."""
+    how = {"aspect": "auto", "interpolation": "nearest", **how}
+    axes.imshow(picture, extent=(0.0, 1.0, 0.0, 1.0), transform=axes.transAxes, **how)
 
 
 def _left_out(rasters: list[Raster]) -> str:
@@ -201,9 +204,6 @@ def _lines(axes: Axes, times: Array, fractions: Array) -> None:
 
 
 def _picture(axes: Axes, times: Array, fractions: Array) -> None:
-    axes.imshow(
-        fractions.T, extent=(0.0, 1.0, 0.0, 1.0), transform=axes.transAxes, aspect="auto", cmap="cividis",
-        vmin=0.0, vmax=1.0, interpolation="nearest",
-    )  # fmt: skip
+    _fill(axes, fractions.T, cmap="cividis", vmin=0.0, vmax=1.0)
     axes.set(ylim=(fractions.shape[1] - 0.5, -0.5), ylabel="$r$")
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))

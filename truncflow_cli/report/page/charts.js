@@ -63,9 +63,7 @@ class Scale {
     return value > 0 ? Math.log(value / this.low) / Math.log(this.high / this.low) : null;
   }
 
-  ticks(count) {
-    return this.logarithmic ? powerTicks(this.low, this.high, count) : roundTicks(this.low, this.high, count);
-  }
+  ticks(count) { return (this.logarithmic ? powerTicks : roundTicks)(this.low, this.high, count); }
 }
 
 class Chart extends Plot {

@@ -94,7 +94,7 @@ def page(run: Run) -> str:
         story=_story(summary),
         warnings=paragraphs(_warnings(run), "warning"),
         verdicts=verdict_counts(certificates),
-        left_out=paragraphs(frames.sentences(), "note"),
+        left_out=paragraphs(frames.left_out(run), "note"),
         panels="\n".join(picture_html(picture, names) for picture in pictures),
         not_drawn=paragraphs([NOT_DRAWN] if not pictures and summary.flow.part("scene") else [], "note"),
         charts="\n".join(chart_html(chart) for chart in charts),

@@ -21,12 +21,6 @@ function drawRug(svg, at, y) {
     draw(svg, "path", { class: group ? "rug tall" : "rug", d: places.map((x) => `M${x} ${y}v${group ? 12 : 7}`).join("") }));
 }
 
-/** Return how many events there were up to each shown time. */
-function eventsUpTo() {
-  let sum = 0;
-  return data.events.counts.map(([a, b]) => { sum += a + b; return sum; });
-}
-
 class EventLog {
   constructor(root) {
     this.rows = data.events.rows;

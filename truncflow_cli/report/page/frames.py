@@ -26,28 +26,21 @@ class Frames:
         times: (F,) indices of saved times, ascending, the first and the last among them.
         points: (P,) indices of points.
         s: (F,) the times.
-        saved, n_points: T, N.
     """
 
     times: IntArray
     points: IntArray
     s: Array
-    saved: int
-    n_points: int
 
-    def sentences(self) -> list[str]:
-        """Return what is left out."""
-        result = []
-        if self.times.size < self.saved:
-            result.append(
-                f"{self.times.size:,} of the {self.saved:,} saved times are shown, evenly spread over their numbers."
-            )
-        if self.points.size < self.n_points:
-            result.append(
-                f"{self.points.size:,} of the {self.n_points:,} points are drawn, evenly spread over the clusters; "
-                "curves, counts and certificates are of all of them."
-            )
-        return result
+    def left_out(self, run: Run) -> list[str]:
+        """Return sentences on what is not shown."""
+        times = f"{self.times.size:,} of the {run.s.size:,} saved times are shown, evenly spread over their numbers."
+        points = (
+            f"{self.points.size:,} of the {run.n_points:,} points are drawn, evenly spread over the clusters; "
+            "curves, counts and certificates are of all of them."
+        )
+        shown = ((self.times.size < run.s.size, times), (self.points.size < run.n_points, points))
+        return [sentence for few, sentence in shown if few]
 
 
 def frames_of(run: Run) -> Frames:
@@ -57,4 +50,4 @@ def frames_of(run: Run) -> Frames:
     layers = 0 if run.beta is None else min(MOST_LAYERS, run.beta.shape[1])
     each = max(1, points.size * dims + layers * dims * (1 + min(run.y_tilde.shape[1], MOST_LAYERS)))
     times = spread(run.s.size, min(MOST_TIMES, max(FEWEST_TIMES, MOST_NUMBERS // each)))
-    return Frames(times, points, run.s[times], run.s.size, run.n_points)
+    return Frames(times, points, run.s[times])

@@ -11,7 +11,8 @@ class Player {
     for (const id of ["play", "previous", "next", "speed", "axis", "time", "slider", "track", "spoken", "printed"]) {
       this[id] = document.getElementById(id);
     }
-    this.upTo = eventsUpTo();
+    let sum = 0;
+    this.upTo = data.events.counts.map(([a, b]) => { sum += a + b; return sum; }); // events up to each shown time
     this.slider.max = String(lastFrame);
     const alone = lastFrame === 0;
     for (const control of [this.play, this.slider, this.speed]) control.disabled = alone;
