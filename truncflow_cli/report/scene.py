@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,6 +127,13 @@ class Scene(ABC):
     def projection(self) -> Projection:
         """How ``panels`` come to the page: the same at all times."""
 
+    def _panel(self, before: Array, after: Array, kind: NDArray[np.uint8], **but: Any) -> Panel:
+        """Return a picture of the shown points with all labels and no other points, ``but`` for what is given."""
+        usual = {"cluster": self.cluster, "number": self.points, "labels": self.run.y}
+        usual |= {"labels_cluster": np.arange(self.run.n_clusters)}
+        usual |= {"others": self.run.x[_NOBODY], "others_cluster": _NOBODY}
+        return Panel(before, after, kind, **{**usual, **but})
+
 
 def scene_of(run: Run, points: IntArray, layers: IntArray) -> Scene | None:
     """Return the geometry of a run; None if it has nothing to place. Arguments are those of ``Scene``."""
@@ -216,18 +223,9 @@ class LayeredScene(Scene):
         after, kind = np.empty((every.size, run.dim)), np.zeros(every.size, dtype=np.uint8)
         for mine, stack in groups:
             _, after[mine], _, kind[mine] = layered_pass(run, self.points[mine], t, stack)
-        return Panel(
-            before=run.x[self.points],
-            after=after,
-            kind=self._with_pins(t, kind, every, range(run.n_layers)),
-            cluster=self.cluster,
-            number=self.points,
-            labels=run.y_tilde,
-            labels_cluster=np.arange(run.n_clusters),
-            others=run.x[_NOBODY],
-            others_cluster=_NOBODY,
-            sectors=tuple(self._sector(t, int(layer), alone=self._own) for layer in self.layers),
-        )
+        kind = self._with_pins(t, kind, every, range(run.n_layers))
+        sectors = tuple(self._sector(t, int(layer), alone=self._own) for layer in self.layers)
+        return self._panel(run.x[self.points], after, kind, labels=run.y_tilde, sectors=sectors)
 
     @cached_property
     def _pins(self) -> tuple[Array, IntArray]:
@@ -299,32 +297,17 @@ class CollapsedScene(Scene):
     def _outputs(self, t: int) -> Panel:
         run, clusters = self.run, np.arange(self.run.n_clusters)
         assert run.B is not None and run.W is not None, "a flow with B and W"
-        return Panel(
-            before=-run.B[t].T,
-            after=-(run.W[t] @ run.B[t]).T,
-            kind=np.full(clusters.size, WHOLE, dtype=np.uint8),
-            cluster=clusters,
-            number=clusters,
-            labels=run.y,
-            labels_cluster=clusters,
-            others=run.x[self.points],
-            others_cluster=self.cluster,
-        )
+        others = {"others": run.x[self.points], "others_cluster": self.cluster}
+        kind = np.full(clusters.size, WHOLE, dtype=np.uint8)
+        apexes, images = -run.B[t].T, -(run.W[t] @ run.B[t]).T
+        return self._panel(apexes, images, kind, cluster=clusters, number=clusters, **others)
 
     def _inputs(self, t: int) -> Panel:
         run = self.run
         assert run.B is not None, "a flow with B"
-        return Panel(
-            before=run.x[self.points],
-            after=-run.B[t].T[self.cluster],
-            kind=np.full(self.points.size, WHOLE, dtype=np.uint8),
-            cluster=self.cluster,
-            number=self.points,
-            labels=np.empty((0, run.dim)),
-            labels_cluster=_NOBODY,
-            others=run.x[_NOBODY],
-            others_cluster=_NOBODY,
-        )
+        labels = {"labels": np.empty((0, run.dim)), "labels_cluster": _NOBODY}
+        kind = np.full(self.points.size, WHOLE, dtype=np.uint8)
+        return self._panel(run.x[self.points], -run.B[t].T[self.cluster], kind, **labels)
 
 
 class ClusteredScene(Scene):
@@ -352,14 +335,4 @@ class ClusteredScene(Scene):
         run = self.run
         assert run.W is not None, "a flow with W"
         images = run.x[self.points] @ run.W[t].T
-        return Panel(
-            before=images,
-            after=images,
-            kind=np.zeros(self.points.size, dtype=np.uint8),
-            cluster=self.cluster,
-            number=self.points,
-            labels=run.y,
-            labels_cluster=np.arange(run.n_clusters),
-            others=run.x[_NOBODY],
-            others_cluster=_NOBODY,
-        )
+        return self._panel(images, images, np.zeros(self.points.size, dtype=np.uint8))
