@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -72,21 +73,27 @@ def field_of_moments(
     if not printed:
         # T_rj = mean h_r z_r z_j
         g = np.einsum("ra,ra->r", G, R)
-        T = np.einsum("ra,rab,jb->rj", R, K, R, optimize=True)
+        T = (R[:, None] @ K)[:, 0] @ R.T
         T += g[:, None] * b[None, :] + b[:, None] * S
         P -= T
     return (1.0 - p) * u, 0.5 * (P - P.T)
 
 
+@cache
+def _upper(dim: int) -> tuple[IntArray, ...]:
+    """Return the indices (2, Q(Q−1)/2) above the diagonal."""
+    return np.triu_indices(dim, 1)
+
+
 def tangent(c: Array, Om: Array) -> Array:
     """Return the tangent vector (d,) of c (L, Q) and Ω (L, Q, Q)."""
-    upper = np.triu_indices(c.shape[1], 1)
+    upper = _upper(c.shape[1])
     return np.concatenate([c, np.sqrt(2.0) * Om[:, upper[0], upper[1]]], axis=1).ravel()
 
 
 def split_tangent(vector: Array, layers: int, dim: int) -> tuple[Array, Array]:
     """Return c (L, Q) and Ω (L, Q, Q) of a tangent vector (d,)."""
-    upper = np.triu_indices(dim, 1)
+    upper = _upper(dim)
     parts = vector.reshape(layers, dim + upper[0].size)
     Om = np.zeros((layers, dim, dim))
     Om[..., upper[0], upper[1]] = parts[..., dim:] / np.sqrt(2.0)
@@ -119,6 +126,6 @@ def adjoint(
         shift[later, m] = -(1.0 - hm) * qm
         turn[later, m] = hq[:, :, None] * zm[:, None, :] - qm[:, :, None] * hz[:, None, :]
         back[later] = hq @ R[m]
-    upper = np.triu_indices(dim, 1)
+    upper = _upper(dim)
     skew = (turn - np.swapaxes(turn, -1, -2))[..., upper[0], upper[1]] / np.sqrt(2.0)
     return q, np.concatenate([shift, skew], axis=-1).reshape(count, -1)

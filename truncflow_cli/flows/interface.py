@@ -8,7 +8,7 @@ How to write a new flow: implement ``PiecewiseFlow``; ``solver.loop.EventLoop`` 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -45,10 +45,7 @@ class DenseOutput(Protocol):
     """The state along one smooth piece, as polynomials in the time since its start."""
 
     def sample(self, t: Array) -> dict[str, Array]:
-        """Return the trajectory's arrays (``chunk.Chunk.samples`` without "s") at offsets t (T,).
-
-        "energy" takes the place of "energy_balance": the dissipated integral so far, shape (T,).
-        """
+        """Return ``chunk.Chunk.samples`` without "s" at offsets t (T,); for "energy_balance", "energy" so far."""
         ...
 
     def state(self) -> State:
@@ -61,7 +58,7 @@ class Change:
     """The field changes at offset ``t`` of the current series; ``what`` means something to the flow only."""
 
     t: float
-    what: Any = field(default=None)
+    what: Any
 
 
 @dataclass(frozen=True)
@@ -111,13 +108,10 @@ NO_SURFACES = Surfaces(np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64)
 
 @runtime_checkable
 class DescentFallback(Protocol):
-    """A flow that can take its first steps away from an instant at which nothing settles."""
+    """A flow that can take its first steps away from where nothing settles: no speed or kink to first order."""
 
     def descent_fallback(self) -> tuple[float, list[EventRow], Surfaces]:
-        """Move on by plain descent, by a millionth of the data; return the time taken, events, and what is to settle.
-
-        For instants at which surfaces have no speed and no kink to first order, so that their pattern does not settle.
-        """
+        """Move on by plain descent, by a millionth of the data; return time taken, events, and what is to settle."""
         ...
 
 
@@ -127,10 +121,7 @@ class PiecewiseFlow(Protocol):
     counters: Counters
 
     def expand(self, reach: float) -> float:
-        """Expand the solution about the current state; return the length on which it is accurate.
-
-        The series may stop at a lower order once it is accurate over ``reach``.
-        """
+        """Expand the solution about the current state, to be accurate over ``reach``; return the length it is so on."""
         ...
 
     def next_change(self, h: float) -> Change | None:
@@ -166,10 +157,7 @@ class PiecewiseFlow(Protocol):
         ...
 
     def apply(self, side: IntArray, weight: Array) -> list[EventRow]:
-        """Let the surfaces last described go to these sides; return the events that this makes.
-
-        side (m,): 0, 1 or 2 (pinned with this weight (m,)).
-        """
+        """Let the surfaces last described go to these sides (m,), 2 with this weight (m,); return their events."""
         ...
 
     def at_rest(self) -> list[EventRow]:
@@ -177,10 +165,7 @@ class PiecewiseFlow(Protocol):
         ...
 
     def state(self) -> State:
-        """Return what the flow goes on from between two steps, to the bit; arrays may be the flow's own.
-
-        ``counters`` are not part of it. Valid until the flow moves on.
-        """
+        """Return what the flow goes on from, to the bit, without ``counters``; valid until the flow moves on."""
         ...
 
     def caches(self) -> State:
@@ -188,9 +173,7 @@ class PiecewiseFlow(Protocol):
         ...
 
     def restore(self, saved: Saved, caches: Saved | None) -> None:
-        """Take back what ``state`` has given, and ``caches`` unless they are to be made anew.
-
-        The flow has been made from the same problem and has not been used.
+        """Take back ``state`` into an unused flow of the same problem, and ``caches`` unless they are made anew.
 
         Raises:
             UserError: it does not fit the problem.

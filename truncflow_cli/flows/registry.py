@@ -90,6 +90,19 @@ def _function(place: str) -> Callable[..., Any]:
     return found
 
 
+def _parts(flow: str, *, hypotheses: str, memory: str, told: str) -> dict[str, str]:
+    """Return the parts that every flow has, from where they are; ``told`` names how it is analysed, drawn and told."""
+    return {
+        "start_warnings": f"truncflow_cli.config.start:{flow}",
+        "hypotheses": f"truncflow_cli.diagnostics.hypotheses.{hypotheses}:{flow}",
+        "memory": f"truncflow_cli.flows.{memory}:memory",
+        "analysis": f"truncflow_cli.diagnostics.{told}:{told.title()}Analysis",
+        "scene": f"truncflow_cli.report.scene:{told.title()}Scene",
+        "quantities": f"truncflow_cli.report.flow_stories:{told}_quantities",
+        "story": f"truncflow_cli.report.flow_stories:{told}_story",
+    }
+
+
 BETA = StateArray("beta", ("s", "layer", "input"), "cumulative bias beta^(l) of each layer")
 R = StateArray("R", ("s", "layer", "coordinate", "input"), "cumulative weight R_l of each layer, orthogonal")
 B = StateArray(
@@ -125,14 +138,8 @@ FLOWS: dict[str, Flow] = {
             constructions=("separated", "collapsed", "clustered"),
             template="separated.yaml",
             parts={
-                "start_warnings": "truncflow_cli.config.start:separated",
-                "hypotheses": "truncflow_cli.diagnostics.hypotheses.layered:separated",
-                "memory": "truncflow_cli.flows.separated_run:memory",
+                **_parts("separated", hypotheses="layered", memory="separated_run", told="layered"),
                 "events_mode": "truncflow_cli.flows.separated_run:events_mode",
-                "analysis": "truncflow_cli.diagnostics.layered:LayeredAnalysis",
-                "scene": "truncflow_cli.report.scene:LayeredScene",
-                "quantities": "truncflow_cli.report.flow_stories:layered_quantities",
-                "story": "truncflow_cli.report.flow_stories:layered_story",
             },
         ),
         Flow(
@@ -148,15 +155,7 @@ FLOWS: dict[str, Flow] = {
             ignores=frozenset({"integrator.on_separation_lost"}),
             constructions=("separated", "collapsed", "clustered"),
             template="general.yaml",
-            parts={
-                "start_warnings": "truncflow_cli.config.start:general",
-                "hypotheses": "truncflow_cli.diagnostics.hypotheses.layered:general",
-                "memory": "truncflow_cli.flows.general_run:memory",
-                "analysis": "truncflow_cli.diagnostics.layered:LayeredAnalysis",
-                "scene": "truncflow_cli.report.scene:LayeredScene",
-                "quantities": "truncflow_cli.report.flow_stories:layered_quantities",
-                "story": "truncflow_cli.report.flow_stories:layered_story",
-            },
+            parts=_parts("general", hypotheses="layered", memory="general_run", told="layered"),
         ),
         Flow(
             name="collapsed",
@@ -172,14 +171,8 @@ FLOWS: dict[str, Flow] = {
             needs_clusters=False,
             template="collapsed.yaml",
             parts={
-                "start_warnings": "truncflow_cli.config.start:collapsed",
-                "hypotheses": "truncflow_cli.diagnostics.hypotheses.output_weight:collapsed",
-                "memory": "truncflow_cli.flows.collapsed:memory",
-                "analysis": "truncflow_cli.diagnostics.collapsed:CollapsedAnalysis",
-                "scene": "truncflow_cli.report.scene:CollapsedScene",
-                "quantities": "truncflow_cli.report.flow_stories:collapsed_quantities",
+                **_parts("collapsed", hypotheses="output_weight", memory="collapsed", told="collapsed"),
                 "facts": "truncflow_cli.report.flow_stories:collapsed_facts",
-                "story": "truncflow_cli.report.flow_stories:collapsed_story",
             },
         ),
         Flow(
@@ -196,14 +189,8 @@ FLOWS: dict[str, Flow] = {
             constructs="clustered",
             template="clustered.yaml",
             parts={
-                "start_warnings": "truncflow_cli.config.start:clustered",
-                "hypotheses": "truncflow_cli.diagnostics.hypotheses.output_weight:clustered",
-                "memory": "truncflow_cli.flows.clustered:memory",
-                "analysis": "truncflow_cli.diagnostics.clustered:ClusteredAnalysis",
-                "scene": "truncflow_cli.report.scene:ClusteredScene",
-                "quantities": "truncflow_cli.report.flow_stories:clustered_quantities",
+                **_parts("clustered", hypotheses="output_weight", memory="clustered", told="clustered"),
                 "facts": "truncflow_cli.report.flow_stories:clustered_facts",
-                "story": "truncflow_cli.report.flow_stories:clustered_story",
             },
         ),
     )

@@ -32,7 +32,7 @@ from truncflow_cli.kernels.reference_series import (
     first_of,
 )
 from truncflow_cli.patterns import PINNED, UNTRUNCATED
-from truncflow_cli.saved_state import Saved, State
+from truncflow_cli.saved_state import State
 
 if TYPE_CHECKING:
     from truncflow_cli.flows.points import LayerPoints
@@ -209,8 +209,3 @@ class ReferenceLayer(ReferenceKernel):
     def sums(self) -> State:
         """See ``Kernel``."""
         return {"m": self._m, "M": self._M, "updates": self._updates}
-
-    def restore_sums(self, saved: Saved) -> None:
-        """See ``Kernel``."""
-        for name, array in self.sums().items():
-            array[:] = saved.array(name, str(array.dtype), array.shape)

@@ -33,7 +33,6 @@ from truncflow_cli.kernels.reference_series import (
 )
 from truncflow_cli.network_field import forward_pass, velocity
 from truncflow_cli.patterns import PINNED, UNTRUNCATED
-from truncflow_cli.saved_state import Saved, State
 
 if TYPE_CHECKING:
     from truncflow_cli.flows.points import NetworkPoints
@@ -133,15 +132,6 @@ class ReferenceNetwork(ReferenceKernel):
         """See ``Kernel``."""
         data = self._data
         return network_losses(data.x, data.weight, data.target, data.label, data.n_clusters, R, b)
-
-    # -- going on later ----------------------------------------------------------------------------------------
-
-    def sums(self) -> State:
-        """See ``Kernel``: there are none."""
-        return {}
-
-    def restore_sums(self, saved: Saved) -> None:
-        """See ``Kernel``."""
 
 
 class _Terms:

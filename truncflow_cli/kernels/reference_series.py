@@ -257,13 +257,9 @@ def orthonormal(R: Array) -> Array:
 
 
 def cluster_losses(x: Array, weight: Array, total: float, y_tilde: Array, R: Array, b: Array) -> Array:
-    """Return ½ mean_i |σ(R x_i + b) − (b + Rỹ)|² (3.18), see ``kernels.cluster_losses``."""
-    own = x[: weight.size]
-    loss = np.empty(len(b))
-    for k, (rotation, shift) in enumerate(zip(R, b, strict=True)):
-        off = np.maximum(own @ rotation.T + shift, 0.0) - (shift + rotation @ y_tilde)
-        loss[k] = 0.5 * weight @ np.einsum("ia,ia->i", off, off) / total
-    return loss
+    """Return ½ mean_i |σ(R x_i + b) − (b + Rỹ)|² (3.18), see ``kernels.cluster_losses``: one layer, one cluster."""
+    label = np.zeros(weight.size, np.int64)
+    return network_losses(x[: weight.size], weight / total, y_tilde, label, 1, R[:, None], b[:, None])[:, 0]
 
 
 def network_losses(
@@ -332,6 +328,15 @@ class ReferenceKernel:
     def first_exit(self, c: Array, h: float, noise: float) -> float:
         """See ``Kernel``."""
         return first_exit(c, h, noise)
+
+    def sums(self) -> State:
+        """See ``Kernel``: the arrays that a subclass sums up, if any."""
+        return {}
+
+    def restore_sums(self, saved: Saved) -> None:
+        """See ``Kernel``."""
+        for name, array in self.sums().items():
+            array[:] = saved.array(name, str(array.dtype), array.shape)
 
     def caches(self) -> State:
         """See ``Kernel``: nothing is kept for speed."""
