@@ -151,13 +151,13 @@ def sweep(
     Raises:
         UserError: a setting is not valid, or the folder cannot be used. How each run ended is in its row.
     """
-    from truncflow_cli.sweep.local import cores  # sweeps run members by this module
+    from truncflow_cli.sweep.local import number_of_workers  # sweeps run members by this module
     from truncflow_cli.sweep.plan import plan_sweep
     from truncflow_cli.sweep.run import run_sweep
 
     folder = None if out is None else Path(out)
     plan = plan_sweep(Path(path), grid, zipped, overrides, folder, "truncflow_cli.sweep")
-    return run_sweep(plan, workers or min(len(plan.members), cores())).rows()
+    return run_sweep(plan, number_of_workers(workers, len(plan.members))).rows()
 
 
 @resources.one_thread()

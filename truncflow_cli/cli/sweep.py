@@ -75,7 +75,6 @@ def sweep(
     """
     terminated_by_exception()
     from truncflow_cli.cli.sweep_display import shown
-    from truncflow_cli.errors import UserError
     from truncflow_cli.sweep import local
     from truncflow_cli.sweep import summary as pictures
     from truncflow_cli.sweep.plan import plan_sweep
@@ -85,9 +84,7 @@ def sweep(
         local.prepare_workers()  # they load the program while the members are validated here
     plan = plan_sweep(config, grid or (), zipped or (), settings or (), out, command_line())
     quantity = pictures.quantity(summary, plan) if summary is not None else None
-    workers = min(len(plan.members), local.cores()) if workers is None else workers
-    if not 1 <= workers <= local.MOST_WORKERS:
-        raise UserError(f"--workers {workers}: must be from 1 to {local.MOST_WORKERS}")
+    workers = local.number_of_workers(workers, len(plan.members))
     where = f"Dask ({dask})" if dask is not None else f"{workers} processes" if workers > 1 else "1 process"
     if dry_run:
         _print_plan(plan, where, as_json)

@@ -27,28 +27,34 @@ from truncflow_cli.config.types import (
 class ListedCluster(Model):
     """A cluster whose points are written out."""
 
-    name: Text | None = Field(None, description="Name of the cluster; its random stream follows the name.")
-    points: Matrix = Field(description="The points, N_j rows of Q numbers.")
+    name: Text | None = None
+    """Name of the cluster; its random stream follows the name."""
+    points: Matrix
+    """The points, N_j rows of Q numbers."""
 
 
 class FileCluster(FromFile):
     """A cluster whose points are in a file, one point a row."""
 
-    name: Text | None = Field(None, description="Name of the cluster.")
+    name: Text | None = None
+    """Name of the cluster."""
 
 
 class ShapedCluster(Model):
     """A cluster of random points."""
 
-    name: Text | None = Field(None, description="Name of the cluster; its random stream follows the name.")
-    shape: Literal["ball", "sphere", "gaussian"] = Field(
-        description="ball: uniform in the ball; sphere: uniform on its surface; gaussian: independent "
-        "normal coordinates."
-    )
-    center: Vector = Field(description="Center, Q numbers.")
-    radius: NotNegative | None = Field(None, description="Radius of the ball or sphere.")
-    std: NotNegative | None = Field(None, description="Standard deviation of each coordinate (gaussian).")
-    size: Count = Field(description="Number of points N_j.")
+    name: Text | None = None
+    """Name of the cluster; its random stream follows the name."""
+    shape: Literal["ball", "sphere", "gaussian"]
+    """ball: uniform in the ball; sphere: uniform on its surface; gaussian: independent normal coordinates."""
+    center: Vector
+    """Center, Q numbers."""
+    radius: NotNegative | None = None
+    """Radius of the ball or sphere."""
+    std: NotNegative | None = None
+    """Standard deviation of each coordinate (gaussian)."""
+    size: Count
+    """Number of points N_j."""
 
     @model_validator(mode="after")
     def _one_length(self) -> ShapedCluster:
@@ -63,30 +69,27 @@ class ShapedCluster(Model):
 class Reduction(Model):
     """Fewer coordinates."""
 
-    method: Literal["pca"] = Field("pca", description="Principal components of the centred table.")
-    to: Count = Field(description="Number of coordinates kept, the Q of the run.")
+    method: Literal["pca"] = "pca"
+    """Principal components of the centred table."""
+    to: Count
+    """Number of coordinates kept, the Q of the run."""
 
 
 class LabelledTable(Model):
     """All clusters from one CSV table: a class is a cluster, in the order of the sorted labels."""
 
-    file: Text = Field(
-        description="CSV file, relative to the configuration; comma, semicolon or tab between values."
-    )
-    label_column: Column = Field(
-        description="Column with the classes: its name in the header, or its index from 0 (negative from "
-        "the end)."
-    )
-    columns: Annotated[list[Column], Field(min_length=1)] | None = Field(
-        None, description="Columns to use as coordinates, by name or index; default: all but the label."
-    )
-    standardize: bool = Field(
-        False, description="Shift and scale each column to mean 0 and standard deviation 1."
-    )
-    reduce: Reduction | None = Field(
-        None, description="Reduce the number of coordinates, after standardizing."
-    )
-    scale: Positive = Field(1.0, description="Factor on all coordinates, applied last.")
+    file: Text
+    """CSV file, relative to the configuration; comma, semicolon or tab between values."""
+    label_column: Column
+    """Column with the classes: its name in the header, or its index from 0 (negative from the end)."""
+    columns: Annotated[list[Column], Field(min_length=1)] | None = None
+    """Columns to use as coordinates, by name or index; default: all but the label."""
+    standardize: bool = False
+    """Shift and scale each column to mean 0 and standard deviation 1."""
+    reduce: Reduction | None = None
+    """Reduce the number of coordinates, after standardizing."""
+    scale: Positive = 1.0
+    """Factor on all coordinates, applied last."""
 
 
 def _cluster_form(value: Any) -> str:

@@ -67,14 +67,8 @@ class Experiment:
 
     def resolved(self) -> str:
         """Return these settings as YAML: loading it gives an equal configuration, whose resolved text is the same."""
-        return yaml.dump(
-            self.settings,
-            Dumper=_Dumper,
-            sort_keys=False,
-            default_flow_style=False,
-            allow_unicode=True,
-            width=110,
-        )
+        style: Any = {"sort_keys": False, "default_flow_style": False, "allow_unicode": True, "width": 110}
+        return str(yaml.dump(self.settings, Dumper=_Dumper, **style))
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:

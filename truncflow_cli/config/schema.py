@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, Tag, model_validator
@@ -63,20 +64,15 @@ OutputWeight = Annotated[
 class Construction(Model):
     """Rotations and biases made so that the hypotheses hold."""
 
-    method: Method = Field(
-        description="separated: layer l cuts cluster l and leaves the others in S_l^+ (3.3); collapsed: every "
-        "cluster is mapped to the point -beta^(l) (8.1); clustered: no point is truncated in any layer (9.2)."
-    )
-    start: Literal["mixed", "full"] | None = Field(
-        None,
-        description="method: separated only. mixed (default): some points of cluster l are truncated by layer l; "
-        "full: all are in S_l^-, mapped to -beta^(l) (Definition 2.1).",
-    )
-    margin: NotNegative | None = Field(
-        None,
-        description="Least distance of every point to the faces it must stay clear of; default: a "
-        "quarter of the largest possible or more (mixed), the largest found (full, collapsed).",
-    )
+    method: Method
+    """separated: layer l cuts cluster l and leaves the others in S_l^+ (3.3); collapsed: every cluster is
+    mapped to the point -beta^(l) (8.1); clustered: no point is truncated in any layer (9.2)."""
+    start: Literal["mixed", "full"] | None = None
+    """method: separated only. mixed (default): some points of cluster l are truncated by layer l; full:
+    all are in S_l^-, mapped to -beta^(l) (Definition 2.1)."""
+    margin: NotNegative | None = None
+    """Least distance of every point to the faces it must stay clear of; default: a quarter of the largest
+    possible or more (mixed), the largest found (full, collapsed)."""
 
     @model_validator(mode="after")
     def _start_of_separated(self) -> Construction:
@@ -86,12 +82,9 @@ class Construction(Model):
 
 
 def _method_alone(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    methods = get_args(Method)
-    if value not in methods:
-        raise mistake(_not_allowed(value, methods) + ", {method: ..., margin: ...}")
-    return {"method": value}
+    if isinstance(value, str) and value not in get_args(Method):
+        raise mistake(_not_allowed(value, get_args(Method)) + ", {method: ..., margin: ...}")
+    return {"method": value} if isinstance(value, str) else value
 
 
 def _not_allowed(value: str, allowed: Iterable[str]) -> str:
@@ -101,30 +94,21 @@ def _not_allowed(value: str, allowed: Iterable[str]) -> str:
 class Initial(Model):
     """The state at s = 0."""
 
-    rotation: Rotation | None = Field(
-        None,
-        description="R_l(0), the orthogonal cumulative weight of each layer (1.8); default: identity. random: Haar "
-        "measure on SO(Q), each layer from a random stream of its own.",
-    )
-    bias: Bias | None = Field(
-        None,
-        description="Cumulative biases beta^(l)(0) of (1.8), a row of Q numbers a layer; default: zero. For the flow "
-        "collapsed they are the columns of B (8.6), a row a cluster.",
-    )
+    rotation: Rotation | None = None
+    """R_l(0), the orthogonal cumulative weight of each layer (1.8); default: identity. random: Haar
+    measure on SO(Q), each layer from a random stream of its own."""
+    bias: Bias | None = None
+    """Cumulative biases beta^(l)(0) of (1.8), a row of Q numbers a layer; default: zero. For the flow
+    collapsed they are the columns of B (8.6), a row a cluster."""
     construction: (
         Annotated[Construction, BeforeValidator(_method_alone, json_schema_input_type=Method | Construction)]
         | None
-    ) = Field(
-        None,
-        alias="construct",
-        description="Make rotation and bias so that the hypotheses hold, or say why that cannot be: separated (3.3), "
-        "collapsed (8.1), clustered (9.2), or {method, start, margin}.",
-    )
-    output_weight: OutputWeight | None = Field(
-        None,
-        description="W_{Q+1}(0) of (8.7) and (9.7); default: identity. A large "
-        "one makes -I(0) > 0 in (8.21), and Theorem 8.4 gives a rate.",
-    )
+    ) = Field(None, alias="construct")
+    """Make rotation and bias so that the hypotheses hold, or say why that cannot be: separated (3.3),
+    collapsed (8.1), clustered (9.2), or {method, start, margin}."""
+    output_weight: OutputWeight | None = None
+    """W_{Q+1}(0) of (8.7) and (9.7); default: identity. A large one makes -I(0) > 0 in (8.21), and Theorem
+    8.4 gives a rate."""
 
     @model_validator(mode="after")
     def _constructed_or_given(self) -> Initial:
@@ -139,39 +123,28 @@ class Initial(Model):
 class Integrator(Model):
     """How the flow is integrated."""
 
-    s_end: NotNegative = Field(
-        10.0, description="End of the run in flow time s (dimensionless); it starts at s = 0."
-    )
-    rtol: Annotated[Number, Field(ge=1e-14, le=0.1)] = Field(
-        1e-9,
-        description="Relative tolerance of the state. What was reached is seen in the energy balance D(s), zero if "
-        "exact (3.27)-(3.29).",
-    )
-    atol: Annotated[Positive, Field(le=1.0)] = Field(1e-12, description="Absolute tolerance of the state.")
-    freeze_rotation: bool = Field(
-        False, description="Keep R fixed: the closed form of section 4.3, (4.44)-(4.49)."
-    )
-    events: Literal["exact", "batched", "auto"] = Field(
-        "exact",
-        description="exact: stop at every crossing of a surface z_r = 0 and go on from there; batched: step over many "
-        "under error control and locate them afterwards, for very many points; auto: whichever suits.",
-    )
-    on_separation_lost: Literal["record", "stop", "switch"] = Field(
-        "record",
-        description="When a layer comes to truncate a foreign cluster, so that (3.3) fails: record it and go on, stop "
-        "there, or switch to the flow general (Theorem 5.1). For collapsed: when (8.1) fails, record or stop.",
-    )
-    max_events: Count = Field(
-        1_000_000,
-        description="A run that meets more events than this fails, and keeps what it has. The default becomes ten for "
-        "each coordinate of a point and layer where that is more.",
-    )
+    s_end: NotNegative = 10.0
+    """End of the run in flow time s (dimensionless); it starts at s = 0."""
+    rtol: Annotated[Number, Field(ge=1e-14, le=0.1)] = 1e-9
+    """Relative tolerance of the state. What was reached is seen in the energy balance D(s), zero if exact
+    (3.27)-(3.29)."""
+    atol: Annotated[Positive, Field(le=1.0)] = 1e-12
+    """Absolute tolerance of the state."""
+    freeze_rotation: bool = False
+    """Keep R fixed: the closed form of section 4.3, (4.44)-(4.49)."""
+    events: Literal["exact", "batched", "auto"] = "exact"
+    """exact: stop at every crossing of a surface z_r = 0 and go on from there; batched: step over many
+    under error control and locate them afterwards, for very many points; auto: whichever suits."""
+    on_separation_lost: Literal["record", "stop", "switch"] = "record"
+    """When a layer comes to truncate a foreign cluster, so that (3.3) fails: record it and go on, stop
+    there, or switch to the flow general (Theorem 5.1). For collapsed: when (8.1) fails, record or stop."""
+    max_events: Count = 1_000_000
+    """A run that meets more events than this fails, and keeps what it has. The default becomes ten for
+    each coordinate of a point and layer where that is more."""
 
-    backend: Literal["auto", "compiled", "numpy"] = Field(
-        "auto",
-        description="What does the work of the flows separated and general: compiled code, or numpy, which gives the "
-        "same results many times slower; auto: compiled code where it is there.",
-    )
+    backend: Literal["auto", "compiled", "numpy"] = "auto"
+    """What does the work of the flows separated and general: compiled code, or numpy, which gives the same
+    results many times slower; auto: compiled code where it is there."""
 
     @model_validator(mode="after")
     def _batched_moves(self) -> Integrator:
@@ -185,24 +158,18 @@ class Integrator(Model):
 class Save(Model):
     """What is saved; s = 0 and s_end always are."""
 
-    count: Annotated[int, Field(ge=2, le=MOST_TIMES), BeforeValidator(whole)] | None = Field(
-        None, description="Number of saved times, both ends included; default 401."
-    )
-    at: Annotated[list[NotNegative], Field(min_length=1)] | None = Field(
-        None, description="The saved times themselves, increasing, from 0 to s_end; the two ends are added."
-    )
-    every: Positive | None = Field(None, description="Distance between saved times.")
-    spacing: Literal["linear", "log"] | None = Field(
-        None,
-        description="With count. linear (default): evenly spaced; log: 0, then geometric from first to "
-        "s_end.",
-    )
-    first: Positive | None = Field(
-        None, description="With spacing: log, the first saved time after 0; default s_end/10^4."
-    )
-    checkpoint_every: NotNegative = Field(
-        30.0, description="Seconds of wall time between points that --resume can go on from."
-    )
+    count: Annotated[int, Field(ge=2, le=MOST_TIMES), BeforeValidator(whole)] | None = None
+    """Number of saved times, both ends included; default 401."""
+    at: Annotated[list[NotNegative], Field(min_length=1)] | None = None
+    """The saved times themselves, increasing, from 0 to s_end; the two ends are added."""
+    every: Positive | None = None
+    """Distance between saved times."""
+    spacing: Literal["linear", "log"] | None = None
+    """With count. linear (default): evenly spaced; log: 0, then geometric from first to s_end."""
+    first: Positive | None = None
+    """With spacing: log, the first saved time after 0; default s_end/10^4."""
+    checkpoint_every: NotNegative = 30.0
+    """Seconds of wall time between points that --resume can go on from."""
 
     @model_validator(mode="after")
     def _one_rule(self) -> Save:
@@ -213,11 +180,10 @@ class Save(Model):
             raise mistake("goes with count only", "spacing")
         if self.first is not None and self.spacing != "log":
             raise mistake("goes with spacing: log only", "first")
-        for index, (before, time) in enumerate(zip(self.at or (), (self.at or ())[1:], strict=False)):
+        for index, (before, time) in enumerate(pairwise(self.at or ()), 1):
             if time <= before:
-                raise mistake(
-                    f"{time:g} does not come after {before:g}; saved times must increase", "at", index + 1
-                )
+                what = f"{time:g} does not come after {before:g}; saved times must increase"
+                raise mistake(what, "at", index)
         return self
 
 
@@ -249,45 +215,32 @@ def _tell_flows(key: dict[str, Any]) -> None:
 class Config(Model):
     """A truncflow run."""
 
-    name: Annotated[Text, Field(max_length=200), AfterValidator(_file_stem)] | None = Field(
-        None, description="Name of the run; default: the stem of the configuration's file name."
-    )
+    name: Annotated[Text, Field(max_length=200), AfterValidator(_file_stem)] | None = None
+    """Name of the run; default: the stem of the configuration's file name."""
     flow: Annotated[str, AfterValidator(_flow)] = Field("separated", json_schema_extra=_tell_flows)
-    equations: Literal["exact", "printed"] = Field(
-        "exact",
-        description="exact: the gradient flow of the loss (2.26). printed: (3.25) as it stands in print, without the "
-        "term -1/2 z z^T, which is not a gradient flow.",
-    )
-    seed: Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(whole)] = Field(
-        0, description="Every random choice derives from it, each from its own named stream."
-    )
-    clusters: Clusters | None = Field(
-        None, description="The training inputs x_{j,i} in R^Q: a list of clusters, or one labelled table."
-    )
-    labels: Labels = Field(
-        "identity", description="y_j in R^Q, one a cluster, of the loss (2.26); identity: y_j = e_j."
-    )
-    output_map: OutputMap = Field(
-        "identity",
-        description="W^(Q+1) of (1.15), invertible and fixed; separated and general see the pulled-back labels "
-        "W^-1 y_j.",
-    )
-    point_weights: Literal["1/N", "1/N_j"] | None = Field(
-        None,
-        description="1/N (default): the loss weighs all points alike (9.3); 1/N_j: all clusters (2.22).",
-    )
-    layers: Annotated[int, Field(ge=1, le=MOST_LAYERS), BeforeValidator(whole)] | None = Field(
-        None, description="Number of layers L; default: the number of clusters."
-    )
-    initial: Initial = Field(default_factory=lambda: Initial(), description="The state at s = 0.")
-    integrator: Integrator = Field(
-        default_factory=lambda: Integrator(), description="How the flow is integrated."
-    )
-    save: Save = Field(default_factory=lambda: Save(), description="Which times are saved.")
-    output: Annotated[Text, AfterValidator(_template)] = Field(
-        "runs/{name}.h5",
-        description="Run file, relative to the current folder; {name} is the name of the run.",
-    )
+    equations: Literal["exact", "printed"] = "exact"
+    """exact: the gradient flow of the loss (2.26). printed: (3.25) as it stands in print, without the term
+    -1/2 z z^T, which is not a gradient flow."""
+    seed: Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(whole)] = 0
+    """Every random choice derives from it, each from its own named stream."""
+    clusters: Clusters | None = None
+    """The training inputs x_{j,i} in R^Q: a list of clusters, or one labelled table."""
+    labels: Labels = "identity"
+    """y_j in R^Q, one a cluster, of the loss (2.26); identity: y_j = e_j."""
+    output_map: OutputMap = "identity"
+    """W^(Q+1) of (1.15), invertible and fixed; separated and general see the pulled-back labels W^-1 y_j."""
+    point_weights: Literal["1/N", "1/N_j"] | None = None
+    """1/N (default): the loss weighs all points alike (9.3); 1/N_j: all clusters (2.22)."""
+    layers: Annotated[int, Field(ge=1, le=MOST_LAYERS), BeforeValidator(whole)] | None = None
+    """Number of layers L; default: the number of clusters."""
+    initial: Initial = Field(default_factory=lambda: Initial())
+    """The state at s = 0."""
+    integrator: Integrator = Field(default_factory=lambda: Integrator())
+    """How the flow is integrated."""
+    save: Save = Field(default_factory=lambda: Save())
+    """Which times are saved."""
+    output: Annotated[Text, AfterValidator(_template)] = "runs/{name}.h5"
+    """Run file, relative to the current folder; {name} is the name of the run."""
 
     @model_validator(mode="after")
     def _fits_the_flow(self) -> Config:
@@ -301,11 +254,8 @@ class Config(Model):
         construct = self.initial.construction
         if construct is not None and construct.method not in flow.constructions:
             allowed = listed(flow.constructions) or "none"
-            raise mistake(
-                f"{construct.method} does not fit flow {self.flow}; allowed: {allowed}",
-                "initial",
-                "construct",
-            )
+            what = f"{construct.method} does not fit flow {self.flow}; allowed: {allowed}"
+            raise mistake(what, "initial", "construct")
         if self.clusters is None and (flow.needs_clusters or construct is not None):
             needs = f"flow {self.flow}" if flow.needs_clusters else "initial.construct"
             raise mistake(f"clusters is missing; {needs} needs it: a list of clusters or one labelled table")
@@ -354,26 +304,9 @@ def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a configuration, for editors.
 
     Titles are those of whole objects only (an editor shows a key's name anyway), and a default is one that can be
-    written: null, which unsets a key, is taken but not offered.
+    written: null, which unsets a key, is taken but not offered. A key that only some flows have says which ones.
     """
     schema = Config.model_json_schema()
-    _tell_who_knows(schema)
-    for part in (schema, *schema["$defs"].values()):
-        for name, key in part.get("properties", {}).items():
-            key.pop("title", None)
-            if key.get("default", ...) is None:
-                del key["default"]
-            if name not in part.get("required", []):
-                part["properties"][name] = _or_null(key, schema["$defs"])
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **schema,
-        "title": "truncflow configuration",
-    }
-
-
-def _tell_who_knows(schema: dict[str, Any]) -> None:
-    """Say with each key that only some flows have, which ones."""
     for setting, flows in keys_of_some_flows().items():
         path, _, value = setting.partition("=")
         only = f"flow {' or '.join(flows)} only."
@@ -382,6 +315,17 @@ def _tell_who_knows(schema: dict[str, Any]) -> None:
             key = part["properties"][name]
             part = schema["$defs"].get(key.get("$ref", "").rpartition("/")[2], {})
         key["description"] += f" {value}: {only}" if value else f" {only.capitalize()}"
+    for part in (schema, *schema["$defs"].values()):
+        for name, key in part.get("properties", {}).items():
+            key.pop("title", None)
+            if "description" in key:
+                key["description"] = " ".join(key["description"].split())
+            if key.get("default", ...) is None:
+                del key["default"]
+            if name not in part.get("required", []):
+                part["properties"][name] = _or_null(key, schema["$defs"])
+    dialect = "https://json-schema.org/draft/2020-12/schema"
+    return {"$schema": dialect, **schema, "title": "truncflow configuration"}
 
 
 def _or_null(key: dict[str, Any], models: dict[str, Any]) -> dict[str, Any]:

@@ -29,9 +29,12 @@ def mistake(message: str, *inside: str | int) -> PydanticCustomError:
 
 
 class Model(BaseModel):
-    """A mapping of the configuration: frozen, without other keys; ``null`` means that a key is not given."""
+    """A mapping of the configuration: frozen, without other keys; ``null`` means that a key is not given.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    The texts below the keys are their descriptions in the JSON Schema and in the documentation.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -127,28 +130,29 @@ def has(value: object, key: str) -> bool:
 class FromFile(Model):
     """Numbers from a file."""
 
-    file: Text = Field(
-        description="Data file, relative to the configuration: .npy, .npz:key, .csv or .h5:dataset. No "
-        "pickles."
-    )
+    file: Text
+    """Data file, relative to the configuration: .npy, .npz:key, .csv or .h5:dataset. No pickles."""
 
 
 class Scaled(Model):
     """A multiple of the identity."""
 
-    scale: Number = Field(description="The factor a.")
+    scale: Number
+    """The factor a."""
 
 
 class NormalEntries(Model):
     """Independent normal entries."""
 
-    normal: NotNegative = Field(description="Standard deviation of the entries; their mean is 0.")
+    normal: NotNegative
+    """Standard deviation of the entries; their mean is 0."""
 
 
 class RandomOrthogonal(Model):
     """A random orthogonal matrix."""
 
-    random: Literal["orthogonal"] = Field(description="Haar measure on O(Q).")
+    random: Literal["orthogonal"]
+    """Haar measure on O(Q)."""
 
 
 #: Forms of a value, for ``one_of``.

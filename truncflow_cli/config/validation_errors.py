@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, get_args
+from typing import get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from truncflow_cli.config.document import Document, KeyPath
+from truncflow_cli.config.document import Document
 from truncflow_cli.config.errors import listed, nearest, shown, suggestion
 from truncflow_cli.config.schema import Config
 from truncflow_cli.config.types import FORM
@@ -22,72 +21,67 @@ _LOOKED_AT = 1000
 
 def explain(error: ValidationError, document: Document) -> UserError:
     """Return the first and most telling of the schema's errors, at its place."""
-    details = error.errors(include_url=False)[:_LOOKED_AT]
-    details.sort(key=lambda detail: (_rank(detail["type"]), document.line(_path(detail))))
-    path, message = _sentence(details[0])
-    others = len({_path(detail) for detail in details}) - 1
+    details = [(_path(detail), detail) for detail in error.errors(include_url=False)[:_LOOKED_AT]]
+    details.sort(key=lambda found: (_rank(found[1]["type"]), document.line(found[0])))
+    path, detail = details[0]
+    others = len({path for path, _ in details}) - 1
     at_least = " or" if error.error_count() > _LOOKED_AT else ""
     more = f" (and {others}{at_least} more after this)" if others else ""
-    return document.error(path, f"{message}{more}")
+    if detail["type"] == "missing":  # said of what lacks it
+        return document.error(path[:-1], f"{path[-1]} is missing{more}")
+    return document.error(path, _sentence(detail) + more)
 
 
 def _rank(kind: str) -> int:
     return _ORDER.index(kind) if kind in _ORDER else len(_ORDER)
 
 
-def _path(detail: ErrorDetails) -> KeyPath:
+def _path(detail: ErrorDetails) -> tuple[str | int, ...]:
     """Return the keys that lead to the wrong value, without the names of forms."""
     path = tuple(part for part in detail["loc"] if not (isinstance(part, str) and part.startswith(FORM)))
     context = detail.get("ctx", {})
-    if detail["type"] == "mistake":
-        return path + tuple(context["inside"])
-    return (*path, context["key"]) if detail["type"] == "unknown_key" else path
+    return (*path, *context.get("inside", ()), *([context["key"]] if "key" in context else ()))
 
 
-def _sentence(detail: ErrorDetails) -> tuple[KeyPath, str]:
-    path, kind, context, value = _path(detail), detail["type"], detail.get("ctx", {}), detail["input"]
+def _sentence(detail: ErrorDetails) -> str:
+    kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
     if kind == "mistake":
-        return path, context["message"]
+        return str(context["message"])
     if kind == "unknown_key":
-        return path, _unknown_key(context["key"], context["allowed"])
+        return _unknown_key(context["key"], context["allowed"])
     if kind in ("form", "literal_error"):
         is_form = kind == "form"
         allowed = detail["msg"] if is_form else context["expected"].replace(" or ", ", ").replace("'", "")
         hint = suggestion(value, allowed.split(", ")) if isinstance(value, str) else ""
         what = "is not one of its forms" if is_form else "is not allowed"
-        return path, f"{_quoted(value)} {what}{hint}; allowed: {allowed}"
-    if kind == "missing":
-        return path[:-1], f"{path[-1]} is missing"
-    say = _TYPES.get(kind)
-    what = say(context) if say is not None else detail["msg"][:1].lower() + detail["msg"][1:]
-    return path, f"{what}, not {_quoted(value)}"
+        return f"{_quoted(value)} {what}{hint}; allowed: {allowed}"
+    what = _TYPES[kind].format(**context) if kind in _TYPES else detail["msg"][:1].lower() + detail["msg"][1:]
+    return f"{what}, not {_quoted(value)}"
 
 
-_TYPES: dict[str, Callable[[dict[str, Any]], str]] = {
-    "float_type": lambda _: "must be a number",
-    "int_type": lambda _: "must be an integer",
-    "bool_type": lambda _: "must be true or false",
-    "string_type": lambda _: "must be a text (put it in quotes)",
-    "list_type": lambda _: "must be a list",
-    "model_type": lambda _: "must be a mapping of keys",
-    "dict_type": lambda _: "must be a mapping of keys",
-    "finite_number": lambda _: "must be a finite number",
-    "greater_than": lambda context: f"must be greater than {context['gt']:g}",
-    "greater_than_equal": lambda context: f"must be at least {context['ge']:g}",
-    "less_than": lambda context: f"must be less than {context['lt']:g}",
-    "less_than_equal": lambda context: f"must be at most {context['le']:g}",
-    "too_short": lambda context: f"must have at least {context['min_length']} item",
-    "string_too_short": lambda _: "must not be empty",
-    "string_too_long": lambda context: f"must have at most {context['max_length']} characters",
+_TYPES = {
+    "float_type": "must be a number",
+    "int_type": "must be an integer",
+    "bool_type": "must be true or false",
+    "string_type": "must be a text (put it in quotes)",
+    "list_type": "must be a list",
+    "model_type": "must be a mapping of keys",
+    "dict_type": "must be a mapping of keys",
+    "finite_number": "must be a finite number",
+    "greater_than": "must be greater than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "too_short": "must have at least {min_length} item",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
 }
 
 
 def _quoted(value: object) -> str:
     """Return the wrong value as a user would know it."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, list):
         return "an empty list" if not value else "a list"
     if isinstance(value, dict):

@@ -48,33 +48,25 @@ def run_dask(source: Source, members: Iterable[Member], address: str, workers: i
         _check_workers(client)
         shared = client.scatter(source, hash=False) if client.scheduler_info()["workers"] else source
         run = uuid.uuid4().hex
-        futures = {}
-        for member in members:
-            future = client.submit(
-                _perform, shared, member, key=f"truncflow-{run}-{member.index}", pure=False
-            )
-            futures[future] = member
+        futures = {
+            client.submit(_perform, shared, member, key=f"truncflow-{run}-{member.index}", pure=False): member
+            for member in members
+        }
         try:
-            _collect(client, futures, take)
+            for future in _distributed().as_completed(list(futures), loop=client.loop):
+                take(_result(future, futures[future]))
         finally:
             client.cancel(list(futures), force=True)
 
 
-def _collect(client: Client, futures: dict[Any, Member], take: Take) -> None:
-    distributed = _distributed()
-    for future in distributed.as_completed(list(futures), loop=client.loop):
-        member = futures[future]
-        if future.status == "finished":
-            take(future.result())
-        else:
-            take(Result(member.index, "failed", 1, _one_line(future)))
-
-
-def _one_line(future: Any) -> str:
-    """Say why a future has no result: its worker died, or could not take the member."""
+def _result(future: Any, member: Member) -> Result:
+    """Return the result of a future; one has none if its worker died, or could not take the member."""
+    if future.status == "finished":
+        found: Result = future.result()
+        return found
     error = future.exception() if future.status == "error" else None
     text = f"{type(error).__name__}: {error}".partition("\n")[0] if error is not None else "cancelled"
-    return f"Dask could not run it ({text})"
+    return Result(member.index, "failed", 1, f"Dask could not run it ({text})")
 
 
 def _perform(source: Source, member: Member) -> Result:
@@ -107,14 +99,9 @@ def _client(address: str, workers: int) -> Iterator[Client]:
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with ExitStack() as stack:
         if address == LOCAL:
-            cluster = distributed.LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                dashboard_address="127.0.0.1:0",
-                silence_logs=logging.CRITICAL,
-            )
-            stack.enter_context(cluster)
-            address = cluster.scheduler_address
+            quiet = {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
+            cluster = distributed.LocalCluster(n_workers=workers, threads_per_worker=1, **quiet)
+            address = stack.enter_context(cluster).scheduler_address
         try:
             client = stack.enter_context(distributed.Client(address, timeout=_TIMEOUT, set_as_default=False))
         except (OSError, ValueError, TimeoutError) as error:

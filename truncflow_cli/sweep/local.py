@@ -45,9 +45,18 @@ _KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_
 Take = Callable[[Report], None]
 
 
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def number_of_workers(asked: int | None, members: int) -> int:
+    """Return how many processes to start: those asked for, or one a core, and no more than there are members.
+
+    Raises:
+        UserError: the number that is asked for is out of range.
+    """
+    if asked is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return min(members, cores)
+    if not 1 <= asked <= MOST_WORKERS:
+        raise UserError(f"--workers {asked}: must be from 1 to {MOST_WORKERS}")
+    return asked
 
 
 def prepare_workers() -> None:
@@ -67,14 +76,9 @@ def run_local(source: Source, members: Iterable[Member], workers: int, take: Tak
     Args:
         source: what all members share.
         members: the runs, in the order in which they are started.
-        workers: number of processes, from 1 to ``MOST_WORKERS``.
+        workers: number of processes.
         take: called with every report, in this thread.
-
-    Raises:
-        UserError: the number of workers is out of range, or they do not start.
     """
-    if not 1 <= workers <= MOST_WORKERS:
-        raise UserError(f"--workers {workers}: must be from 1 to {MOST_WORKERS}")
     pool = _Pool(source, deque(members), take)
     try:
         pool.grow(1)

@@ -90,15 +90,12 @@ def quantity(name: str, sweep: Sweep) -> str:
         raise UserError(f"--summary {shown(name)[1:-1]}: {what}; allowed: {allowed}, any of sweep.csv")
     changing = _changing(sweep)
     if len(changing) > _MOST_AXES:
-        raise UserError(
-            f"--summary: a picture shows up to {_MOST_AXES} axes, this sweep has {len(changing)}; "
-            "--zip makes one of several"
-        )
+        what = f"a picture shows up to {_MOST_AXES} axes, this sweep has {len(changing)}"
+        raise UserError(f"--summary: {what}; --zip makes one of several")
     if len(changing) == _MOST_AXES and len(changing[0]) > _MOST_PANELS:
-        raise UserError(
-            f"--summary: the first of three axes becomes panels, up to {_MOST_PANELS}; {', '.join(changing[0].keys)} "
-            f"has {len(changing[0])} values, put a shorter one first"
-        )
+        what = f"the first of three axes becomes panels, up to {_MOST_PANELS}"
+        has = f"{', '.join(changing[0].keys)} has {len(changing[0])} values"
+        raise UserError(f"--summary: {what}; {has}, put a shorter one first")
     return column
 
 
@@ -107,10 +104,8 @@ def summary(sweep: Sweep, rows: Sequence[Mapping[str, Any]], column: str) -> Sum
     axes = _changing(sweep) or sweep.axes[-1:]
     label = _LABELS.get(column, column.replace("events_", "number of events: ").replace("_", " "))
     cells = tuple(_cell(row.get(column)) for row in rows)
-    early = tuple(
-        column != "status" and cell is not None and row.get("status") in _EARLY
-        for cell, row in zip(cells, rows, strict=True)
-    )
+    is_early = [column != "status" and row.get("status") in _EARLY for row in rows]
+    early = tuple(cell is not None and each for cell, each in zip(cells, is_early, strict=True))
     return Summary(sweep.name, label, axes, cells, early)
 
 
