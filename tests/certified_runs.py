@@ -7,8 +7,8 @@ import functools
 import numpy as np
 from recorded_runs import Recorded, solve
 
-from truncflow_cli.certificate import Certificate
 from truncflow_cli.diagnostics import certify
+from truncflow_cli.run_data import Certificate
 
 TWO_CLUSTERS = """
 flow: {flow}

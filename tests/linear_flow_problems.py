@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from truncflow_cli.chunk import Chunk
-from truncflow_cli.problem import Problem, Settings
+from truncflow_cli.config.schema import Integrator as Settings
+from truncflow_cli.problem import Problem
+from truncflow_cli.saved_state import Chunk
 
 
 @dataclass(frozen=True)

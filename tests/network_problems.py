@@ -10,8 +10,7 @@ from reference.problems import general_normal
 from truncflow_cli.flows.general import GeneralFlow
 from truncflow_cli.flows.points import network_points
 from truncflow_cli.network_field import forward_pass
-from truncflow_cli.patterns import UNTRUNCATED
-from truncflow_cli.problem import Problem
+from truncflow_cli.problem import UNTRUNCATED, Problem
 
 
 def network_problem(

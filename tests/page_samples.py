@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from recorded_runs import Recorded, damaged, solve
 
-from truncflow_cli.certificate import Certificate
 from truncflow_cli.events import EVENT_DTYPE, Kind
+from truncflow_cli.run_data import Certificate
 
 #: A text that would run a script, end one, or break out of an attribute, if it were not escaped.
 HOSTILE = '</script><img src=x onerror="document.title=1">\'"&<!--\u202e\x07'

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from truncflow_cli.problem import Problem, Settings
+from truncflow_cli.config.schema import Integrator as Settings
+from truncflow_cli.problem import Problem
 from truncflow_cli.solver import solve
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from truncflow_cli import config, solver
 from truncflow_cli.errors import RunFailed
 from truncflow_cli.problem import Problem
-from truncflow_cli.run_data import Memory, Run
+from truncflow_cli.run_data import Run, Source
 
 #: What ``runfile.open_run`` would give, without a file.
 Recorded = Run
@@ -62,7 +62,7 @@ def record(problem: Problem, config_text: str, name: str = "run", **more: Any) -
     arrays |= {f"trajectory/{key}": values for key, values in samples.items()}
     arrays |= {f"events/{key}": events[key] for key in events.dtype.names}
     counters = dict(chunks[-1].counters)
-    return Run(Path(f"{name}.h5"), attrs, config_text, lengths, Memory(arrays.get), counters=counters, **more)
+    return Run(Path(f"{name}.h5"), attrs, config_text, lengths, Source(arrays.get), counters=counters, **more)
 
 
 def damaged(run: Recorded, **changes: Any) -> Recorded:

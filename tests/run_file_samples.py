@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from truncflow_cli.chunk import Chunk
+from truncflow_cli.config.schema import Integrator as Settings
 from truncflow_cli.events import EVENT_DTYPE
-from truncflow_cli.problem import Problem, Settings
+from truncflow_cli.problem import Problem
+from truncflow_cli.saved_state import Chunk
 
 
 def made_up_problem(flow: str = "separated", n_saved: int = 11, dim: int = 2, n_points: int = 7) -> Problem:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from truncflow_cli import solver
-from truncflow_cli.chunk import Chunk
 from truncflow_cli.errors import RunFailed
 from truncflow_cli.problem import Problem
 from truncflow_cli.runfile.checkpoint import packed, unpacked
-from truncflow_cli.saved_state import State
+from truncflow_cli.saved_state import Chunk, State
 
 
 def outcome(chunks: list[Chunk], failure: RunFailed | None) -> dict[str, object]:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from truncflow_cli import config, diagnostics, kernels, resources, runfile, solver
-from truncflow_cli.chunk import Chunk
 from truncflow_cli.config import Built, Experiment
 from truncflow_cli.errors import RunFailed, UserError
 from truncflow_cli.problem import Problem
 from truncflow_cli.run_data import Run
 from truncflow_cli.runfile import RunWriter, open_run
 from truncflow_cli.runfile.resume import Resumption, finished_run, resumption
-from truncflow_cli.saved_state import StateError
+from truncflow_cli.saved_state import Chunk, StateError
 from truncflow_cli.signals import StopRequests
 
 __all__ = [
@@ -39,35 +39,28 @@ LENT = 1 << 18
 
 @dataclass(frozen=True)
 class Plan:
-    """A run that is ready to start.
-
-    Attributes:
-        experiment: the validated config.
-        built: the problem as arrays, with warnings and notes.
-        target: the run file to write.
-        config: the resolved config as YAML.
-        prepared_in: seconds that this has taken.
-    """
+    """A run that is ready to start."""
 
     experiment: Experiment
+    #: The problem as arrays, with warnings and notes.
     built: Built
+    #: The run file to write.
     target: Path
+    #: The resolved config as YAML.
     config: str
+    #: Seconds that this has taken.
     prepared_in: float = 0.0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended.
+    """How a run ended."""
 
-    Attributes:
-        path: the run file; None if the run ended before it had anything to keep.
-        record: what that file holds, as far as it has been certified.
-        error: what ended it early: a RunFailed or a KeyboardInterrupt; None if it is complete.
-    """
-
+    #: The run file; None if the run ended before it had anything to keep.
     path: Path | None
+    #: What that file holds, as far as it has been certified.
     record: Run | None = None
+    #: What ended it early; None if it is complete.
     error: RunFailed | KeyboardInterrupt | None = None
 
     def open(self) -> Run | None:
@@ -76,11 +69,7 @@ class Outcome:
 
 
 def load(path: Path | str, overrides: Sequence[str] = ()) -> Experiment:
-    """Read and validate a config.
-
-    Args:
-        path: the YAML file.
-        overrides: settings that replace its own, as ``key.path=value``.
+    """Read and validate a config, a YAML file; overrides ``key.path=value`` replace settings of its own.
 
     Raises:
         UserError: it cannot be read or is not valid.
@@ -206,7 +195,8 @@ def execute(
         resources.check_needs(problem, plan.target)
     kernels.prepare(problem.settings.backend, say)
     resources.claim_memory_of_linear_algebra()
-    with runfile.RunWriter(
+    error: RunFailed | KeyboardInterrupt | None = None
+    with RunWriter(
         plan.target,
         problem,
         plan.config,
@@ -220,7 +210,6 @@ def execute(
         earlier=None if resume is None else resume.earlier,
         prepared_in=plan.prepared_in,
     ) as writer:
-        error: RunFailed | KeyboardInterrupt | None = None
         try:
             _solve(problem, writer, watch, say)
             writer.finish("complete", diagnostics.certify)
@@ -237,7 +226,9 @@ def execute(
         except MemoryError as shortage:
             shortage.__traceback__ = None  # it holds the solver, whose memory is needed now
             writer.finish("failed", message="out of memory")
-            raise UserError(f"{plan.target}: out of memory; {_left(writer)}") from shortage
+            kept = "the file has the run up to there, --resume goes on"
+            left = kept if writer.finished else "there is nothing to keep"
+            raise UserError(f"{plan.target}: out of memory; {left}") from shortage
         except Exception as defect:
             writer.finish("failed", message=f"defect of the program: {type(defect).__name__}: {defect}")
             raise
@@ -249,34 +240,13 @@ def execute(
 def _solve(
     problem: Problem, writer: RunWriter, watch: Callable[[Chunk], None], say: Callable[[str], None]
 ) -> None:
-    """Solve a problem into its run file. Afterwards the solver's memory is free, for the certificates.
-
-    The file has the points: if they are many, the solver has the problem's own array, and they come back in the end.
-    (Not where the run is broken off: nobody looks at them then.)
-    """
+    """Solve a problem into its run file. Afterwards the solver's memory is free, for the certificates."""
     lent = problem.x.size >= LENT
-    if lent:
-        writer.keep_points()
-    try:
-        with StopRequests(say) as stop:
-            for chunk in solver.solve(problem, writer.state, lambda: stop.asked or writer.due, lent):
-                writer.append(chunk)
-                watch(chunk)
-                del chunk  # it can have very many events, and so can the next one
-                if stop.asked:
-                    break
-            writer.hold()
-    except RunFailed:
-        if lent:
-            writer.bring_back_points()
-        raise
-    if lent:
-        writer.bring_back_points()
-
-
-def _left(writer: RunWriter) -> str:
-    return (
-        "the file has the run up to there, --resume goes on"
-        if writer.finished
-        else "there is nothing to keep"
-    )
+    with writer.points_lent() if lent else nullcontext(), StopRequests(say) as stop:
+        for chunk in solver.solve(problem, writer.state, lambda: stop.asked or writer.due, lent):
+            writer.append(chunk)
+            watch(chunk)
+            del chunk  # it can have very many events, and so can the next one
+            if stop.asked:
+                break
+        writer.hold()

@@ -5,11 +5,8 @@ from __future__ import annotations
 
 def one_line(text: str) -> str:
     """Return ``text`` with everything escaped that would not show as it is, line ends and terminal codes included."""
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
-    )
+    escaped = (c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    return text if text.isprintable() else "".join(escaped)
 
 
 class UserError(Exception):

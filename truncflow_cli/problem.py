@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from truncflow_cli.config.schema import Integrator as Settings
+    from truncflow_cli.config.schema import Integrator
 
 Equations = Literal["exact", "printed"]
 
 Array = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
-#: Patterns: 0 truncated, 1 untruncated, 2 pinned.
 Pattern = NDArray[np.int8]
 
-
-def __getattr__(name: str) -> Any:
-    """Return ``Settings``: how the flow is integrated, the section ``integrator`` of the config.
-
-    It is imported when it is first made, since it takes the config's schema; reading a run file does without.
-    """
-    if name == "Settings":
-        from truncflow_cli.config.schema import Integrator
-
-        return Integrator
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+#: Where a coordinate of a point is: the numbers that stand for it in patterns.
+TRUNCATED, UNTRUNCATED, PINNED = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -61,7 +51,7 @@ class Problem:
     beta0: Array
     W0: Array
     s_save: Array
-    settings: Settings
+    settings: Integrator
     point_weights: Literal["1/N", "1/N_j"] = "1/N"
 
     @property

@@ -30,12 +30,7 @@ _LARGE = 200
 
 @dataclass(frozen=True)
 class Needs:
-    """What a run takes, without what its events add (30 bytes each in the file).
-
-    Attributes:
-        memory: bytes of memory.
-        file: bytes of the run file.
-    """
+    """Bytes of memory and of the run file that a run takes, without what its events add (30 bytes each in the file)."""
 
     memory: int
     file: int
@@ -94,12 +89,8 @@ def one_thread() -> Iterator[None]:
         yield
         return
     import scipy.linalg  # noqa: F401 - loads its library, so that it is among those that are found
+    from threadpoolctl import threadpool_limits
 
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError:  # an environment of before it was needed: results agree within tolerance
-        yield
-        return
     with threadpool_limits(1, "blas"):
         yield
 

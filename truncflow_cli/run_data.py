@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from truncflow_cli.certificate import Certificate
 from truncflow_cli.config.document import fit_to_show, recorded_settings
 from truncflow_cli.errors import UserError
 from truncflow_cli.events import EVENT_DTYPE, EventLog
@@ -22,40 +20,67 @@ from truncflow_cli.problem import Array, IntArray, Problem
 #: About how much of a run is held at a time while it is read piece by piece.
 BLOCK_BYTES = 1 << 20
 
+ALL = slice(None)
+
 #: Returns a dataset by its path in the run file; None if there is none.
 Read = Callable[[str], NDArray[Any] | None]
 
-_ALL = slice(None)
+Verdict = Literal["holds", "violated", "hypothesis not met", "not applicable"]
 
 
-class Source(Protocol):
-    """Where the arrays of a run are: an open file, or memory."""
+@dataclass(frozen=True)
+class Certificate:
+    """What a run says of one statement of the paper; a number is NaN where there is none."""
 
-    def read(self, path: str, rows: slice = _ALL) -> NDArray[Any] | None:
+    #: Short name, a valid HDF5 link: the group ``certificates/<name>`` of the run file.
+    name: str
+    #: What is claimed, in a sentence.
+    statement: str
+    #: Number of the theorem or equation in the paper.
+    source: str
+    #: What has to be true for the claim, with the numbers found on this run.
+    hypothesis: str
+    verdict: Verdict
+    #: The measured quantity, and what the statement allows for it.
+    value: float
+    bound: float
+    #: How far the value is on the right side of the bound; negative where it is violated.
+    margin: float
+    #: Quantities along the saved times, (T,) each, by name; the name "s" is taken.
+    series: Mapping[str, Array] = field(default_factory=dict)
+
+
+class Source:
+    """Where the arrays of a run are: in memory, and an open file is one too (``runfile.reader``)."""
+
+    def __init__(self, stored: Read) -> None:
+        self._stored = stored
+
+    def read(self, path: str, rows: slice = ALL) -> NDArray[Any] | None:
         """Return some rows of a dataset of the run file; None if the run has none at that path.
 
         Raises:
             UserError: it is damaged.
         """
-        ...
+        values = self._stored(path)
+        return None if values is None else values[rows]
 
     def certificates(self) -> Mapping[str, Certificate]:
-        """Return the certificates by name."""
-        ...
+        """Return the certificates by name; a run in memory is told them once they are made."""
+        return {}
 
     def close(self) -> None:
         """Let go of the file, if there is one."""
-        ...
 
 
-def _stored(path: str) -> cached_property[Any]:
-    """Return what reads a dataset that every run has when it is first asked for."""
-    return cached_property(lambda run: run.array(path))
+def _stored(path: str, field: str = "") -> cached_property[Any]:
+    """Return what reads a dataset when it is first asked for; what is missing is that field of the problem, or None."""
 
+    def read(run: Run) -> Any:
+        values = run.source.read(path)
+        return getattr(run.problem, field) if field and values is None else values
 
-def _optional(path: str) -> cached_property[Any]:
-    """Return what reads a dataset when it is first asked for; None if the run's flow does not have it."""
-    return cached_property(lambda run: run.source.read(path))
+    return cached_property(read)
 
 
 class Run:
@@ -65,13 +90,11 @@ class Run:
     layers, Q dimensions, T saved times, E events. A run that is still going on shows the state of its last checkpoint.
 
     Attributes:
-        path: the run file.
-        attrs: its root attributes (flow, equations, rotation_frozen, status, seed, ...).
+        attrs: the root attributes of its file (flow, equations, rotation_frozen, status, seed, ...).
         config: the resolved config as YAML.
         source: where the arrays come from.
         counters: statistics of the work done, by name.
-        notes: what was found while the problem was built, by name.
-        warnings: what the user was warned of when the run started.
+        notes, warnings: what was found while the problem was built, by name; what the user was warned of.
         n_points, n_clusters, n_layers, dim, n_saved, n_events: N, C, L, Q, T, E.
     """
 
@@ -88,12 +111,7 @@ class Run:
         warnings: tuple[str, ...] = (),
         settings: Mapping[str, Any] | None = None,
     ) -> None:
-        """Put a run together.
-
-        Args:
-            sizes: the lengths N, C, L, Q, T and E.
-            settings: the resolved config as a mapping, where it is at hand.
-        """
+        """Put a run together; sizes: the lengths by their letters; settings: the config as a mapping, if at hand."""
         self.path, self.attrs, self.config, self.source = path, attrs, config, source
         self.counters = dict(counters or {})
         self.notes = dict(notes or {})
@@ -105,9 +123,7 @@ class Run:
     def __enter__(self) -> Run:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -163,46 +179,33 @@ class Run:
     #: (T,) D(s) = C(0) - C(s) - integral of |∇C|².
     energy_balance: cached_property[Array] = _stored("trajectory/energy_balance")
     #: (T, L, Q) cumulative biases.
-    beta: cached_property[Array | None] = _optional("trajectory/beta")
+    beta: cached_property[Array | None] = _stored("trajectory/beta")
     #: (T, L, Q, Q) cumulative weights.
-    R: cached_property[Array | None] = _optional("trajectory/R")
+    R: cached_property[Array | None] = _stored("trajectory/R")
     #: (T, Q, C) cumulative biases as columns.
-    B: cached_property[Array | None] = _optional("trajectory/B")
+    B: cached_property[Array | None] = _stored("trajectory/B")
     #: (T, Q, Q) output weight.
-    W: cached_property[Array | None] = _optional("trajectory/W")
+    W: cached_property[Array | None] = _stored("trajectory/W")
     #: (T, L, Q) mean of 1 - h by layer and coordinate.
-    truncated_fraction: cached_property[Array | None] = _optional("trajectory/truncated_fraction")
+    truncated_fraction: cached_property[Array | None] = _stored("trajectory/truncated_fraction")
 
-    @cached_property
-    def R0(self) -> Array:
-        """(L, Q, Q) initial cumulative weights.
-
-        Raises:
-            UserError: an older file, which does not have them, and they cannot be built once more.
-        """
-        return self._initial("R", "R0")
-
-    @cached_property
-    def beta0(self) -> Array:
-        """(L, Q) initial cumulative biases; raises as ``R0`` does."""
-        return self._initial("beta", "beta0")
-
-    @cached_property
-    def W0(self) -> Array:
-        """(Q, Q) initial output weight; raises as ``R0`` does."""
-        return self._initial("W", "W0")
+    #: (L, Q, Q) initial cumulative weights, (L, Q) biases, (Q, Q) output weight. An older file does not have them: then
+    #: the problem is built once more from the config, and it is a UserError if that cannot be done.
+    R0: cached_property[Array] = _stored("initial/R", "R0")
+    beta0: cached_property[Array] = _stored("initial/beta", "beta0")
+    W0: cached_property[Array] = _stored("initial/W", "W0")
 
     @cached_property
     def events(self) -> EventLog:
         """(E,) the event log, of ``EVENT_DTYPE``, in order of s."""
-        return self._events(_ALL)
+        return self._events(ALL)
 
     @cached_property
     def certificates(self) -> Mapping[str, Certificate]:
         """The certificates by name; empty where none have been made (a run that goes on, say)."""
         return self.source.certificates()
 
-    def array(self, path: str, rows: slice = _ALL) -> NDArray[Any]:
+    def array(self, path: str, rows: slice = ALL) -> NDArray[Any]:
         """Return some rows of a dataset that the run has.
 
         Raises:
@@ -257,13 +260,8 @@ class Run:
             events[name] = self.array(f"events/{name}", rows)
         return events
 
-    def _initial(self, name: str, field: str) -> Array:
-        values = self.source.read(f"initial/{name}")
-        found: Array = getattr(self._problem, field) if values is None else values
-        return found
-
     @cached_property
-    def _problem(self) -> Problem:
+    def problem(self) -> Problem:
         """The problem, built once more from the config and the files that it names.
 
         Raises:
@@ -280,24 +278,5 @@ class Run:
 def _blocks(length: int, row_bytes: int) -> Iterator[slice]:
     """Yield slices of rows that together are all of ``length``, each of about ``BLOCK_BYTES``."""
     step = max(1, BLOCK_BYTES // max(1, row_bytes))
-    for number in range(math.ceil(length / step)):
-        yield slice(number * step, min(length, (number + 1) * step))
-
-
-class Memory:
-    """The arrays of a run that has just been computed."""
-
-    def __init__(self, read: Read) -> None:
-        self._read = read
-
-    def read(self, path: str, rows: slice = _ALL) -> NDArray[Any] | None:
-        """Return some rows of a dataset; None if there is none at that path."""
-        values = self._read(path)
-        return None if values is None else values[rows]
-
-    def certificates(self) -> Mapping[str, Certificate]:
-        """Return nothing: they are told to the run once they are made."""
-        return {}
-
-    def close(self) -> None:
-        """Do nothing."""
+    for first in range(0, length, step):
+        yield slice(first, min(first + step, length))

@@ -1,18 +1,47 @@
-"""What a run can go on from: named arrays, given by whatever computes and taken back by it later, bit for bit."""
+"""What a solver hands out: a stretch of the run, and the state that it can go on from.
+
+A state is named arrays, given by whatever computes and taken back by it later, bit for bit.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from truncflow_cli.errors import UserError
+from truncflow_cli.events import EventLog
+from truncflow_cli.problem import Array
 
 #: Arrays by name; a name is a path, "part 0/solver/flow/R".
 State = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """What a solver hands out while it runs: the run from where the last chunk ended up to flow time ``s``."""
+
+    s: float
+    #: Arrays with the saved times along the first axis, by their name in the run file's ``trajectory`` group: always
+    #: "s", "loss", "loss_cluster", "energy_balance", and the state ("beta", "R", "truncated_fraction" or "B", "W").
+    samples: dict[str, Array]
+    #: Events in order of s, ``EVENT_DTYPE``; none lies at or before the last chunk's events.
+    events: EventLog
+    #: Running totals of work done (steps, Taylor orders, located roots, ...).
+    counters: dict[str, int] = field(default_factory=dict)
+    #: When the flow `general` took over from `separated`; None if it has not.
+    switched_at: float | None = None
+    #: Returns what ``solver.solve`` can go on from after this chunk. Its arrays may be the solver's own: they are good
+    #: until the next chunk is asked for. None if the run fails after this chunk.
+    state: Callable[[], State] | None = None
+
+    @property
+    def n_saved(self) -> int:
+        """The number of saved times in it."""
+        return len(self.samples.get("s", ()))
 
 
 def under(name: str, state: Mapping[str, NDArray[Any]]) -> State:
@@ -47,7 +76,7 @@ class Saved:
 
     def names(self) -> list[str]:
         """Return the names of the arrays here, those of parts left out."""
-        start = f"{self._place}/" if self._place else ""
+        start = self._path("")
         here = [key.removeprefix(start) for key in self._arrays if key.startswith(start)]
         return [name for name in here if "/" not in name]
 
@@ -61,8 +90,7 @@ class Saved:
         """Return a copy of one array.
 
         Args:
-            name: which.
-            dtype: its type, such as "f8".
+            name, dtype: which, and its type, such as "f8".
             shape: its shape; None where any length will do.
             bounds: the least value that it may have, and the first that it may not.
 
@@ -86,19 +114,11 @@ class Saved:
         return StateError(f"the state saved in the file does not fit this run ({self._path(name)} is {why})")
 
     def number(self, name: str) -> float:
-        """Return one number.
-
-        Raises:
-            StateError: there is no such number.
-        """
+        """Return one number; raises as ``array`` does."""
         return float(self.array(name, "f8", ())[()])
 
     def integer(self, name: str, bounds: tuple[int, int] | None = None) -> int:
-        """Return one integer, within ``bounds`` as in ``array``.
-
-        Raises:
-            StateError: there is no such integer.
-        """
+        """Return one integer; bounds and errors as in ``array``."""
         return int(self.array(name, "i8", (), bounds)[()])
 
     def _path(self, name: str) -> str:
@@ -121,10 +141,6 @@ def counts(values: Mapping[str, int]) -> State:
 
 
 def restore_counts(counters: Any, saved: Saved) -> None:
-    """Set the fields of a dataclass of counters to what ``counts`` has given of them.
-
-    Raises:
-        StateError: one of them is missing.
-    """
+    """Set the fields of a dataclass of counters to what ``counts`` has given of them (StateError if one is missing)."""
     for name in asdict(counters):
         setattr(counters, name, saved.integer(name))

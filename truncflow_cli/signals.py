@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
@@ -42,26 +42,18 @@ def _in_main_thread() -> bool:
 def undisturbed() -> Iterator[None]:
     """Hold requests to stop back inside the block; what came meanwhile is delivered at its end, in order."""
     received: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in _REQUESTS} if _in_main_thread() else {}
-    replaced = [number for number, handler in handlers.items() if handler is not None]
-    for number in replaced:
+    numbers = _REQUESTS if _in_main_thread() else ()
+    handlers = {number: found for number in numbers if (found := signal.getsignal(number)) is not None}
+    for number in handlers:
         signal.signal(number, lambda received_number, _frame: received.append(received_number))
     try:
         yield
     finally:
-        for number in replaced:
-            signal.signal(number, handlers[number])
-        _deliver(received)
-
-
-def _deliver(numbers: list[int]) -> None:
-    """Raise the signals one after the other, the next one even if a handler leaves by an exception."""
-    if not numbers:
-        return
-    try:
-        signal.raise_signal(numbers[0])
-    finally:
-        _deliver(numbers[1:])
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        with ExitStack() as deliveries:  # the next one even if a handler leaves by an exception
+            for came in reversed(received):
+                deliveries.callback(signal.raise_signal, came)
 
 
 @contextmanager
@@ -86,11 +78,7 @@ class StopRequests:
     """
 
     def __init__(self, say: Callable[[str], None] = lambda message: None) -> None:
-        """Prepare.
-
-        Args:
-            say: called if the step takes long to end, from another thread.
-        """
+        """Prepare; ``say`` is called if the step takes long to end, from another thread."""
         self.asked = False
         self._number = 0
         self._handlers: dict[int, Any] = {}

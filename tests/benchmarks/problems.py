@@ -10,7 +10,8 @@ import numpy as np
 import yaml
 
 from tests.benchmarks.peers.solution import Array
-from truncflow_cli.problem import Problem, Settings
+from truncflow_cli.config.schema import Integrator as Settings
+from truncflow_cli.problem import Problem
 
 #: Settings that a config repeats.
 SETTINGS = ("s_end", "rtol", "atol", "events", "max_events")

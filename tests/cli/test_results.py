@@ -16,9 +16,9 @@ from run_file_samples import made_up_chunks, made_up_events, made_up_problem, ma
 
 import truncflow_cli
 from truncflow_cli import runfile
-from truncflow_cli.certificate import Certificate
-from truncflow_cli.chunk import Chunk
 from truncflow_cli.events import Kind
+from truncflow_cli.run_data import Certificate
+from truncflow_cli.saved_state import Chunk
 
 
 def write_run(path: Path, flow: str = "separated", verdict: str = "holds") -> Path:

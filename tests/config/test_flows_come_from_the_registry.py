@@ -6,9 +6,9 @@ import pytest
 from config_samples import ROWS_OF_TWO, complaint, read
 
 from truncflow_cli import config, templates
+from truncflow_cli.config.schema import Integrator as Settings
 from truncflow_cli.errors import UserError
 from truncflow_cli.flows.registry import FLOWS, Flow
-from truncflow_cli.problem import Settings
 
 
 @pytest.fixture(autouse=True)

@@ -23,13 +23,12 @@ from typer.testing import CliRunner
 
 import truncflow_cli
 from truncflow_cli import api, config, runfile
-from truncflow_cli.chunk import Chunk
 from truncflow_cli.cli.app import app
 from truncflow_cli.errors import UserError
 from truncflow_cli.events import Kind, event_log
 from truncflow_cli.flows.registry import FLOWS, Flow, StateArray
 from truncflow_cli.problem import Problem
-from truncflow_cli.saved_state import Saved, State, number
+from truncflow_cli.saved_state import Chunk, Saved, State, number
 from truncflow_cli.solver.assemble import Assembler, never
 from truncflow_cli.solver.piece import NO_TIMES, Piece
 

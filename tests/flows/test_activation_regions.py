@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from network_problems import flow_of, network_problem
 
 from truncflow_cli.network_field import forward_pass, velocity
-from truncflow_cli.patterns import TRUNCATED, UNTRUNCATED
+from truncflow_cli.problem import TRUNCATED, UNTRUNCATED
 from truncflow_cli.solver.loop import EventLoop
 
 SHAPES = [(3, 3, 3, 300), (2, 2, 2, 80), (1, 3, 1, 40), (4, 1, 2, 150), (4, 4, 3, 24), (3, 2, 2, 7)]

@@ -16,7 +16,7 @@ from truncflow_cli.kernels import compiling
 from truncflow_cli.kernels import library as loading
 from truncflow_cli.kernels.header import header
 from truncflow_cli.kernels.structs import Struct, argument
-from truncflow_cli.patterns import PINNED, TRUNCATED, UNTRUNCATED
+from truncflow_cli.problem import PINNED, TRUNCATED, UNTRUNCATED
 
 PROBLEMS = {
     "separated": lambda: random_problem(1, dim=6, points=100, s_end=1.0),

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from truncflow_cli.config.schema import Integrator as Settings
 from truncflow_cli.flows.points import layer_points
 from truncflow_cli.flows.separated import LayerFlow
 from truncflow_cli.kernels import compiled_layer
-from truncflow_cli.patterns import PINNED, UNTRUNCATED
-from truncflow_cli.problem import Problem, Settings
+from truncflow_cli.problem import PINNED, UNTRUNCATED, Problem
 from truncflow_cli.solver.loop import EventLoop
 
 #: Rounding error of a coordinate, generously, relative to the size of the data.

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from truncflow_cli.problem import Problem, Settings
+from truncflow_cli.config.schema import Integrator as Settings
+from truncflow_cli.problem import Problem
 
 #: Settings of all problems unless a test says otherwise.
 S_END, RTOL = 6.0, 1e-10

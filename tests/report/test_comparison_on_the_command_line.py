@@ -13,11 +13,11 @@ from run_file_samples import made_up_chunks, made_up_problem
 from typer.testing import CliRunner, Result
 
 from truncflow_cli import runfile
-from truncflow_cli.certificate import Certificate
 from truncflow_cli.cli.app import app
 from truncflow_cli.cli.drawing import folder_names
 from truncflow_cli.report import figures, page
 from truncflow_cli.report.figures import animation
+from truncflow_cli.run_data import Certificate
 
 CONFIG = "flow: separated\nseed: {seed}\nintegrator: {{rtol: 1.0e-9}}\n"
 

@@ -12,13 +12,12 @@ import pytest
 from certified_runs import separated
 from rich.console import Console
 
-from truncflow_cli.certificate import Certificate
 from truncflow_cli.flows import registry
 from truncflow_cli.report.compare import compare
 from truncflow_cli.report.compare.tables import comparison_json
 from truncflow_cli.report.tables import run_json, run_row
 from truncflow_cli.report.text import render
-from truncflow_cli.run_data import Memory, Run
+from truncflow_cli.run_data import Certificate, Run, Source
 
 TOY = registry.Flow(
     name="toy",
@@ -55,7 +54,7 @@ def toy(scale: float = 1.0) -> Run:
     certificate = Certificate("orbit", "it falls", "(1)", "none", "holds", 0.5, 1.0, 0.5)
     attrs = {**base.attrs, "flow": "toy"}
     lengths = {"N": len(base.x), "C": 2, "L": 0, "Q": 2, "T": 21, "E": 0}
-    run = Run(Path("toy.h5"), attrs, "flow: toy\n", lengths, Memory(arrays.get), settings={"flow": "toy"})
+    run = Run(Path("toy.h5"), attrs, "flow: toy\n", lengths, Source(arrays.get), settings={"flow": "toy"})
     run.certificates = MappingProxyType({"orbit": certificate})
     return run
 

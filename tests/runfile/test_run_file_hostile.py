@@ -15,8 +15,8 @@ import pytest
 from run_file_samples import made_up_chunks, made_up_problem
 
 from truncflow_cli import runfile
-from truncflow_cli.certificate import Certificate
 from truncflow_cli.errors import UserError
+from truncflow_cli.run_data import Certificate
 from truncflow_cli.runfile import schema
 
 EVERYTHING = (

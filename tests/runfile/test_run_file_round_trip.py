@@ -17,13 +17,12 @@ from run_file_samples import made_up_chunks, made_up_events, made_up_problem, ma
 
 import truncflow_cli as truncflow
 from truncflow_cli import config, runfile
-from truncflow_cli.certificate import Certificate
-from truncflow_cli.chunk import Chunk
 from truncflow_cli.errors import UserError
 from truncflow_cli.events import EVENT_DTYPE, Kind
 from truncflow_cli.problem import Problem
-from truncflow_cli.run_data import Run
+from truncflow_cli.run_data import Certificate, Run
 from truncflow_cli.runfile import schema
+from truncflow_cli.saved_state import Chunk
 
 FLOWS = ("separated", "general", "collapsed", "clustered")
 

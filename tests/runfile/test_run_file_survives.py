@@ -18,9 +18,9 @@ import pytest
 from run_file_samples import endless_chunks, made_up_chunks, made_up_events, made_up_problem, made_up_samples
 
 from truncflow_cli import runfile
-from truncflow_cli.chunk import Chunk
 from truncflow_cli.errors import UserError
 from truncflow_cli.runfile.checkpoint import unpacked
+from truncflow_cli.saved_state import Chunk
 from truncflow_cli.signals import undisturbed
 
 

@@ -13,7 +13,7 @@ from run_file_equality import contents, differences
 from run_file_samples import made_up_chunks, made_up_problem
 
 from truncflow_cli import api, runfile
-from truncflow_cli.certificate import Certificate
+from truncflow_cli.run_data import Certificate
 from truncflow_cli.runfile import template
 
 CONFIG = """\

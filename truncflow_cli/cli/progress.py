@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
-    from truncflow_cli.chunk import Chunk
+    from truncflow_cli.saved_state import Chunk
 
 
 def is_wanted() -> bool:

@@ -15,8 +15,7 @@ from truncflow_cli.signals import terminated_by_exception, undisturbed
 
 if TYPE_CHECKING:
     from truncflow_cli.api import Outcome, Plan, Resumption
-    from truncflow_cli.certificate import Certificate
-    from truncflow_cli.run_data import Run
+    from truncflow_cli.run_data import Certificate, Run
 
 
 #: Attributes of the run file that --json repeats.

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from truncflow_cli.certificate import Verdict
 from truncflow_cli.problem import Array
+from truncflow_cli.run_data import Verdict
 
 Series = Mapping[str, Array]
 _NONE: Series = {}

@@ -22,11 +22,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from truncflow_cli.chunk import Chunk
 from truncflow_cli.errors import RunFailed
 from truncflow_cli.events import EventLog, Kind, event_log
 from truncflow_cli.problem import Array, Problem
-from truncflow_cli.saved_state import Saved, State
+from truncflow_cli.saved_state import Chunk, Saved, State
 from truncflow_cli.solver.assemble import Assembler, never
 from truncflow_cli.solver.closed_form import ClosedForm, Counters
 

@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from truncflow_cli.chunk import Chunk
 from truncflow_cli.errors import RunFailed
 from truncflow_cli.events import Kind, event_log
 from truncflow_cli.flows.collapse_watch import Row, watch
@@ -30,7 +29,7 @@ from truncflow_cli.flows.collapsed_step import (
     restored_step,
 )
 from truncflow_cli.problem import Array, Problem
-from truncflow_cli.saved_state import Saved, counts, number, restore_counts, under
+from truncflow_cli.saved_state import Chunk, Saved, counts, number, restore_counts, under
 from truncflow_cli.saved_state import State as Arrays
 from truncflow_cli.solver.assemble import Assembler, never
 from truncflow_cli.solver.piece import NO_TIMES, Piece

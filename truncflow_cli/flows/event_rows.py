@@ -8,8 +8,7 @@ from truncflow_cli.events import EVENT_DTYPE, EventLog, Kind, event_log
 from truncflow_cli.flows.interface import EventRow
 from truncflow_cli.flows.points import LayerPoints, Points
 from truncflow_cli.kernels.interface import Crossings, Key
-from truncflow_cli.patterns import PINNED, TRUNCATED, UNTRUNCATED
-from truncflow_cli.problem import Array, BoolArray, IntArray, Pattern
+from truncflow_cli.problem import PINNED, TRUNCATED, UNTRUNCATED, Array, BoolArray, IntArray, Pattern
 
 #: Points that are looked at together.
 _BLOCK = 8_192

@@ -20,8 +20,7 @@ from truncflow_cli.flows.event_rows import LayerEventRows
 from truncflow_cli.flows.points import LayerPoints
 from truncflow_cli.kernels import cluster_losses
 from truncflow_cli.kernels.interface import Crossings
-from truncflow_cli.patterns import TRUNCATED, UNTRUNCATED
-from truncflow_cli.problem import Array, IntArray
+from truncflow_cli.problem import TRUNCATED, UNTRUNCATED, Array, IntArray
 from truncflow_cli.saved_state import State
 from truncflow_cli.solver.closed_form import Counters
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from truncflow_cli.chunk import Chunk
 from truncflow_cli.flows.general import MAX_ORDER, GeneralFlow
 from truncflow_cli.flows.points import network_points
 from truncflow_cli.kernels import chosen
 from truncflow_cli.problem import Problem
-from truncflow_cli.saved_state import Saved
+from truncflow_cli.saved_state import Chunk, Saved
 from truncflow_cli.solver.assemble import Assembler, never
 from truncflow_cli.solver.loop import EventLoop
 from truncflow_cli.solver.overflow_guard import series_order, shortest_step

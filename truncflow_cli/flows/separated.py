@@ -15,8 +15,7 @@ from truncflow_cli.flows.taylor import TaylorFlow
 from truncflow_cli.kernels import Backend, layer_kernel
 from truncflow_cli.kernels.interface import Group, LayerKernel
 from truncflow_cli.network_field import adjoint, field_of_moments
-from truncflow_cli.patterns import PINNED, TRUNCATED, UNTRUNCATED
-from truncflow_cli.problem import Array, IntArray
+from truncflow_cli.problem import PINNED, TRUNCATED, UNTRUNCATED, Array, IntArray
 from truncflow_cli.saved_state import Saved, State, under
 from truncflow_cli.solver.step_control import StepControl
 

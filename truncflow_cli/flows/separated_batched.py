@@ -15,8 +15,7 @@ from truncflow_cli.flows.taylor import TaylorOutput
 from truncflow_cli.kernels import Backend
 from truncflow_cli.kernels.compiled_layer import BatchStep, CompiledBatches
 from truncflow_cli.kernels.interface import Coefficients, Crossings
-from truncflow_cli.patterns import TRUNCATED, UNTRUNCATED
-from truncflow_cli.problem import Array, IntArray
+from truncflow_cli.problem import TRUNCATED, UNTRUNCATED, Array, IntArray
 from truncflow_cli.saved_state import Saved, State, integer, number
 from truncflow_cli.solver.step_control import StepControl, later, next_octave
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from truncflow_cli.chunk import Chunk
 from truncflow_cli.flows.frozen import FrozenLayer
 from truncflow_cli.flows.general_run import general_solver
 from truncflow_cli.flows.points import layer_points
@@ -13,7 +12,7 @@ from truncflow_cli.flows.separated import MAX_ORDER, LayerFlow
 from truncflow_cli.flows.separated_batched import BatchedLayerFlow
 from truncflow_cli.kernels import chosen
 from truncflow_cli.problem import Problem
-from truncflow_cli.saved_state import Saved
+from truncflow_cli.saved_state import Chunk, Saved
 from truncflow_cli.solver.assemble import Assembler, never
 from truncflow_cli.solver.closed_form import ClosedForm
 from truncflow_cli.solver.loop import EventLoop

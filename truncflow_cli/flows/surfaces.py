@@ -10,8 +10,7 @@ from truncflow_cli.flows.interface import LocalField
 from truncflow_cli.flows.points import Points
 from truncflow_cli.kernels.interface import Group, Key
 from truncflow_cli.network_field import adjoint, forward_pass, tangent
-from truncflow_cli.patterns import PINNED, TRUNCATED, UNTRUNCATED
-from truncflow_cli.problem import Array, IntArray, Pattern
+from truncflow_cli.problem import PINNED, TRUNCATED, UNTRUNCATED, Array, IntArray, Pattern
 
 #: Newton steps to hold pinned coordinates still, and the speed (relative to the field) at which they do.
 MAX_HOLD = 8

@@ -24,8 +24,7 @@ from truncflow_cli.flows.points import Points
 from truncflow_cli.flows.surfaces import FieldOnSurfaces, common_side, grouped, members, several_layers
 from truncflow_cli.kernels.interface import Coefficients, Group, Kernel, Key, StepsTaken
 from truncflow_cli.network_field import Pass, forward_pass, split_tangent, tangent, velocity
-from truncflow_cli.patterns import PINNED, TRUNCATED, UNTRUNCATED
-from truncflow_cli.problem import Array, IntArray, Pattern
+from truncflow_cli.problem import PINNED, TRUNCATED, UNTRUNCATED, Array, IntArray, Pattern
 from truncflow_cli.saved_state import Saved, State, number
 from truncflow_cli.solver.descent import APART, NEAR, Descent, plain_descent, size_of
 from truncflow_cli.solver.step_control import StepControl

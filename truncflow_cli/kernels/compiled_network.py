@@ -10,7 +10,7 @@ import numpy as np
 from truncflow_cli.kernels.compiled import CompiledKernel
 from truncflow_cli.kernels.interface import Array, Crossing, Group, Ints
 from truncflow_cli.kernels.structs import Struct, argument
-from truncflow_cli.patterns import UNTRUNCATED
+from truncflow_cli.problem import UNTRUNCATED
 from truncflow_cli.saved_state import Saved, State, integer
 
 if TYPE_CHECKING:

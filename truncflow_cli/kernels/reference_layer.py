@@ -31,7 +31,7 @@ from truncflow_cli.kernels.reference_series import (
     every_exit,
     first_of,
 )
-from truncflow_cli.patterns import PINNED, UNTRUNCATED
+from truncflow_cli.problem import PINNED, UNTRUNCATED
 from truncflow_cli.saved_state import State
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from truncflow_cli.kernels.reference_series import (
     network_losses,
 )
 from truncflow_cli.network_field import forward_pass, velocity
-from truncflow_cli.patterns import PINNED, UNTRUNCATED
+from truncflow_cli.problem import PINNED, UNTRUNCATED
 
 if TYPE_CHECKING:
     from truncflow_cli.flows.points import NetworkPoints

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from truncflow_cli.certificate import Certificate
 from truncflow_cli.report.history import rests
 from truncflow_cli.report.numbers import listing, share, short
 from truncflow_cli.report.summary import Summary
-from truncflow_cli.run_data import Run
+from truncflow_cli.run_data import Certificate, Run
 from truncflow_cli.runfile.lock import writer_of
 
 #: What is counted, by the names in the run file.

@@ -11,13 +11,12 @@ from typing import Any, cast
 import numpy as np
 
 from truncflow_cli import cluster_names
-from truncflow_cli.certificate import Certificate
 from truncflow_cli.diagnostics import certify, names
 from truncflow_cli.flows.registry import Flow, flow_named
 from truncflow_cli.problem import Array
 from truncflow_cli.report.history import Truncation, truncations
 from truncflow_cli.report.numbers import count, listing, short
-from truncflow_cli.run_data import Run
+from truncflow_cli.run_data import Certificate, Run
 from truncflow_cli.runfile.lock import writer_of
 
 #: Names of clusters that are listed.

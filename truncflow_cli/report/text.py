@@ -8,7 +8,6 @@ import textwrap
 import numpy as np
 from rich.console import Console
 
-from truncflow_cli.certificate import Certificate
 from truncflow_cli.problem import Array
 from truncflow_cli.report.console import INDENT, Page
 from truncflow_cli.report.history import Span, by_kind, departures, rests, separation_spans
@@ -16,7 +15,7 @@ from truncflow_cli.report.numbers import listing, share, short
 from truncflow_cli.report.sentences import is_loud, story, work_done
 from truncflow_cli.report.sparkline import LABEL, chart, framed, labelled, scale_of
 from truncflow_cli.report.summary import Summary, number_or_nan
-from truncflow_cli.run_data import Run
+from truncflow_cli.run_data import Certificate, Run
 
 #: Rows of a table that are shown; what is left out is counted (all of it is in the JSON report).
 MOST_ROWS = 12

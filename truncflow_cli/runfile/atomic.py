@@ -15,15 +15,25 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
 
 from truncflow_cli.errors import UserError
+from truncflow_cli.run_data import Certificate
+from truncflow_cli.runfile import contents
+from truncflow_cli.runfile.checkpoint import Checkpoint
 from truncflow_cli.runfile.handles import LIBVER, Handles
 from truncflow_cli.runfile.lock import OutputLock, lock_path
+
+#: What helps against a system's refusal.
+_ADVICE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "; free some space, or choose another place with -o"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "; choose another place with -o"),
+    errno.EFBIG: "; the file size limit (ulimit -f) is reached",
+}
 
 
 class WorkingFile:
@@ -59,11 +69,6 @@ class WorkingFile:
         if not self._is_open():
             self.handles = Handles(h5py.File(self.path, "r+", libver=LIBVER))
 
-    def open_new(self, image: bytes) -> None:
-        """Make the working file, with these bytes, and open it."""
-        self.path.write_bytes(image)
-        self.open()
-
     def open_copy(self) -> None:
         """Make the working file a copy of the target, and open it."""
         shutil.copyfile(self.target, self.path)
@@ -85,28 +90,31 @@ class WorkingFile:
         """
         _reserve(self.path, extra_bytes)
 
-    def publish_copy(self, add: Callable[[Handles], None], extra_bytes: int) -> None:
-        """Put a copy of the closed working file under the target's name.
+    def add_certificates(self, certificates: Sequence[Certificate]) -> None:
+        """Write certificates, in place of any that the open file has; raises as ``reserve`` does."""
+        self.reserve(contents.certificates_bytes(certificates))
+        contents.make_certificates(self.handles)
+        contents.write_certificates(self.handles, certificates)
 
-        Args:
-            add: called with the copy, to write what the working file itself is not to have.
-            extra_bytes: an upper bound of what that is.
-        """
+    def add_checkpoint(self, checkpoint: Checkpoint | None) -> None:
+        """Write a checkpoint, if there is one, into the open file; raises as ``reserve`` does."""
+        if checkpoint is not None:
+            self.reserve(checkpoint.room)
+            checkpoint.write(self.handles)
+
+    def publish_copy(self, checkpoint: Checkpoint | None) -> None:
+        """Put a copy of the closed working file under the target's name; the copy alone has the checkpoint."""
         try:
             shutil.copyfile(self.path, self._snapshot)
-            _reserve(self._snapshot, extra_bytes)
-            with h5py.File(self._snapshot, "r+", libver=LIBVER) as copy:
-                add(Handles(copy))
+            if checkpoint is not None:
+                _reserve(self._snapshot, checkpoint.room)
+                with h5py.File(self._snapshot, "r+", libver=LIBVER) as copy:
+                    checkpoint.write(Handles(copy))
             _sync(self._snapshot)
             self._snapshot.replace(self.target)
         finally:
             self._snapshot.unlink(missing_ok=True)
         self.published = True
-
-    def publish_image(self, image: bytes) -> None:
-        """Put a file of these bytes under the target's name."""
-        self.path.write_bytes(image)
-        self.publish()
 
     def publish(self) -> None:
         """Give the closed working file the target's name."""
@@ -154,11 +162,7 @@ def _sync(path: Path) -> None:
 
 @contextmanager
 def explained(target: Path, kept: Callable[[], str] = str) -> Iterator[None]:
-    """Turn what the operating system refuses inside the block into one sentence for the user.
-
-    Args:
-        target: the file that cannot be written.
-        kept: says, at the end of the sentence, what is left.
+    """Turn what the operating system refuses inside the block into a sentence, ended by what ``kept`` says.
 
     Raises:
         UserError: in place of an OSError, or of the RuntimeError by which h5py passes some of them on.
@@ -173,12 +177,4 @@ def _reason(error: Exception) -> str:
     number = error.errno if isinstance(error, OSError) else None
     if number is None:
         return str(error).partition("\n")[0]
-    advice = {
-        errno.ENOSPC: "; free some space, or choose another place with -o",
-        errno.EDQUOT: "; free some space, or choose another place with -o",
-        errno.EFBIG: "; the file size limit (ulimit -f) is reached",
-        errno.EACCES: "; choose another place with -o",
-        errno.EPERM: "; choose another place with -o",
-        errno.EROFS: "; choose another place with -o",
-    }
-    return os.strerror(number).lower() + advice.get(number, "")
+    return os.strerror(number).lower() + _ADVICE.get(number, "")

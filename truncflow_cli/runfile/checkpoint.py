@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-import truncflow_cli
+from truncflow_cli import __version__
 from truncflow_cli.errors import UserError
 from truncflow_cli.flows.registry import flow_named
 from truncflow_cli.kernels import chosen
@@ -55,37 +55,27 @@ _OVERHEAD: Final = 1 << 16
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a saved state comes from.
+    """Where a saved state comes from."""
 
-    Attributes:
-        version: version of the program.
-        program: digest of the sources that compute, and of what is compiled of them.
-        libraries: versions of Python and of the libraries that take part.
-        machine: the processor.
-        problem: digest of the problem's arrays and settings, its length and saved times left out.
-        backend: what does the work of the flow's kernels; empty for a flow without.
-    """
-
+    #: Version of the program.
     version: str
+    #: Digest of the sources that compute, and of what is compiled of them.
     program: str
+    #: Versions of Python and of the libraries that take part.
     libraries: str
+    #: The processor.
     machine: str
+    #: Digest of the problem's arrays and settings, its length and saved times left out.
     problem: str
+    #: What does the work of the flow's kernels; empty for a flow without.
     backend: str = ""
 
 
 def origin_of(problem: Problem) -> Origin:
     """Return the origin of a state of ``problem`` that is computed here and now."""
-    libraries = [f"{name} {installed(name)}" for name in _LIBRARIES]
-    python = f"Python {platform.python_version()}"
-    return Origin(
-        truncflow_cli.__version__,
-        _program(),
-        ", ".join([python, *libraries]),
-        _machine(),
-        _digest(problem),
-        backend_of(problem),
-    )
+    libraries = [f"Python {platform.python_version()}", *(f"{name} {installed(name)}" for name in _LIBRARIES)]
+    program, machine, digest = _program(), _machine(), _digest(problem)
+    return Origin(__version__, program, ", ".join(libraries), machine, digest, backend_of(problem))
 
 
 def backend_of(problem: Problem) -> str:
@@ -139,15 +129,7 @@ def _digest(problem: Problem) -> str:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A point to go on from.
-
-    Attributes:
-        state: packed, see ``packed``.
-        s: flow time.
-        saved: saved times that the file had.
-        events: events that it had.
-        origin: where the state comes from.
-    """
+    """A point to go on from: a state, ``packed``, at flow time s, and how many saved times and events the file had."""
 
     state: NDArray[np.uint8]
     s: float
@@ -170,9 +152,8 @@ class Checkpoint:
         if GROUP not in handles:
             handles.make_group(GROUP)
             handles.make_dataset(_STATE, np.dtype(np.uint8), self.state.shape)
-            handles.put(_STATE, "description", _STATE_DESCRIPTION)
-        facts = {"description": _DESCRIPTION, **self.facts(), "sha256": self.digest()}
-        handles.put_all(GROUP, facts.items())
+            handles.put(_STATE, description=_STATE_DESCRIPTION)
+        handles.put(GROUP, description=_DESCRIPTION, **self.facts(), sha256=self.digest())
         handles.write(_STATE, self.state)
 
     def digest(self) -> str:
@@ -230,7 +211,7 @@ def find_checkpoint(path: Path) -> Checkpoint | None:
             return None
         group = checks.child(path, file, GROUP, h5py.Group)
         dataset = checks.child(path, file, _STATE, h5py.Dataset)
-        facts = {name: checks.plain(value) for name, value in group.attrs.items()}
+        facts = checks.attributes(group)
         checks.check_unpacked(path, [dataset])
         if dataset.ndim != 1 or dataset.dtype != np.uint8:
             raise UserError(f"{path}: {_STATE} has type {dataset.dtype} and shape {dataset.shape}")

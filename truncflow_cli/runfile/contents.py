@@ -13,10 +13,9 @@ import h5py
 import numpy as np
 
 import truncflow_cli
-from truncflow_cli.certificate import Certificate
 from truncflow_cli.flows.registry import flow_named
 from truncflow_cli.problem import Problem
-from truncflow_cli.run_data import Read, Run
+from truncflow_cli.run_data import Certificate, Read, Run
 from truncflow_cli.runfile import schema
 from truncflow_cli.runfile.checkpoint import backend_of, installed
 from truncflow_cli.runfile.handles import Handles
@@ -51,11 +50,9 @@ def start_bytes(problem: Problem, config: str) -> int:
 def rows_bytes(problem: Problem, rows: Mapping[str, int]) -> int:
     """Return an upper bound of the room that so many more saved times ("s") and events ("event") need."""
     sizes = schema.sizes_of(problem)
-    return _FILE_OVERHEAD + sum(
-        item.padded_bytes(sizes, rows[item.axes[0]]) + _DATASET_OVERHEAD
-        for item in schema.items(problem.flow)
-        if item.streamed
-    )
+    streamed = [item for item in schema.items(problem.flow) if item.streamed]
+    arrays = sum(item.padded_bytes(sizes, rows[item.axes[0]]) for item in streamed)
+    return _FILE_OVERHEAD + arrays + _DATASET_OVERHEAD * len(streamed)
 
 
 def certificates_bytes(certificates: Sequence[Certificate]) -> int:
@@ -93,25 +90,21 @@ def root_attributes(problem: Problem, seed: int, command: str) -> dict[str, Any]
 
 def write_start(handles: Handles, run: Run) -> None:
     """Fill in everything that is known before the run starts, in a file of ``template``."""
-    handles.put_all("", run.attrs.items())
+    handles.put("", **run.attrs)
     write_config(handles, run.config)
     for axis in schema.INDEX_AXES:
         handles.write(axis, np.arange(run.sizes[schema.AXES[axis][0]]))
     for item in schema.items(run.flow):
         if not item.streamed:
             handles.write(item.path, run.array(item.path))
-    handles.put("notes", "warnings", "\n".join(run.warnings))
-    handles.put_all("notes", run.notes.items())
+    handles.put("notes", warnings="\n".join(run.warnings))
+    handles.put("notes", **run.notes)
 
 
 def write_rows(handles: Handles, flow: str, rows_of: Read, start: Mapping[str, int]) -> None:
-    """Have every dataset that grows go on with some rows.
+    """Have every dataset that grows go on with some rows, from where saved times ("s") and events ("event") start.
 
-    Args:
-        handles: the file.
-        flow: the flow of the run.
-        rows_of: returns the rows for a path; None if there are none.
-        start: the row from which they stand, of saved times ("s") and of events ("event").
+    ``rows_of`` returns the rows for a path; None if there are none.
     """
     for item in schema.items(flow):
         if item.streamed and (rows := rows_of(item.path)) is not None:
@@ -120,8 +113,8 @@ def write_rows(handles: Handles, flow: str, rows_of: Read, start: Mapping[str, i
 
 def write_end(handles: Handles, run: Run) -> None:
     """Write how far the run is: root attributes such as its status and wall time, and statistics of the work done."""
-    handles.put_all("", ((name, run.attrs[name]) for name in _CHANGING if name in run.attrs))
-    handles.put_all("counters", ((name, int(number)) for name, number in run.counters.items()))
+    handles.put("", **{name: run.attrs[name] for name in _CHANGING if name in run.attrs})
+    handles.put("counters", **{name: int(number) for name, number in run.counters.items()})
 
 
 def make_certificates(handles: Handles) -> None:
@@ -137,7 +130,7 @@ def write_certificates(handles: Handles, certificates: Iterable[Certificate]) ->
         path = f"certificates/{certificate.name}"
         if path not in handles:
             _make_certificate(handles, path, certificate, shape)
-        handles.put_all(path, ((name, getattr(certificate, name)) for name in schema.CERTIFICATE_ATTRIBUTES))
+        handles.put(path, **{name: getattr(certificate, name) for name in schema.CERTIFICATE_ATTRIBUTES})
         for name, values in certificate.series.items():
             if np.shape(values) != shape:
                 place = f"{certificate.name}/{name}"
@@ -155,7 +148,7 @@ def _make_certificate(handles: Handles, path: str, certificate: Certificate, sha
         if name == "s":
             raise ValueError(f"series {path}/s: the name is taken")
         handles.make_dataset(f"{path}/{name}", np.dtype("f8"), shape, chunks=chunks)
-        handles.put(f"{path}/{name}", "description", f"{name} of the certificate, at each saved time")
+        handles.put(f"{path}/{name}", description=f"{name} of the certificate, at each saved time")
         handles.attach_scale(f"{path}/{name}", times, 0)
 
 
@@ -170,4 +163,4 @@ def write_config(handles: Handles, text: str) -> None:
     if schema.CONFIG_PATH not in handles:
         handles.make_dataset(schema.CONFIG_PATH, dtype, ())
     handles.write(schema.CONFIG_PATH, np.array(encoded, dtype))
-    handles.put_all(schema.CONFIG_PATH, (("description", schema.CONFIG_DESCRIPTION), ("sha256", digest)))
+    handles.put(schema.CONFIG_PATH, description=schema.CONFIG_DESCRIPTION, sha256=digest)

@@ -7,7 +7,6 @@ attribute says already is left alone, and a file that stays open can be filled i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -54,11 +53,9 @@ def _creation(chunks: tuple[int, ...] | None) -> h5p.DatasetCreation:
     return properties
 
 
-@cache
-def _links() -> h5p.LinkCreation:
-    properties = h5p.create(h5p.LINK_CREATE)
-    properties.set_create_intermediate_group(True)
-    return properties
+#: A dataset is made with the groups on the way to it.
+_LINKS = h5p.create(h5p.LINK_CREATE)
+_LINKS.set_create_intermediate_group(True)
 
 
 @dataclass(frozen=True)
@@ -88,12 +85,7 @@ class Handles:
         return path in self._groups or path in self._datasets or path in self.file
 
     def make_group(self, path: str, *, in_order: bool = False) -> None:
-        """Make a group.
-
-        Args:
-            path: where it will be.
-            in_order: whether what is in it is shown in the order in which it was made.
-        """
+        """Make a group; in_order: what is in it is shown in the order in which it was made."""
         self._groups[path] = self.file.create_group(path, track_order=in_order).id
 
     def make_dataset(
@@ -108,16 +100,15 @@ class Handles:
         """Make a dataset, and the groups on the way to it.
 
         Args:
-            path: where it will be.
+            path, shape: where and how large it will be.
             dtype: type of an element; may be an enum of h5py.
-            shape: its shape.
             growing: whether its first axis may become longer; it then needs chunks.
             chunks: shape of the pieces in which it is stored, with check sums; None for one piece without.
         """
         longest = (h5s.UNLIMITED, *shape[1:]) if growing else shape
         space = h5s.create_simple(shape, longest) if shape else h5s.create(h5s.SCALAR)
         kind = h5t.py_create(dtype, logical=True)
-        made = h5d.create(self.file.id, path.encode(), kind, space, _creation(chunks), _links())
+        made = h5d.create(self.file.id, path.encode(), kind, space, _creation(chunks), _LINKS)
         self._datasets[path] = Dataset(made, made.dtype, made.get_type())
 
     def make_scale(self, path: str, name: str) -> None:
@@ -139,8 +130,12 @@ class Handles:
             self._datasets[path] = Dataset(found, found.dtype, found.get_type())
         return self._datasets[path]
 
-    def put(self, path: str, name: str, value: Value) -> None:
-        """Have an attribute of the group or dataset at a path say something."""
+    def put(self, path: str, /, **attributes: Value) -> None:
+        """Have attributes of the group or dataset at a path say something."""
+        for name, value in attributes.items():
+            self._put(path, name, value)
+
+    def _put(self, path: str, name: str, value: Value) -> None:
         key, said = (path, name), value if isinstance(value, str) else repr(value)  # tells 0.0 from -0.0
         if self._said.get(key) == said:
             return
@@ -153,11 +148,6 @@ class Handles:
                 h5a.delete(node, name.encode())
             self._attributes[key] = h5a.create(node, name.encode(), in_file, h5s.create(h5s.SCALAR))
         self._attributes[key].write(np.array(value, dtype=dtype), mtype=in_memory)
-
-    def put_all(self, path: str, attributes: Iterable[tuple[str, Value]]) -> None:
-        """Have several attributes of one group or dataset say something."""
-        for name, value in attributes:
-            self.put(path, name, value)
 
     def write(self, path: str, values: ArrayLike) -> None:
         """Write all of a dataset."""

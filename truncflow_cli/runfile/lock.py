@@ -30,11 +30,7 @@ class OutputLock:
     """
 
     def __init__(self, path: Path, target: Path) -> None:
-        """Take the lock.
-
-        Args:
-            path: the lock file.
-            target: the run file that it stands for, for the message.
+        """Take the lock, a file at ``path``, which stands for the run file ``target``.
 
         Raises:
             UserError: another process holds it.

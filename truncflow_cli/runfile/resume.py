@@ -40,33 +40,25 @@ _SAME_TIME = 1e-12
 
 @dataclass(frozen=True)
 class Earlier:
-    """The run file that is to be gone on with, as it was when this was decided.
-
-    Attributes:
-        config: its resolved config.
-        status: its status.
-        extended_at: where it ended, if it is complete and is to be extended; else None.
-    """
+    """The run file that is to be gone on with, as it was when this was decided: its resolved config and status."""
 
     config: str
     status: str
+    #: Where it ended, if it is complete and is to be extended.
     extended_at: float | None = None
 
 
 @dataclass(frozen=True)
 class Resumption:
-    """How ``--resume`` goes about it.
+    """How ``--resume`` goes about it."""
 
-    Attributes:
-        problem: what to solve: that of the plan; if a run has been extended, with the times that it has saved.
-        note: what is done, for the user.
-        earlier: the run file to go on with; None to start at the beginning.
-        replaces: whether a file that cannot be gone on with is replaced by the same run from the beginning.
-    """
-
+    #: What to solve: that of the plan; if a run has been extended, with the times that it has saved.
     problem: Problem
+    #: What is done, for the user.
     note: str
+    #: The run file to go on with; None to start at the beginning.
     earlier: Earlier | None = None
+    #: Whether a file that cannot be gone on with is replaced by the same run from the beginning.
     replaces: bool = False
 
 
@@ -99,30 +91,32 @@ def resumption(plan: Plan) -> Resumption | Run:
     Raises:
         UserError: what lies there is not this run, or cannot be gone on with.
     """
-    problem = plan.built.problem
-    if not plan.target.exists():
+    problem, target = plan.built.problem, plan.target
+    if not target.exists():
         return Resumption(problem, "nothing there yet; starting at the beginning")
-    found = open_run(plan.target)
-    extended_at = None
+    found = open_run(target)
     difference = _difference(plan, found)
-    if difference:
-        extended_at = _extended_at(plan, found, difference)
-    elif found.status == "complete":
+    if not difference and found.status == "complete":
         return found
     with found:
-        checkpoint = find_checkpoint(plan.target)
+        extended_at = _extended_at(plan, found, difference) if difference else None
+        checkpoint = find_checkpoint(target)
         if checkpoint is None and extended_at is None:
             note = "there is no checkpoint in it; starting again at the beginning"
             return Resumption(problem, note, replaces=True)
         if checkpoint is None:
             raise UserError(
-                f"{plan.target}: there is no final state in it to extend the run from; --force runs all of it again"
+                f"{target}: there is no final state in it to extend the run from; --force runs all of it again"
             )
         here = origin_of(problem)
-        check_origin(plan.target, checkpoint.origin, here)
+        check_origin(target, checkpoint.origin, here)
         was_extended = extended_at if extended_at is not None else found.attrs.get("extended_at")
-        if was_extended is not None:
-            problem = replace(problem, s_save=_times_after(found, problem, float(was_extended)))
+        if (
+            was_extended is not None
+        ):  # the times that it has saved up to there, and then those that it would save now
+            end = float(was_extended)
+            later = problem.s_save[problem.s_save > end * (1 + _SAME_TIME)]
+            problem = replace(problem, s_save=np.concatenate([found.s[found.s <= end], later]))
         note = f"going on from s = {checkpoint.s:.6g}"
         if extended_at is not None:
             note = (
@@ -140,20 +134,18 @@ def _extended_at(plan: Plan, found: Run, difference: str) -> float:
         UserError: more differs than that s_end has gone up, or the run is not finished.
     """
     here = float(plan.experiment.config.integrator.s_end)
-    there = _settings(found.config, found)
-    if there is None or list(_differing_keys(_settings(plan.config, found), there)) != [_S_END]:
+    if _differing_keys(plan, found) != [_S_END]:
         raise UserError(
             f"{plan.target} exists {difference}; --resume goes on with the same run only "
             f"(or extends a finished one, by a larger {_S_END}); -o chooses another name"
         )
-    before = float(there["integrator"]["s_end"])
+    before = float(found.settings["integrator"]["s_end"])
+    its = f"{plan.target} has {_S_END} = {before:g}"
     if here < before:
-        raise UserError(
-            f"{plan.target} has {_S_END} = {before:g}, more than {here:g}; --resume can only make it larger"
-        )
+        raise UserError(f"{its}, more than {here:g}; --resume can only make it larger")
     if found.status != "complete":
         raise UserError(
-            f"{plan.target} has {_S_END} = {before:g} and is not finished (s = {found.s[-1]:.6g}); let it end first "
+            f"{its} and is not finished (s = {found.s[-1]:.6g}); let it end first "
             f"(--resume --set {_S_END}={before:g}), then extend it"
         )
     if found.s[-1] < before:
@@ -162,12 +154,6 @@ def _extended_at(plan: Plan, found: Run, difference: str) -> float:
             f"a larger {_S_END} changes nothing"
         )
     return before
-
-
-def _times_after(found: Run, problem: Problem, end: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Return the times that a run has saved up to where it once ended, and then those that it would save now."""
-    later = problem.s_save[problem.s_save > end * (1 + _SAME_TIME)]
-    return np.concatenate([found.s[found.s <= end], later])
 
 
 def _what_differs(there: Origin, here: Origin) -> str:
@@ -182,35 +168,33 @@ def _what_differs(there: Origin, here: Origin) -> str:
 def _difference(plan: Plan, found: Run) -> str:
     """Say in what a run file is not of the plan; nothing if it is."""
     if found.config != plan.config:
-        return f"and was made with another config{_named_difference(plan, found)}"
-    problem = plan.built.problem
+        keys = _differing_keys(plan, found)
+        named = (
+            f" ({', '.join(keys[:_NAMED_KEYS])}{', ...' if len(keys) > _NAMED_KEYS else ''})" if keys else ""
+        )
+        return f"and was made with another config{named}"
     for name in ("x", "cluster", "y", "y_tilde"):
-        if not np.array_equal(getattr(found, name), getattr(problem, name)):
+        if not np.array_equal(getattr(found, name), getattr(plan.built.problem, name)):
             return f"and was made from other data (data/{name} differs)"
     return ""
 
 
-def _named_difference(plan: Plan, found: Run) -> str:
-    there = _settings(found.config, found)
-    if there is None:
-        return ""
-    keys = list(_differing_keys(_settings(plan.config, found), there))
-    return f" ({', '.join(keys[:_NAMED_KEYS])}{', ...' if len(keys) > _NAMED_KEYS else ''})" if keys else ""
-
-
-def _settings(text: str, found: Run) -> dict[str, Any] | None:
-    """Return the settings of a resolved config; None if it is of another version of the program."""
+def _differing_keys(plan: Plan, found: Run) -> list[str]:
+    """Return the dotted paths at which two configs differ; none if one is of another version of the program."""
     try:
-        return config.load_text(text, found.path.parent, found.path.name).config.model_dump()
+        here, there = (
+            config.load_text(text, found.path.parent, found.path.name).config.model_dump()
+            for text in (plan.config, found.config)
+        )
     except UserError:
-        return None
+        return []
+    return list(_differing(here, there, ""))
 
 
-def _differing_keys(here: Any, there: Any, path: str = "") -> Iterator[str]:
-    """Yield the dotted paths at which two configs differ."""
+def _differing(here: Any, there: Any, path: str) -> Iterator[str]:
     if isinstance(here, Mapping) and isinstance(there, Mapping):
         for key in {**here, **there}:
-            yield from _differing_keys(here.get(key), there.get(key), f"{path}.{key}" if path else str(key))
+            yield from _differing(here.get(key), there.get(key), f"{path}.{key}" if path else str(key))
     elif here != there:
         yield path
 
@@ -218,14 +202,8 @@ def _differing_keys(here: Any, there: Any, path: str = "") -> Iterator[str]:
 def reopen(file: WorkingFile, earlier: Earlier, config: str, origin: Origin) -> tuple[Run, Checkpoint]:
     """Make the working file a copy of the target, cut back to its checkpoint, ready to be gone on with.
 
-    Args:
-        file: locked, and not open.
-        earlier: what the target was when it was looked at without the lock.
-        config: the resolved config of the run that goes on.
-        origin: where its numbers will come from.
-
-    Returns:
-        The run as far as the target has it (its file is closed), and the checkpoint.
+    ``file`` is locked, and not open; ``earlier`` was looked at without the lock; ``config`` and ``origin`` are those of
+    the run that goes on. Returns the run as far as the target has it (its file is closed), and the checkpoint.
 
     Raises:
         UserError: the target is not what it was, is damaged, or holds a state that this program cannot go on from.
@@ -250,9 +228,8 @@ def reopen(file: WorkingFile, earlier: Earlier, config: str, origin: Origin) -> 
             run.attrs["extended_at"] = earlier.extended_at
             handles.remove(schema.CONFIG_PATH)
             contents.write_config(handles, config)
-        handles.put_all(
-            "", ((name, run.attrs[name]) for name in ("resumed", "extended_at") if name in run.attrs)
-        )
+            handles.put("", extended_at=earlier.extended_at)
+        handles.put("", resumed=run.attrs["resumed"])
     return run, found
 
 
@@ -263,12 +240,10 @@ def check_origin(path: Path, there: Origin, here: Origin) -> None:
         UserError: it is one.
     """
     if (there.version, there.program) != (here.version, here.program):
-        which = f"truncflow {there.version}"
-        if there.version == here.version:
-            which += ", but not quite this one (its sources differ)"
+        same = ", but not quite this one (its sources differ)" if there.version == here.version else ""
         raise UserError(
-            f"{path}: the run was begun by {which}; only the same program can go on with it to the bit. "
-            "Use that one, or --force to start again from the beginning"
+            f"{path}: the run was begun by truncflow {there.version}{same}; only the same program can go on with it "
+            "to the bit. Use that one, or --force to start again from the beginning"
         )
     if there.backend != here.backend:
         raise UserError(

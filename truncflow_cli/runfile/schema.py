@@ -20,7 +20,7 @@ Besides the datasets listed here:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, Literal, get_args
@@ -42,9 +42,6 @@ CHUNK_BYTES: Final = 1 << 17
 EVENT_ROWS: Final = 1024
 
 Status = Literal["running", "complete", "interrupted", "failed"]
-
-EQUATIONS: Final[tuple[str, ...]] = get_args(Equations)
-STATUSES: Final[tuple[str, ...]] = get_args(Status)
 
 #: Names of the values of ``events/kind``.
 KIND_NAMES: Final[Mapping[str, int]] = {kind.name.lower(): int(kind) for kind in Kind}
@@ -73,15 +70,14 @@ ATTRIBUTES: Final[Mapping[str, tuple[type, str]]] = {
     "command": (str, "the command that made the file"),
 }
 
-CERTIFICATE_ATTRIBUTES: Final[tuple[str, ...]] = (
-    "statement",
-    "source",
-    "hypothesis",
-    "verdict",
-    "value",
-    "bound",
-    "margin",
-)
+#: What some of them may say.
+ALLOWED: Final[Mapping[str, Collection[str]]] = {
+    "flow": registry.FLOWS,
+    "equations": get_args(Equations),
+    "status": get_args(Status),
+}
+
+CERTIFICATE_ATTRIBUTES: Final = ("statement", "source", "hypothesis", "verdict", "value", "bound", "margin")
 
 #: Axes: the letter for their length, and what they count.
 AXES: Final[Mapping[str, tuple[str, str]]] = {
@@ -102,26 +98,21 @@ INDEX_AXES: Final[tuple[str, ...]] = tuple(axis for axis in AXES if axis not in 
 
 @dataclass(frozen=True)
 class Item:
-    """One dataset of the run file.
-
-    Attributes:
-        path: where it is.
-        axes: names of its axes, in order, from ``AXES``.
-        dtype: type of an element; "kind" stands for the enum of ``KIND_NAMES``.
-        description: its ``description`` attribute.
-        field: the array of ``Problem`` that it is; empty for what the solver hands out.
-        bounds: the least value that an index may have, and the first that it may not (or the letter of that length).
-        flows: the flows whose files have it; all if there is none.
-        required: whether those files always have it (older ones may lack it).
-    """
+    """One dataset of the run file."""
 
     path: str
+    #: Names of its axes, in order, from ``AXES``.
     axes: tuple[str, ...]
+    #: Type of an element; "kind" stands for the enum of ``KIND_NAMES``.
     dtype: str
     description: str
+    #: The array of ``Problem`` that it is; empty for what the solver hands out.
     field: str = ""
+    #: The least value that an index may have, and the first that it may not (or the letter of that length).
     bounds: tuple[int, int | str] | None = None
+    #: The flows whose files have it; all if there is none.
     flows: tuple[str, ...] = ()
+    #: Whether those files always have it (older ones may lack it).
     required: bool = True
 
     @property
@@ -182,14 +173,14 @@ INITIAL: Final[tuple[Item, ...]] = tuple(
 
 def of_flows() -> tuple[Item, ...]:
     """Return what only some flows have along the trajectory, a row a dataset."""
-    having: dict[registry.StateArray, tuple[str, ...]] = {}
-    for flow in registry.FLOWS.values():
-        for array in flow.arrays:
-            having[array] = (*having.get(array, ()), flow.name)
-    return tuple(_of_flow(array, names) for array, names in having.items())
+    arrays = dict.fromkeys(array for flow in registry.FLOWS.values() for array in flow.arrays)
+    having = {
+        array: [flow.name for flow in registry.FLOWS.values() if array in flow.arrays] for array in arrays
+    }
+    return tuple(_of_flow(array, *names) for array, names in having.items())
 
 
-def _of_flow(array: registry.StateArray, flows: tuple[str, ...]) -> Item:
+def _of_flow(array: registry.StateArray, *flows: str) -> Item:
     return Item(f"trajectory/{array.name}", array.axes, "f8", array.description, flows=flows)
 
 
@@ -252,7 +243,7 @@ def items(flow: str) -> tuple[Item, ...]:
 
 @cache
 def _items(flow: registry.Flow) -> tuple[Item, ...]:
-    return (*ITEMS, *(_of_flow(array, (flow.name,)) for array in flow.arrays))
+    return (*ITEMS, *(_of_flow(array, flow.name) for array in flow.arrays))
 
 
 def sizes_of(problem: Problem) -> dict[str, int]:

@@ -51,12 +51,9 @@ def _image(flow: str, sizes: tuple[tuple[str, int], ...]) -> bytes:
 
 
 def filled(run: Run, checkpoint: Checkpoint | None, elapsed: Callable[[], float]) -> bytes:
-    """Return a finished run as the bytes of its file.
+    """Return a finished run, with its certificates and what it can be gone on from, as the bytes of its file.
 
-    Args:
-        run: it, with its certificates.
-        checkpoint: what it can be gone on from; None if it cannot.
-        elapsed: how long the run has taken; asked when everything else is in the file.
+    ``elapsed`` is asked how long the run has taken when everything else is in the file.
     """
     kind = _kind(run, checkpoint)
     with _lock:
@@ -69,7 +66,7 @@ def filled(run: Run, checkpoint: Checkpoint | None, elapsed: Callable[[], float]
     contents.write_certificates(handles, run.certificates.values())
     if checkpoint is not None:
         checkpoint.write(handles)
-    handles.put("", "elapsed_seconds", elapsed())
+    handles.put("", elapsed_seconds=elapsed())
     handles.file.flush()
     image = handles.file.id.get_file_image()
     with _lock:
@@ -94,19 +91,14 @@ def _kind(run: Run, checkpoint: Checkpoint | None) -> Hashable:
 
 
 def _structure(flow: str, sizes: Mapping[str, int]) -> Handles:
-    """Return groups, axes and empty datasets of a run file, open in memory.
-
-    Args:
-        flow: the flow of the run.
-        sizes: the length for each letter of ``schema.AXES``.
-    """
+    """Return groups, axes and empty datasets of a flow's run file, open in memory; sizes by letter of ``AXES``."""
     name = f"template {next(_number)}"
     handles = Handles(h5py.File(name, "w", driver="core", backing_store=False, libver=LIBVER))
     for axis in schema.INDEX_AXES:
         letter, meaning = schema.AXES[axis]
         handles.make_dataset(axis, np.dtype("i8"), (sizes[letter],))
         handles.make_scale(axis, _AXIS_WITHOUT_VALUES % sizes[letter])
-        handles.put(axis, "description", meaning)
+        handles.put(axis, description=meaning)
     for item in schema.items(flow):
         shape = item.shape(sizes)
         # HDF5 has no chunks, and so no check sums, for nothing.
@@ -114,7 +106,7 @@ def _structure(flow: str, sizes: Mapping[str, int]) -> Handles:
         if item.streamed:
             shape = (0, *shape[1:])
         handles.make_dataset(item.path, item.numpy_type, shape, growing=item.streamed, chunks=chunks)
-        handles.put(item.path, "description", item.description)
+        handles.put(item.path, description=item.description)
         for position, axis in enumerate(item.axes):
             if item.path == schema.SCALE_PATHS[axis]:
                 handles.make_scale(item.path, item.name)

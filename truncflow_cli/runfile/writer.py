@@ -6,25 +6,21 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from truncflow_cli.certificate import Certificate
-from truncflow_cli.chunk import Chunk
-from truncflow_cli.errors import UserError
+from truncflow_cli.errors import RunFailed, UserError
 from truncflow_cli.problem import Problem
-from truncflow_cli.run_data import Memory, Run
+from truncflow_cli.run_data import Certificate, Run, Source
 from truncflow_cli.runfile import contents, schema
 from truncflow_cli.runfile.atomic import WorkingFile, explained, sync_folder
-from truncflow_cli.runfile.buffer import Buffer
 from truncflow_cli.runfile.checkpoint import Checkpoint, origin_of, packed, unpacked
 from truncflow_cli.runfile.checks import readable
-from truncflow_cli.runfile.handles import Handles
 from truncflow_cli.runfile.resume import Earlier, reopen
 from truncflow_cli.runfile.template import filled, image_of
-from truncflow_cli.saved_state import State
+from truncflow_cli.saved_state import Chunk, State
 from truncflow_cli.signals import undisturbed
 
 #: Chunks are collected in memory up to this size, so that many small ones cost little.
@@ -39,11 +35,42 @@ CHECKPOINT_SHARE = 0.02
 Certify = Callable[[Run], Sequence[Certificate]]
 
 
+class _Buffer:
+    """Chunks that wait for their file: how many rows they have along each axis, and bytes of memory."""
+
+    def __init__(self, flow: str) -> None:
+        self._names = {item.name for item in schema.items(flow) if item.axes[0] == "s"}
+        self._chunks: list[Chunk] = []
+        self.rows = {"s": 0, "event": 0}
+        self.nbytes = 0
+
+    def take(self, chunk: Chunk) -> None:
+        """Add a chunk; its samples have to be those of the layout (ValueError)."""
+        if chunk.n_saved and chunk.samples.keys() != self._names:
+            raise ValueError(f"samples are {sorted(chunk.samples)}, the layout has {sorted(self._names)}")
+        self._chunks.append(chunk)
+        self.rows["s"] += chunk.n_saved
+        self.rows["event"] += len(chunk.events)
+        self.nbytes += chunk.events.nbytes + sum(array.nbytes for array in chunk.samples.values())
+
+    def read(self, path: str) -> NDArray[Any] | None:
+        """Return the rows that wait for a dataset; None if there are no saved times, or no such dataset."""
+        group, _, name = path.partition("/")
+        if group == "events":
+            return np.concatenate([chunk.events[name] for chunk in self._chunks])
+        if group != "trajectory" or not self.rows["s"] or name not in self._names:
+            return None
+        return np.concatenate([chunk.samples[name] for chunk in self._chunks if chunk.n_saved])
+
+
 class RunWriter:
     """A run file that is being written; a context manager.
 
     Chunks go in with ``append``; ``finish`` gives the file its last status and its certificates. Leaving the
     block without ``finish`` keeps what the last checkpoint has published and drops the rest.
+
+    Attributes:
+        finished: whether the file has been published for good.
     """
 
     def __init__(
@@ -67,13 +94,9 @@ class RunWriter:
         Args:
             path: the run file to write; its folder is made if need be.
             problem: what is being solved.
-            config: the resolved config as YAML.
-            command: the command that makes the file.
+            config, settings: the resolved config as YAML, and as a mapping if that is at hand.
+            command, seed, notes, warnings: what the file says of the run.
             force: whether a file that exists may be replaced.
-            settings: the resolved config as a mapping, if it is at hand.
-            seed: the seed of every random choice.
-            notes: what was found while the problem was built.
-            warnings: what the user was warned of.
             checkpoint_every: seconds of wall time between checkpoints.
             earlier: the run file at that path, if it is to be gone on with; its creation, seed, notes, warnings and
                 command are kept.
@@ -87,24 +110,22 @@ class RunWriter:
         self._checkpoint_every = checkpoint_every
         self._next_checkpoint = self._began + min(FIRST_CHECKPOINT, checkpoint_every)
         self._problem = problem
-        self._given: dict[str, NDArray[Any]] = {
-            item.path: getattr(problem, item.field) for item in schema.ITEMS if item.field
-        }
+        self._given = {item.path: getattr(problem, item.field) for item in schema.ITEMS if item.field}
         self._run = Run(
             path,
             contents.root_attributes(problem, seed, command),
             config,
             schema.sizes_of(problem) | {"T": 0},
-            Memory(self._read),
+            Source(self._read),
             notes=notes,
             warnings=tuple(warnings),
             settings=settings,
         )
-        self._buffer = self._new_buffer()
+        self._buffer = _Buffer(problem.flow)
         self._s = self._published_s = 0.0
         self._last_state: Callable[[], State] | None = None
         self._elapsed_before, self._solving_before = prepared_in, 0.0
-        self._finished = self._certified = False
+        self.finished = self._certified = False
         self._origin = origin_of(problem)
         self._in_memory = earlier is None and contents.estimate_bytes(problem) <= BUFFER_BYTES
         self._checkpoint: Checkpoint | None = None
@@ -113,10 +134,10 @@ class RunWriter:
             with undisturbed(), explained(path):
                 file = self._file = WorkingFile(path)
                 with self._guarded():
-                    if earlier is None:
-                        self._prepare(force)
-                    else:
+                    if earlier is not None:
                         self._go_on(earlier)
+                    else:
+                        self._start(force)
         except BaseException:  # also what was held back meanwhile
             if file is not None:
                 file.discard()
@@ -129,11 +150,7 @@ class RunWriter:
 
     @property
     def state(self) -> State | None:
-        """The state to go on from; None at the beginning.
-
-        Raises:
-            UserError: what the file holds is not a state.
-        """
+        """The state to go on from, None at the beginning; a UserError if what the file holds is not a state."""
         if self._checkpoint is None:
             return None
         with readable(self.path, "its checkpoint"):
@@ -145,21 +162,14 @@ class RunWriter:
         return time.monotonic() >= self._next_checkpoint
 
     @property
-    def finished(self) -> bool:
-        """Whether the file has been published for good."""
-        return self._finished
-
-    @property
     def record(self) -> Run | None:
         """What the published file holds; None if it has not been certified."""
-        return self._run if self._finished and self._certified else None
+        return self._run if self.finished and self._certified else None
 
     def __enter__(self) -> RunWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         with undisturbed():
             self._file.discard()
 
@@ -169,10 +179,9 @@ class RunWriter:
         Raises:
             UserError: the disk does not take it; what was published remains.
         """
-        before = self._buffer.n_samples, self._buffer.n_events
         self._buffer.take(chunk)
-        self._run.n_saved += self._buffer.n_samples - before[0]
-        self._run.n_events += self._buffer.n_events - before[1]
+        self._run.n_saved += chunk.n_saved
+        self._run.n_events += len(chunk.events)
         self._last_state = chunk.state
         self._s, self._run.counters = chunk.s, dict(chunk.counters)
         if chunk.switched_at is not None:
@@ -182,8 +191,7 @@ class RunWriter:
         if self.due:
             self._publish_checkpoint()
         elif self._buffer.nbytes >= BUFFER_BYTES:
-            with self._guarded():
-                self._flush()
+            self._flush()
 
     def hold(self) -> None:
         """Take the state after the last chunk: from there the run can be gone on with later.
@@ -194,29 +202,32 @@ class RunWriter:
             UserError: the disk does not take what has come with the chunks; what was published remains.
         """
         if not self._in_memory:
-            with self._guarded():
-                self._flush()
+            self._flush()
         if self._last_state is not None:
             state = packed(self._last_state())
             self._checkpoint = Checkpoint(state, self._s, self._run.n_saved, self._run.n_events, self._origin)
             self._last_state = None  # it holds the solver, whose memory is needed once it is done
 
-    def keep_points(self) -> None:
-        """Have the points in the file, whatever becomes of the problem's array.
+    @contextmanager
+    def points_lent(self) -> Iterator[None]:
+        """Let a solver use the problem's array of points for itself: the file has them, and they come back at the end.
+
+        (Not where the run is broken off: nobody looks at them then.)
 
         Raises:
-            UserError: the disk does not take them.
+            UserError: the disk does not take them, or they cannot be read.
         """
         if self._in_memory:
             with self._guarded():
                 self._begin_file()
+        try:
+            yield
+        except RunFailed:
+            self._bring_points_back()
+            raise
+        self._bring_points_back()
 
-    def bring_back_points(self) -> None:
-        """Fill the problem's array of points from the file, after a solver has used it for itself.
-
-        Raises:
-            UserError: they cannot be read.
-        """
+    def _bring_points_back(self) -> None:
         with self._guarded(), readable(self._run.path, "data/x"):
             self._file.open()
             self._file.handles.read("data/x", into=self._problem.x)
@@ -235,32 +246,24 @@ class RunWriter:
         Raises:
             UserError: the disk does not take it; what was published remains.
         """
-        if self._finished:
+        if self.finished:
             return
         if not self._in_memory:
-            with self._guarded():
-                self._flush()
+            self._flush()
         if self._run.n_saved == 0:
             return
         self._run.attrs |= {"status": status, "message": message}
         try:
             if certify is not None:
                 self._certify(certify)
-        except (KeyboardInterrupt, MemoryError, UserError):
-            if status == "complete":
+        except BaseException as error:
+            if status == "complete" and isinstance(error, KeyboardInterrupt | MemoryError | UserError):
                 self._run.attrs["status"] = "interrupted"
-            self._publish()
-            raise
-        except BaseException:
             self._publish()
             raise
         self._publish()
 
-    def _new_buffer(self) -> Buffer:
-        along_s = (item for item in schema.items(self._problem.flow) if item.axes[0] == "s")
-        return Buffer({item.name for item in along_s})
-
-    def _prepare(self, force: bool) -> None:
+    def _start(self, force: bool) -> None:
         target = self._file.target
         if target.exists() and not target.is_file():
             raise UserError(f"{target} is not a regular file; choose another output with -o")
@@ -272,14 +275,15 @@ class RunWriter:
     def _begin_file(self) -> None:
         """Make the working file, with all that is known before the run starts."""
         self._in_memory = False
-        self._file.open_new(image_of(self._problem))
+        self._file.path.write_bytes(image_of(self._problem))
+        self._file.open()
         self._file.reserve(contents.start_bytes(self._problem, self._run.config))
         contents.write_start(self._file.handles, self._run)
 
     def _go_on(self, earlier: Earlier) -> None:
         run, self._checkpoint = reopen(self._file, earlier, self._run.config, self._origin)
-        self._run.attrs, self._run.counters = run.attrs, run.counters
-        self._run.notes, self._run.warnings = run.notes, run.warnings
+        for name in ("attrs", "counters", "notes", "warnings"):
+            setattr(self._run, name, getattr(run, name))
         self._run.n_saved, self._run.n_events = self._checkpoint.saved, self._checkpoint.events
         self._s = self._published_s = self._checkpoint.s
         self._file.published = True  # as far as it goes
@@ -301,7 +305,8 @@ class RunWriter:
     def _read(self, path: str) -> NDArray[Any] | None:
         """Return a dataset of the run: from the problem, from what waits in memory, or from the working file."""
         if path in self._given:
-            return self._given[path]
+            given: NDArray[Any] = self._given[path]
+            return given
         return self._buffer.read(path) if self._in_memory else self._file.handles.read(path)
 
     def _certify(self, certify: Certify) -> None:
@@ -324,44 +329,38 @@ class RunWriter:
     def _publish(self) -> None:
         with self._guarded():
             if self._in_memory:
-                self._file.publish_image(filled(self._run, self._checkpoint, self._elapsed))
-            else:
-                certificates = list(self._run.certificates.values())
-                self._file.reserve(contents.certificates_bytes(certificates) + self._checkpoint_room)
-                contents.write_certificates(self._file.handles, certificates)
-                self._write_checkpoint(self._file.handles)
-                self._elapsed()
-                contents.write_end(self._file.handles, self._run)
-                self._file.close()
+                self._file.path.write_bytes(filled(self._run, self._checkpoint, self._elapsed))
                 self._file.publish()
-            self._finished = True
+            else:
+                self._file.add_certificates(list(self._run.certificates.values()))
+                self._file.add_checkpoint(self._checkpoint)
+                self._elapsed()
+                self._close_and_publish()
+            self.finished = True
 
-    @property
-    def _checkpoint_room(self) -> int:
-        return 0 if self._checkpoint is None else self._checkpoint.room
-
-    def _write_checkpoint(self, handles: Handles) -> None:
-        if self._checkpoint is not None:
-            self._checkpoint.write(handles)
+    def _close_and_publish(self) -> None:
+        contents.write_end(self._file.handles, self._run)
+        self._file.close()
+        self._file.publish()
 
     def _flush(self) -> None:
         """Move the collected chunks into the working file."""
-        if self._in_memory:
-            self._begin_file()
-        self._file.open()
-        if not self._buffer:
-            return
-        rows = {"s": self._buffer.n_samples, "event": self._buffer.n_events}
-        self._file.reserve(contents.rows_bytes(self._problem, rows))
-        start = {"s": self._run.n_saved - rows["s"], "event": self._run.n_events - rows["event"]}
-        contents.write_rows(self._file.handles, self._problem.flow, self._buffer.read, start)
-        self._buffer = self._new_buffer()
+        with self._guarded():
+            if self._in_memory:
+                self._begin_file()
+            self._file.open()
+            rows = self._buffer.rows
+            if not any(rows.values()):
+                return
+            self._file.reserve(contents.rows_bytes(self._problem, rows))
+            start = {"s": self._run.n_saved - rows["s"], "event": self._run.n_events - rows["event"]}
+            contents.write_rows(self._file.handles, self._problem.flow, self._buffer.read, start)
+            self._buffer = _Buffer(self._problem.flow)
 
     def _publish_checkpoint(self) -> None:
         """Publish what there is, with status "running" and the state to go on from, and go on."""
         began = time.monotonic()
-        with self._guarded():
-            self._flush()
+        self._flush()
         self.hold()
         with self._guarded():
             if self._run.n_saved:
@@ -369,7 +368,7 @@ class RunWriter:
                 contents.write_end(self._file.handles, self._run)
                 self._file.close()
                 try:
-                    self._file.publish_copy(self._write_checkpoint, self._checkpoint_room)
+                    self._file.publish_copy(self._checkpoint)
                 except OSError:
                     self._salvage()
                     raise
@@ -384,26 +383,18 @@ class RunWriter:
             return
         self._file.open()
         try:
-            self._file.reserve(self._checkpoint_room)
+            self._file.add_checkpoint(self._checkpoint)
         except OSError:
             if not first:  # what is published can be gone on with
                 return
-        else:
-            self._write_checkpoint(self._file.handles)
         self._run.attrs["status"] = "interrupted"
-        contents.write_end(self._file.handles, self._run)
-        self._file.close()
-        self._file.publish()
+        self._close_and_publish()
         self._published_s = self._s
-        self._finished = True
+        self.finished = True
 
 
 def write_certificates(path: Path, certificates: Sequence[Certificate]) -> None:
-    """Write certificates in place of those that a finished run file has, in one step.
-
-    Args:
-        path: a run file that nobody is writing.
-        certificates: what it shall have.
+    """Write certificates in place of those that a finished run file has, which nobody is writing, in one step.
 
     Raises:
         UserError: the file is being written by a run, or the disk does not take it; the file is unchanged.
@@ -412,9 +403,7 @@ def write_certificates(path: Path, certificates: Sequence[Certificate]) -> None:
         file = WorkingFile(path)
         try:
             file.open_copy()
-            file.reserve(contents.certificates_bytes(certificates))
-            contents.make_certificates(file.handles)
-            contents.write_certificates(file.handles, certificates)
+            file.add_certificates(certificates)
             file.close()
             file.publish()
             sync_folder(file.target.parent)

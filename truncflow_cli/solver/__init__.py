@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from truncflow_cli.chunk import Chunk
 from truncflow_cli.flows.registry import flow_named
 from truncflow_cli.problem import Problem
-from truncflow_cli.saved_state import State
+from truncflow_cli.saved_state import Chunk, State
 
 __all__ = ["solve"]
 

@@ -10,11 +10,10 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from truncflow_cli.chunk import Chunk
 from truncflow_cli.errors import RunFailed
 from truncflow_cli.events import EventLog, Kind, joined_events
 from truncflow_cli.problem import Array, Problem
-from truncflow_cli.saved_state import Saved, State, integer, number, under
+from truncflow_cli.saved_state import Chunk, Saved, State, integer, number, under
 from truncflow_cli.solver.part import Part, joined
 from truncflow_cli.solver.piece import Solver
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from truncflow_cli.chunk import Chunk
 from truncflow_cli.errors import RunFailed
+from truncflow_cli.saved_state import Chunk
 
 
 def only_finite(chunks: Iterable[Chunk]) -> Iterator[Chunk]:

@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from truncflow_cli.chunk import Chunk
 from truncflow_cli.errors import RunFailed
 from truncflow_cli.events import EventLog, Kind, event_log
 from truncflow_cli.network_field import forward_pass
 from truncflow_cli.problem import Array, IntArray, Problem
-from truncflow_cli.saved_state import Saved, State, counts, integer, number, under
+from truncflow_cli.saved_state import Chunk, Saved, State, counts, integer, number, under
 from truncflow_cli.solver.assemble import Assembler, never
 from truncflow_cli.solver.piece import Solver
 from truncflow_cli.truncation import Surface

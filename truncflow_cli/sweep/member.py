@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from truncflow_cli import api, runfile
 from truncflow_cli.api import Plan, Resumption
-from truncflow_cli.chunk import Chunk
 from truncflow_cli.errors import RunFailed, UserError
+from truncflow_cli.saved_state import Chunk
 from truncflow_cli.signals import undisturbed
 from truncflow_cli.sweep.grid import Member
 from truncflow_cli.sweep.plan import Source

@@ -8,11 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, get_args
 
-from truncflow_cli.certificate import Verdict
 from truncflow_cli.diagnostics import names
 from truncflow_cli.events import Kind, of_kind
 from truncflow_cli.report.tables import run_row
-from truncflow_cli.run_data import Run
+from truncflow_cli.run_data import Run, Verdict
 
 #: A run, by the names of the columns.
 Row = dict[str, Any]

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from tests.benchmarks.peers.solution import Solution
-from truncflow_cli.problem import Problem, Settings
+from truncflow_cli.config.schema import Integrator as Settings
+from truncflow_cli.problem import Problem
 
 #: What is not an array of a problem.
 OTHERS = ("flow", "equations", "settings", "point_weights")

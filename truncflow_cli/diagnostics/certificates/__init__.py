@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from truncflow_cli.certificate import Certificate
 from truncflow_cli.diagnostics.outcome import Outcome, not_applicable
+from truncflow_cli.run_data import Certificate
 
 if TYPE_CHECKING:
     from truncflow_cli.diagnostics.analysis import RunAnalysis

@@ -6,11 +6,10 @@ import math
 import re
 from collections.abc import Mapping
 
-from truncflow_cli.certificate import Certificate
 from truncflow_cli.diagnostics import meaning
 from truncflow_cli.report.numbers import count, listing
 from truncflow_cli.report.page.markup import escape, formula, number, paragraphs
-from truncflow_cli.run_data import Run
+from truncflow_cli.run_data import Certificate, Run
 
 #: The sign that stands before each verdict, and the class of its colour.
 SIGNS = {
