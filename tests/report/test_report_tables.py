@@ -159,22 +159,23 @@ def test_lists_read_as_english():
 
 def test_curves_follow_their_values():
     s = np.linspace(0, 1, 50)
-    assert sparkline(s, s, 8, ascii_only=False) == "▁▂▃▄▅▆▇█"
-    assert sparkline(s, 1 - s, 8, ascii_only=True) == "@#*+=-._"
-    assert sparkline(s, np.zeros(50), 4, ascii_only=False) == "▁▁▁▁"
-    assert sparkline(s[:1], s[:1], 4, ascii_only=False) == ""
-    assert len(set(sparkline(s, np.exp(-50 * s), 8, ascii_only=False))) == 8  # logarithmic
-    rows = chart(s, s, 10, 5, ascii_only=True)
+    assert sparkline(s, s, 8) == "▁▂▃▄▅▆▇█"
+    assert ascii_only(sparkline(s, 1 - s, 8)) == "@#*+=-._"
+    assert sparkline(s, np.zeros(50), 4) == "▁▁▁▁"
+    assert sparkline(s[:1], s[:1], 4) == ""
+    falling = sparkline(s, np.exp(-50 * s), 8)
+    assert (len(set(falling[:8])), falling[8:]) == (8, " log")
+    rows = [ascii_only(row) for row in chart(s, s, 10, 5)]
     assert rows[0].rstrip().endswith("*")
     assert rows[-1].startswith("*")
-    assert all(len(row) == 10 for row in chart(s, s**2, 10, 5, ascii_only=False))
+    assert all(len(row) == 10 for row in chart(s, s**2, 10, 5))
 
 
 def test_curves_survive_gaps_in_the_values():
     s = np.linspace(0, 1, 50)
     values = np.where(np.arange(50) % 3 == 0, s, np.nan)
-    assert sparkline(s, values, 8, ascii_only=False)[0] == "▁"
-    assert sparkline(s, np.full(50, np.nan), 8, ascii_only=False) == ""
+    assert sparkline(s, values, 8)[0] == "▁"
+    assert sparkline(s, np.full(50, np.nan), 8) == ""
 
 
 def test_symbols_have_their_ascii_form():

@@ -13,7 +13,6 @@ from truncflow_cli.problem import Array
 from truncflow_cli.report.numbers import short
 
 BLOCKS = "▁▂▃▄▅▆▇█"
-ASCII_BLOCKS = "_.-=+*#@"
 
 #: A curve is drawn on a logarithmic scale if a twentieth of it lies below its largest value by this factor.
 LOGARITHMIC = 300.0
@@ -22,7 +21,7 @@ FLOOR = 1e-32
 #: The axis is logarithmic if half of the saved times lie in this first share of the run.
 CROWDED = 0.05
 #: Dots of a braille character: bit by (row, column).
-BRAILLE = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+BRAILLE = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 #: Where two curves share a character.
 SHARED = "="
 #: Columns of a chart's labels.
@@ -97,37 +96,27 @@ def sampled(s: Array, values: Array, axis: Array, columns: int) -> Array:
     return np.where(places <= end, np.interp(places, positions(s[seen], axis), values[seen]), np.nan)
 
 
-def line(s: Array, values: Array, axis: Array, scale: Scale, width: int, *, ascii_only: bool) -> str:
-    """Return a curve as ``width`` characters on a scale and an axis that it may share with others."""
-    blocks = ASCII_BLOCKS if ascii_only else BLOCKS
+def line(s: Array, values: Array, axis: Array, scale: Scale, width: int) -> str:
+    """Return a curve as ``width`` characters on a scale and an axis that it may share, "log" behind it if it is."""
     heights = scale.heights(sampled(s, values, axis, width))
-    return "".join(
-        " " if np.isnan(h) else blocks[min(int(h * len(blocks)), len(blocks) - 1)] for h in heights
-    )
+    drawn = (" " if np.isnan(h) else BLOCKS[min(int(h * len(BLOCKS)), len(BLOCKS) - 1)] for h in heights)
+    return "".join(drawn) + (" log" if scale.logarithmic else "")
 
 
-def sparkline(s: Array, values: Array, width: int, *, ascii_only: bool) -> str:
+def sparkline(s: Array, values: Array, width: int) -> str:
     """Return a curve, values (T,) at times s (T,), as ``width`` characters on its own scale."""
     if values.size < 2 or s[-1] <= s[0] or not np.isfinite(values).any():
         return ""
-    return line(s, values, s, scale_of(values), width, ascii_only=ascii_only)
+    return line(s, values, s, scale_of(values), width)
 
 
-def labelled(s: Array, values: Array, width: int, *, ascii_only: bool) -> str:
-    """Return the sparkline of a curve, "log" behind it where its scale is logarithmic."""
-    curve = sparkline(s, values, width, ascii_only=ascii_only)
-    return curve + (" log" if curve and scale_of(values).logarithmic else "")
-
-
-def chart(s: Array, values: Array, width: int, height: int, *, ascii_only: bool) -> list[str]:
-    """Return a curve, values (T,) at times s (T,), as ``height`` rows of ``width`` characters, top first."""
-    columns, rows = (width, height) if ascii_only else (2 * width, 4 * height)
-    dots = np.zeros((rows, columns), dtype=bool)
-    for column, row in _strokes(scale_of(values).heights(sampled(s, values, s, columns)), rows):
-        dots[row, column] = True
-    if ascii_only:
-        return ["".join("*" if dot else " " for dot in line) for line in dots]
-    return [_braille(dots[4 * r : 4 * r + 4]) for r in range(height)]
+def chart(s: Array, values: Array, width: int, height: int) -> list[str]:
+    """Return a curve, values (T,) at times s (T,), as ``height`` rows of ``width`` braille characters, top first."""
+    dots = np.zeros((4 * height, 2 * width), dtype=np.int64)
+    for column, row in _strokes(scale_of(values).heights(sampled(s, values, s, 2 * width)), 4 * height):
+        dots[row, column] = 1
+    codes = np.einsum("ridj,ij->rd", dots.reshape(height, 4, width, 2), BRAILLE)
+    return ["".join(chr(0x2800 + code) if code else " " for code in row) for row in codes.tolist()]
 
 
 def overlay(curves: Sequence[tuple[Array, Array]], width: int, height: int) -> list[str]:
@@ -155,40 +144,24 @@ def _strokes(heights: Array, rows: int) -> Iterator[tuple[int, int]]:
         previous = row
 
 
-def _braille(dots: np.ndarray[tuple[int, int], np.dtype[np.bool_]]) -> str:
-    """Return four rows of dots (4, 2n) as n braille characters."""
-    characters = []
-    for c in range(0, dots.shape[1], 2):
-        code = sum(BRAILLE[r][k] for r in range(4) for k in (0, 1) if dots[r, c + k])
-        characters.append(chr(0x2800 + code) if code else " ")
-    return "".join(characters)
-
-
 def letter(index: int) -> str:
     """Return what a run is called in a comparison: A, B, ..., Z, A1, B1, ..."""
     turn, place = divmod(index, len(string.ascii_uppercase))
     return string.ascii_uppercase[place] + (str(turn) if turn else "")
 
 
-def event_ticks(times: Array, s: Array, width: int, ascii_only: bool) -> str:
+def event_ticks(times: Array, s: Array, width: int) -> str:
     """Return a row of marks where events (E,) are on the axis of saved times (T,), denser where there are more."""
     if s[-1] <= 0.0 or not times.size:
         return ""
     at = np.minimum((positions(times, s) * width).astype(int), width - 1)
     counts = np.bincount(at, minlength=width)
-    marks = ".:#" if ascii_only else "·∶█"
     levels = (1, max(3, int(counts.max()) // 3))
-    return "".join(" " if n == 0 else marks[sum(n > level for level in levels)] for n in counts.tolist())
+    return "".join(" " if n == 0 else "·∶█"[sum(n > level for level in levels)] for n in counts.tolist())
 
 
 def framed(
-    rows: Sequence[str],
-    scale: Scale,
-    axis: Array,
-    events: Sequence[tuple[str, Array]],
-    remark: str = "",
-    *,
-    ascii_only: bool,
+    rows: Sequence[str], scale: Scale, axis: Array, events: Sequence[tuple[str, Array]], remark: str = ""
 ) -> Iterator[str]:
     """Yield the lines of a chart: its rows with the ends of its scale, rows of event marks, and its axis.
 
@@ -197,15 +170,14 @@ def framed(
         scale, axis: what they are drawn on.
         events: rows of marks: their label, and the times (E,) of the events.
         remark: what there is to say below, besides the kinds of scale and axis.
-        ascii_only: whether only ASCII can be shown.
     """
-    width, bar = len(rows[0]), "|" if ascii_only else "│"
+    width = len(rows[0])
     ends = {0: short(scale.high), len(rows) - 1: short(scale.low)}
-    yield from (f"{ends.get(index, ''):>{LABEL}}{bar}{row}" for index, row in enumerate(rows))
+    yield from (f"{ends.get(index, ''):>{LABEL}}│{row}" for index, row in enumerate(rows))
     for label, times in events:
-        ticks = event_ticks(times, axis, width, ascii_only)
+        ticks = event_ticks(times, axis, width)
         if ticks.strip():
-            yield f"{label:>{LABEL}}{bar}{ticks}"
+            yield f"{label:>{LABEL}}│{ticks}"
     crowded = logarithmic_axis(axis)
     start, end = f"s = {short(float(axis[1]))}" if crowded else "0", f"s = {short(float(axis[-1]))}"
     kinds = {(0, 0): "", (1, 0): "logarithmic", (0, 1): "log s", (1, 1): "log-log"}

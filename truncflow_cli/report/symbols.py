@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import unicodedata
 
-#: What stands for a symbol of the paper, or of typography, where only ASCII can be shown: symbol and text in turn.
+#: What stands for a symbol of the paper, of typography or of a drawing where only ASCII can be shown, in turn.
 _TABLE = """
 α alpha  β beta  γ gamma  δ delta  η eta  λ lambda  ν nu  σ sigma  τ tau  φ phi  Δ D  Σ sum  Ω Omega  ℓ l
 ∂ d  ∫ int  ∞ inf  √ sqrt  ≤ <=  ≥ >=  ≠ !=  ≈ ~  → ->  ∈ in  ∘ o  · .  × x  − -  – -  — -
 ‖ ||  ⁺ +  ⁻ -  ⊥ _|_  ᵀ ^T  ¹ ^-1  ² ^2  ³ ^3  … ...  ⟨ <  ⟩ >  ′ '  ’ '  “ "  ” "  ₋ _
+▁ _  ▂ .  ▃ -  ▄ =  ▅ +  ▆ *  ▇ #  █ @  │ |  ∶ :
 """
 _WORDS = _TABLE.split()
 ASCII = dict(zip(_WORDS[::2], _WORDS[1::2], strict=True))
-ASCII |= {"½": "1/2 ", "¼": "1/4 ", "\N{COMBINING TILDE}": "~"}
+ASCII |= {"½": "1/2 ", "¼": "1/4 ", "\N{COMBINING TILDE}": "~"} | dict.fromkeys(
+    map(chr, range(0x2800, 0x2900)), "*"
+)
 
 
 def ascii_only(text: str) -> str:

@@ -13,7 +13,7 @@ from truncflow_cli.report.console import INDENT, Page
 from truncflow_cli.report.history import Span, by_kind, departures, rests, separation_spans
 from truncflow_cli.report.numbers import listing, share, short
 from truncflow_cli.report.sentences import is_loud, story, work_done
-from truncflow_cli.report.sparkline import LABEL, chart, framed, labelled, scale_of
+from truncflow_cli.report.sparkline import LABEL, chart, framed, scale_of, sparkline
 from truncflow_cli.report.summary import Summary, number_or_nan
 from truncflow_cli.run_data import Certificate, Run
 
@@ -77,9 +77,9 @@ def _loss(page: Page, summary: Summary) -> None:
     page.heading("Loss")
     if run.s.size > 1 and np.ptp(run.loss) > 0.0:
         width = min(page.width, WIDEST) - LABEL - 1
-        rows = chart(run.s, run.loss, width, CHART_ROWS, ascii_only=page.ascii_only)
+        rows = chart(run.s, run.loss, width, CHART_ROWS)
         events = [("events", run.events["s"])]
-        for line in framed(rows, scale_of(run.loss), run.s, events, ascii_only=page.ascii_only):
+        for line in framed(rows, scale_of(run.loss), run.s, events):
             page.picture(line)
     parts = {
         f"cluster {k}" + (f" {name}" if name != str(k) else ""): run.loss_cluster[:, k]
@@ -87,18 +87,17 @@ def _loss(page: Page, summary: Summary) -> None:
     }
     losses = {"total": run.loss, **(parts if len(parts) > 1 else {})}
     rows_shown = [
-        [textwrap.shorten(label, 20, placeholder="~"), *_course(page, run, loss)]
-        for label, loss in losses.items()
+        [textwrap.shorten(label, 20, placeholder="~"), *_course(run, loss)] for label, loss in losses.items()
     ]
     header = ("", "start", "end", "left", "")
     page.table(header, rows_shown, right=(1, 2, 3), most=MOST_ROWS + 1, noun="cluster")
 
 
-def _course(page: Page, run: Run, loss: Array) -> list[str]:
+def _course(run: Run, loss: Array) -> list[str]:
     """Return a loss (T,) at the start, at the end, what is left of it, and its curve."""
     first, last = float(loss[0]), float(loss[-1])
     left = share(last, first) if first > 0.0 and np.isfinite(last) else "-"
-    return [short(first), short(last), left, labelled(run.s, loss, CURVE, ascii_only=page.ascii_only)]
+    return [short(first), short(last), left, sparkline(run.s, loss, CURVE)]
 
 
 def _balance(page: Page, summary: Summary) -> None:
@@ -122,12 +121,7 @@ def _quantities(page: Page, summary: Summary) -> None:
     if s.size < 2:
         return
     rows = [
-        [
-            name,
-            short(float(values[0])),
-            short(float(values[-1])),
-            labelled(s, values, CURVE, ascii_only=page.ascii_only),
-        ]
+        [name, short(float(values[0])), short(float(values[-1])), sparkline(s, values, CURVE)]
         for name, values in summary.quantities.items()
     ]
     page.table(("", "start", "end", ""), rows, right=(1, 2), most=MOST_ROWS)

@@ -18,12 +18,12 @@ from truncflow_cli.report.sparkline import (
     LABEL,
     SHARED,
     framed,
-    labelled,
     letter,
     line,
     longest,
     overlay,
     scale_of,
+    sparkline,
 )
 from truncflow_cli.report.tables import ABSENT, differing
 from truncflow_cli.report.text import CURVE, PLURAL, STATUS_STYLE, WIDEST
@@ -142,14 +142,14 @@ def _losses(page: Page, members: Sequence[Member]) -> None:
         picture = overlay([(member.s, member.loss) for member in drawn], width, CHART_ROWS)
         events = [(f"events {letter(index)}", member.event_times) for index, member in enumerate(drawn)]
         remark = f"{SHARED} where curves meet"
-        for text in framed(picture, scale, axis, events, remark, ascii_only=page.ascii_only):
+        for text in framed(picture, scale, axis, events, remark):
             page.picture(text)
     rows = []
     for index, member in enumerate(members[:MOST_RUNS]):
         first, last = float(member.loss[0]), float(member.loss[-1])
         curve = ""
         if index < MOST_CURVES and axis[-1] > 0.0:
-            curve = line(member.s, member.loss, axis, scale, CURVE, ascii_only=page.ascii_only)
+            curve = line(member.s, member.loss, axis, scale, CURVE)
         rows.append(
             [
                 letter(index),
@@ -157,7 +157,7 @@ def _losses(page: Page, members: Sequence[Member]) -> None:
                 short(last),
                 share(last, first) if first > 0.0 else "-",
                 "" if index == 0 else f"{last - float(members[0].loss[-1]):+.3g}",
-                curve + (" log" if curve and scale.logarithmic else ""),
+                curve,
             ]
         )
     page.table(("", "start", "end", "left", "end - A's", ""), rows, right=(1, 2, 3, 4))
@@ -175,13 +175,13 @@ def _pair(page: Page, comparison: Comparison, name: str) -> None:
 def _states(page: Page, comparison: Comparison) -> None:
     s = comparison.times.s
     estimated = comparison.times.interpolated
-    rows = [_state_row(page, each, s, estimated) for each in comparison.differences]
+    rows = [_state_row(each, s, estimated) for each in comparison.differences]
     columns = ("", f"at s = {short(float(s[-1]))}", "of A's", "largest", "at s")
     header = (*columns, *(["interp. error"] if estimated else []), "")
     page.table(header, rows, right=tuple(range(1, len(header) - 1)), most=MOST_ROWS)
 
 
-def _state_row(page: Page, difference: Difference, s: np.ndarray, estimated: bool) -> list[str]:
+def _state_row(difference: Difference, s: np.ndarray, estimated: bool) -> list[str]:
     distance, last, size = np.abs(difference.values), difference.last, difference.size
     width = CURVE // 2 if estimated else CURVE
     relative = "-"
@@ -195,7 +195,7 @@ def _state_row(page: Page, difference: Difference, s: np.ndarray, estimated: boo
         short(difference.largest),
         short(float(s[difference.where])) if difference.largest else "-",
         *([short(difference.error)] if estimated else []),
-        labelled(s, distance, width, ascii_only=page.ascii_only) if distance.any() else "",
+        sparkline(s, distance, width) if distance.any() else "",
     ]
 
 
