@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import cast
 
 import numpy as np
@@ -142,40 +144,35 @@ def _occurrence(code: IntArray) -> IntArray:
 
 
 def _alone(pairs: IntArray, here: EventLog, there: EventLog) -> tuple[IntArray, IntArray]:
-    missing = np.ones(len(here), dtype=bool), np.ones(len(there), dtype=bool)
-    for which in (0, 1):
-        missing[which][pairs[:, which]] = False
-    return np.flatnonzero(missing[0]), np.flatnonzero(missing[1])
+    return np.setdiff1d(np.arange(len(here)), pairs[:, 0]), np.setdiff1d(np.arange(len(there)), pairs[:, 1])
+
+
+def _disagreements(matching: Matching) -> Iterator[tuple[float, At]]:
+    """Yield time and indices of every event that is not at one time in both runs, in order of time."""
+    shifted = matching.pairs[np.abs(matching.shifts) > matching.tolerance]
+    alone = [np.stack([rows, np.full_like(rows, -1)], axis=1) for rows in matching.alone]
+    at = np.concatenate([shifted, alone[0], alone[1][:, ::-1]])
+    s = np.full(at.shape, np.inf)
+    for which, log in enumerate(matching.logs):
+        there = at[:, which] >= 0
+        s[there, which] = log["s"][at[there, which]]
+    earliest = s.min(axis=1)
+    for row in np.argsort(earliest, kind="stable").tolist():
+        i, j = at[row].tolist()
+        yield float(earliest[row]), (None if i < 0 else i, None if j < 0 else j)
 
 
 def _parting(matching: Matching) -> Parting | None:
-    here, there = (log["s"] for log in matching.logs)
-    apart = np.flatnonzero(np.abs(matching.shifts) > matching.tolerance)
-    candidates: list[tuple[float, At]] = []
-    earlier = np.minimum(here[matching.pairs[:, 0]], there[matching.pairs[:, 1]])
-    if apart.size:
-        i, j = matching.pairs[apart[earlier[apart].argmin()]]
-        candidates.append((float(min(here[i], there[j])), (int(i), int(j))))
-    for which, (log, alone) in enumerate(zip(matching.logs, matching.alone, strict=True)):
-        crossings = alone[np.isin(log["kind"][alone], CROSSINGS)]
-        if crossings.size:
-            k = int(crossings[0])
-            candidates.append((float(log["s"][k]), (None, k) if which else (k, None)))
-    if not candidates:
-        return None
-    s, at = min(candidates, key=lambda candidate: candidate[0])
-    agreeing = np.abs(matching.shifts) <= matching.tolerance
-    return Parting(at, int(np.count_nonzero(agreeing & (earlier <= s))))
+    for s, at in _disagreements(matching):
+        if None not in at or matching.event(at)["kind"] in CROSSINGS:
+            earlier = np.minimum(
+                *(log["s"][rows] for log, rows in zip(matching.logs, matching.pairs.T, strict=True))
+            )
+            agreeing = np.abs(matching.shifts) <= matching.tolerance
+            return Parting(at, int(np.count_nonzero(agreeing & (earlier <= s))))
+    return None
 
 
 def first_differences(matching: Matching, most: int) -> list[At]:
     """Return the indices, in the two logs, of the first events that do not agree; None where one is missing."""
-    shifted = matching.pairs[np.abs(matching.shifts) > matching.tolerance]
-    times = [log["s"] for log in matching.logs]
-    found: list[tuple[float, At]] = []
-    earliest = np.minimum(times[0][shifted[:, 0]], times[1][shifted[:, 1]])
-    for row in np.argsort(earliest, kind="stable")[:most]:
-        found.append((float(earliest[row]), (int(shifted[row, 0]), int(shifted[row, 1]))))
-    found += [(float(times[0][k]), (int(k), None)) for k in matching.alone[0][:most]]
-    found += [(float(times[1][k]), (None, int(k))) for k in matching.alone[1][:most]]
-    return [at for _, at in sorted(found, key=lambda entry: entry[0])[:most]]
+    return [at for _, at in islice(_disagreements(matching), most)]
