@@ -6,15 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from truncflow_cli.diagnostics.layered import ON_SURFACE
 from truncflow_cli.diagnostics.passes import blocks
 from truncflow_cli.events import Kind, of_kind
 from truncflow_cli.flows.registry import flow_named
-from truncflow_cli.problem import BoolArray, IntArray
+from truncflow_cli.problem import IntArray
 from truncflow_cli.run_data import Run
 from truncflow_cli.truncation import coordinates, pin_intervals
 
-#: Coordinates this close to 0, relative to the data, lie on their surface.
-ON_SURFACE = 1e-12
 #: Kinds that concern one coordinate of one point.
 CROSSINGS = (Kind.TRUNCATE, Kind.RELEASE, Kind.PIN, Kind.UNPIN)
 
@@ -65,12 +64,12 @@ def truncations(run: Run) -> list[Truncation]:
     if run.beta is None or run.R is None or run.x is None or run.cluster is None or not run.x.shape[0]:
         return []
     own = flow_named(run.flow).acts_on == "own" and run.attrs.get("switched_at") is None
-    ends = [(t, _last_sides(run, float(run.s[t]))) for t in (0, -1)]
+    ends = [(t, _released(run, float(run.s[t]))) for t in (0, -1)]
     result = []
     for cluster in range(run.y_tilde.shape[0]):
         layers = [cluster] if own else list(range(run.beta.shape[1]))
         members = np.flatnonzero(run.cluster == cluster)
-        first, last = (_truncated(run, members, t, layers, sides) for t, sides in ends)
+        first, last = (_truncated(run, members, t, layers, released) for t, released in ends)
         for layer, (cut, whole), (cut_end, whole_end) in zip(layers, first, last, strict=True):
             mine = run.events[(run.events["layer"] == layer) & (run.events["cluster"] == cluster)]
             crossings = mine[of_kind(mine, *CROSSINGS)]
@@ -93,43 +92,24 @@ def truncations(run: Run) -> list[Truncation]:
     return result
 
 
-@dataclass(frozen=True)
-class _LastSides:
-    """On which side the event log last saw each coordinate that had an event.
-
-    Attributes:
-        shape: (L, N, Q), which numbers the coordinates.
-        keys: (K,) numbers of those coordinates, ascending.
-        up: (K,) whether the last event took it to the untruncated side.
-    """
-
-    shape: tuple[int, int, int]
-    keys: IntArray
-    up: BoolArray
-
-    def released(self, layer: int, points: IntArray, coordinates: IntArray) -> BoolArray:
-        """Return whether each coordinate (m,) was last seen to go up; False where it had no event."""
-        if not self.keys.size:
-            return np.zeros(points.shape, dtype=bool)
-        numbers = np.ravel_multi_index((np.full(points.shape, layer), points, coordinates), self.shape)
-        at = np.minimum(np.searchsorted(self.keys, numbers), self.keys.size - 1)
-        return np.asarray((self.keys[at] == numbers) & self.up[at])
-
-
-def _last_sides(run: Run, s: float) -> _LastSides:
-    """Return what the log of a run with layers says at time s."""
+def _numbers(run: Run, layer: IntArray | int, point: IntArray, coordinate: IntArray) -> IntArray:
+    """Return one number for each coordinate (ℓ, i, r)."""
     assert run.beta is not None and run.x is not None
-    shape = (run.beta.shape[1], run.x.shape[0], run.beta.shape[2])
+    N, Q = run.x.shape
+    return np.asarray((np.asarray(layer, dtype=np.int64) * N + point) * Q + coordinate)
+
+
+def _released(run: Run, s: float) -> IntArray:
+    """Return the numbers, ascending, of coordinates whose last event up to time s took them to the untruncated side."""
     events = run.events[: np.searchsorted(run.events["s"], s, "right")]
     events = events[of_kind(events, *CROSSINGS)][::-1]
-    numbers = np.ravel_multi_index((events["layer"], events["point"], events["coordinate"]), shape)
+    numbers = _numbers(run, events["layer"], events["point"], events["coordinate"])
     keys, last = np.unique(numbers, return_index=True)
-    up = np.asarray((events["kind"][last] == Kind.RELEASE) | (events["side"][last] == 1), dtype=bool)
-    return _LastSides(shape, keys.astype(np.int64), up)
+    return np.asarray(keys[(events["kind"][last] == Kind.RELEASE) | (events["side"][last] == 1)])
 
 
 def _truncated(
-    run: Run, members: IntArray, t: int, layers: list[int], sides: _LastSides
+    run: Run, members: IntArray, t: int, layers: list[int], released: IntArray
 ) -> list[tuple[int, int]]:
     """Return how many of a cluster's points each layer truncates at saved time t: in some, in all coordinates."""
     assert run.beta is not None and run.R is not None and run.x is not None
@@ -144,11 +124,11 @@ def _truncated(
                 truncated = z <= 0.0
                 # What lies on its surface, to rounding, is where the log says that it went last.
                 i, r = np.nonzero(np.abs(z) <= ON_SURFACE * (np.abs(points).max() + np.abs(beta).max()))
-                truncated[i, r] = ~sides.released(layer, members[part][i], r)
-                counts[position] += (
-                    np.count_nonzero(truncated.any(axis=1)),
-                    np.count_nonzero(truncated.all(axis=1)),
+                numbers = _numbers(run, layer, members[part][i], r)
+                truncated[i, r] = np.searchsorted(released, numbers, "right") == np.searchsorted(
+                    released, numbers
                 )
+                counts[position] += truncated.any(axis=1).sum(), truncated.all(axis=1).sum()
                 points = np.maximum(z, 0.0) @ R - beta  # τ of (1.8)
     return [(cut, whole) for cut, whole in counts.tolist()]
 
