@@ -74,7 +74,7 @@ def sweep(
     Started again, it does what is missing; finished run files are left alone.
     """
     terminated_by_exception()
-    from truncflow_cli.cli.sweep_display import shown
+    from truncflow_cli.cli.progress import sweeping
     from truncflow_cli.sweep import local
     from truncflow_cli.sweep import summary as pictures
     from truncflow_cli.sweep.plan import plan_sweep
@@ -90,7 +90,7 @@ def sweep(
         _print_plan(plan, where, as_json)
         return
     began = time.monotonic()
-    table = run_sweep(plan, workers, dask, None if quiet else shown(plan, workers, where), say)
+    table = run_sweep(plan, workers, dask, None if quiet else sweeping(plan, where), say)
     drawn = _draw(plan, table, quantity) if quantity is not None else []
     seconds = time.monotonic() - began
     if as_json:
