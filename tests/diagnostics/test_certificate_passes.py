@@ -10,8 +10,7 @@ from reference.loss import cluster_losses_general, cluster_losses_separated
 from reference.passes import output
 
 from truncflow_cli.diagnostics.analysis import analysis_of
-from truncflow_cli.diagnostics.descent import descent, least_norm
-from truncflow_cli.diagnostics.jumps import Jumps
+from truncflow_cli.diagnostics.descent import Jumps, descent, least_norm
 from truncflow_cli.diagnostics.passes import cluster_pass, sector_margins, separated_velocity
 
 

@@ -11,7 +11,7 @@ from reference import passes as plain
 
 from truncflow_cli.diagnostics import passes
 from truncflow_cli.diagnostics.analysis import analysis_of
-from truncflow_cli.diagnostics.jumps import Jumps
+from truncflow_cli.diagnostics.descent import Jumps
 from truncflow_cli.diagnostics.passes import Pinned
 
 

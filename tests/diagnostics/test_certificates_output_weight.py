@@ -9,7 +9,7 @@ from recorded_runs import Recorded, damaged
 
 from truncflow_cli.diagnostics.certificates.least_squares import exponential_solution
 from truncflow_cli.diagnostics.certificates.propagators import integrate
-from truncflow_cli.diagnostics.collapsed import spectral_gap
+from truncflow_cli.diagnostics.output_weight import spectral_gap
 
 OF_SECTION_8 = ("invariant", "propagators", "loss_bound", "norm_bounds", "limit")
 OF_SECTION_9 = ("clustered_data", "closed_form", "least_squares")

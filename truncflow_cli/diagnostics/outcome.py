@@ -38,11 +38,6 @@ def reach(hypothesis: str, value: float, bound: float, series: Series = _NONE) -
     return Outcome(hypothesis, verdict, float(value), float(bound), float(value - bound), dict(series))
 
 
-def vacuous(hypothesis: str) -> Outcome:
-    """Return "holds" without a value: there is nothing that could violate the statement."""
-    return Outcome(hypothesis, "holds")
-
-
 def violated(hypothesis: str, value: float, bound: float, series: Series = _NONE) -> Outcome:
     """Return "violated", whatever the saved states show: the event log says so."""
     return Outcome(hypothesis, "violated", float(value), float(bound), float(bound - value), dict(series))
@@ -54,11 +49,6 @@ def not_met(
     """Return "hypothesis not met": the statement says nothing about this run."""
     margin = float(bound - value)
     return Outcome(hypothesis, "hypothesis not met", float(value), float(bound), margin, dict(series))
-
-
-def not_applicable(hypothesis: str) -> Outcome:
-    """Return "not applicable": the statement is about something that this run does not have."""
-    return Outcome(hypothesis, "not applicable")
 
 
 def largest_later(ratio: Array) -> float:

@@ -91,12 +91,12 @@ def _function(place: str) -> Callable[..., Any]:
 
 
 def _parts(flow: str, *, hypotheses: str, memory: str, told: str) -> dict[str, str]:
-    """Return the parts that every flow has, from where they are; ``told`` names how it is analysed, drawn and told."""
+    """Return the parts that every flow has, from where they are: ``hypotheses`` are stated and analysed there, ``told`` names how."""
     return {
         "start_warnings": f"truncflow_cli.config.start:{flow}",
         "hypotheses": f"truncflow_cli.diagnostics.hypotheses.{hypotheses}:{flow}",
         "memory": f"truncflow_cli.flows.{memory}:memory",
-        "analysis": f"truncflow_cli.diagnostics.{told}:{told.title()}Analysis",
+        "analysis": f"truncflow_cli.diagnostics.{hypotheses}:{told.title()}Analysis",
         "scene": f"truncflow_cli.report.scene:{told.title()}Scene",
         "quantities": f"truncflow_cli.report.flow_stories:{told}_quantities",
         "story": f"truncflow_cli.report.flow_stories:{told}_story",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from truncflow_cli.diagnostics.collapsed import spectral_gap
+from truncflow_cli.diagnostics.output_weight import spectral_gap
 from truncflow_cli.problem import Array, IntArray
 from truncflow_cli.report.history import Truncation, by_kind, longest_pin, separation_spans
 from truncflow_cli.report.numbers import count, listing, short

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from truncflow_cli.diagnostics.clustered import RANK_SHARE
+from truncflow_cli.diagnostics.output_weight import RANK_SHARE
 from truncflow_cli.flows.registry import Flow
 from truncflow_cli.problem import Array, BoolArray
 from truncflow_cli.report.flow_stories import second_moment

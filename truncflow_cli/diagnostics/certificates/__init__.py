@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from truncflow_cli.diagnostics.outcome import Outcome, not_applicable
+from truncflow_cli.diagnostics.outcome import Outcome
 from truncflow_cli.run_data import Certificate
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Statement:
             reason = next(filter(None, (need(analysis) for need in needs)), "")
             if not reason:
                 return function(analysis)
-        return not_applicable(reason)
+        return Outcome(reason, "not applicable")
 
 
 #: Every statement that a module has brought so far, by name.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from truncflow_cli.diagnostics.certificates import certificate
-from truncflow_cli.diagnostics.collapsed import CollapsedAnalysis
 from truncflow_cli.diagnostics.outcome import Outcome, compare, largest_later, not_met
+from truncflow_cli.diagnostics.output_weight import CollapsedAnalysis
 from truncflow_cli.problem import Array
 
 #: Share of a bound that rounding and the tolerances may add.

@@ -9,17 +9,15 @@ import numpy as np
 
 from truncflow_cli.diagnostics.analysis import has_data
 from truncflow_cli.diagnostics.certificates import certificate
-from truncflow_cli.diagnostics.clustered import ClusteredAnalysis
-from truncflow_cli.diagnostics.collapsed import CollapsedAnalysis
 from truncflow_cli.diagnostics.outcome import (
     Outcome,
     compare,
     listed,
-    not_applicable,
     not_met,
     reach,
     violated,
 )
+from truncflow_cli.diagnostics.output_weight import ClusteredAnalysis, CollapsedAnalysis
 from truncflow_cli.diagnostics.passes import farthest_image, sector_margins
 from truncflow_cli.errors import UserError
 from truncflow_cli.events import Kind
@@ -83,7 +81,7 @@ def clustered_data(ev: ClusteredAnalysis) -> Outcome:
     try:
         margins = sector_margins(ev.x, ev.run.R0[None], ev.run.beta0[None])[0]
     except UserError as error:
-        return not_applicable(f"R_ℓ and β^(ℓ) are not known ({error})")
+        return Outcome(f"R_ℓ and β^(ℓ) are not known ({error})", "not applicable")
     worst = int(np.argmin(margins))
     text = f"R_ℓ, β^(ℓ) do not move (9.6); least margin {margins[worst]:.6g}, layer {worst} of {margins.size}"
     outside = [int(layer) for layer in np.flatnonzero(margins <= 0.0)]

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truncflow_cli.diagnostics.certificates import certificate
-from truncflow_cli.diagnostics.clustered import RANK_SHARE, ClusteredAnalysis
 from truncflow_cli.diagnostics.outcome import Outcome, compare, largest_later, not_met
+from truncflow_cli.diagnostics.output_weight import RANK_SHARE, ClusteredAnalysis
 from truncflow_cli.problem import Array
 
 #: Saved times at which the matrix exponential is taken.

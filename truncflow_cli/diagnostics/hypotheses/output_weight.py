@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from truncflow_cli.diagnostics.clustered import RANK_SHARE
-from truncflow_cli.diagnostics.collapsed import spectral_gap
 from truncflow_cli.diagnostics.hypotheses import Finding
+from truncflow_cli.diagnostics.output_weight import RANK_SHARE, spectral_gap
 from truncflow_cli.problem import Array, Problem
 from truncflow_cli.truncation import composed, coordinates, count_outside, sector_margin, truncate
 

@@ -12,8 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
-from truncflow_cli.diagnostics.clustered import RANK_SHARE
-from truncflow_cli.diagnostics.collapsed import spectral_gap
+from truncflow_cli.diagnostics.output_weight import RANK_SHARE, spectral_gap
 from truncflow_cli.problem import Array
 from truncflow_cli.report.figures.panels import curve, curves, legend, stacked, value_axis, zero_remark
 from truncflow_cli.report.figures.style import (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from truncflow_cli.diagnostics.collapsed import spectral_gap
+from truncflow_cli.diagnostics.output_weight import spectral_gap
 from truncflow_cli.problem import Array
 from truncflow_cli.report.page.eventdata import MOST_EVENTS
 from truncflow_cli.report.page.frames import MOST_CURVES, MOST_LAYERS, Frames
