@@ -63,7 +63,7 @@ class RunAnalysis:
         work = 6 * max(1, self.n_points) * max(1, self.n_layers) * self.dim**2
         finite = _finite_times(run)
         count = min(finite, max(FEWEST_TIMES, WORK // work))
-        self.times: IntArray = np.unique(np.linspace(0, max(0, finite - 1), count).round().astype(np.int64))
+        self.times: IntArray = np.linspace(0, max(0, finite - 1), count).round().astype(np.int64)
         self.s: Array = run.s[self.times]
         self._once: dict[Callable[..., Any], Any] = {}
 
@@ -83,7 +83,8 @@ class RunAnalysis:
 
     def evaluated(self, values: object) -> Array:
         """Return a dataset of the trajectory at the evaluated times."""
-        return np.asarray(values, dtype=np.float64)[self.times]
+        values = np.asarray(values, dtype=np.float64)
+        return values if self.times.size == len(values) else values[self.times]
 
     # -- what was asked for ----------------------------------------------------------------------------------
 
@@ -128,6 +129,8 @@ class RunAnalysis:
 
     def along(self, values: Array) -> Array:
         """Spread values (M,) at the evaluated times over all saved times, (T,), NaN between."""
+        if self.times.size == self.run.s.size:
+            return np.array(values, dtype=np.float64)
         result = np.full(self.run.s.size, np.nan)
         result[self.times] = values
         return result
