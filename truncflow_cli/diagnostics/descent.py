@@ -51,14 +51,13 @@ def descent(ev: LayeredAnalysis) -> Descent:
         Omega[:] = 0.0
     jumps = Jumps(ev)
     affine = jumps.affine & (not (ev.printed or ev.frozen))
-    for count in np.unique(jumps.counts[affine]):
-        alike = np.flatnonzero(affine & (jumps.counts == count))
-        several = max(1, BLOCK // (int(count) * gradient_R[0].size))
-        for chosen in np.split(alike, range(several, alike.size, several)):
-            m = jumps.states[chosen]
-            element = least_norm(jumps.of(chosen), gradient_beta[m], gradient_R[m])
-            gradient_beta[m], gradient_R[m] = element
-            velocity_beta[m], Omega[m] = -element[0], -element[1]
+    chosen = np.flatnonzero(affine)
+    several = max(1, BLOCK // (int(jumps.counts.max(initial=1)) * gradient_R[0].size))
+    for part in np.split(chosen, range(several, chosen.size, several)) if chosen.size else ():
+        m = jumps.states[part]
+        element = least_norm(jumps.of(part), gradient_beta[m], gradient_R[m])
+        gradient_beta[m], gradient_R[m] = element
+        velocity_beta[m], Omega[m] = -element[0], -element[1]
     left_out = jumps.states[~affine]
     gradient_beta[left_out], gradient_R[left_out] = np.nan, np.nan
     squares = [np.einsum("tlq,tlq->t", a, a) for a in (gradient_beta, velocity_beta)]
@@ -92,7 +91,7 @@ def _gradient(ev: LayeredAnalysis) -> tuple[Array, Array]:
 def least_norm(jumps: Array, along_beta: Array, along_R: Array) -> tuple[Array, Array]:
     """Return the least-norm element of the gradients around each of some states on pinned surfaces.
 
-    jumps (S, P, L·Q + L·Q²) are those across the surfaces; along_beta (S, L, Q), along_R (S, L, Q, Q) the
+    jumps (S, P, L·Q + L·Q²) are those across the surfaces, or zero; along_beta (S, L, Q), along_R (S, L, Q, Q) the
     gradient with all of them truncated. Each weight λ ∈ [0, 1] adds its part of the jump across its surface.
     """
     n_states = jumps.shape[0]
@@ -140,9 +139,11 @@ class Jumps:
         return self.of(np.array([i]))[0] if self.affine[i] else None
 
     def of(self, indices: IntArray) -> Array:
-        """Return those of several ``states`` with the same number of pins, by their indices: (S', P, L·Q + L·Q²)."""
+        """Return those of several ``states`` by their indices: (S', P, L·Q + L·Q²), zero beyond the pins of a state."""
         ev = self._ev
-        pins = ev.pins[(self._starts[indices][:, None] + np.arange(self.counts[indices[0]])).ravel()]
+        counts = self.counts[indices]
+        there = np.arange(counts.max()) < counts[:, None]
+        pins = ev.pins[(self._starts[indices][:, None] + np.arange(counts.max()))[there]]
         along_beta = np.zeros((len(pins), ev.n_layers, ev.dim))
         along_R = np.zeros((*along_beta.shape, ev.dim))
         state, layer, point, _ = pins.T
@@ -152,8 +153,9 @@ class Jumps:
         for rows, layers in ((through_all, every), (through_own, layer[through_own, None])):
             if rows.size:
                 along_beta[rows], along_R[rows] = _jumps(ev, pins[rows], layers)
-        parts = [part.reshape(indices.size, -1, part[0].size) for part in (along_beta, along_R)]
-        return np.concatenate(parts, axis=2)
+        found = np.zeros((*there.shape, ev.n_layers * ev.dim * (1 + ev.dim)))
+        found[there] = np.concatenate([part.reshape(len(pins), -1) for part in (along_beta, along_R)], axis=1)
+        return found
 
 
 def _jumps(ev: LayeredAnalysis, pins: IntArray, layers: IntArray) -> tuple[Array, Array]:

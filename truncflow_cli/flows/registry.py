@@ -91,7 +91,7 @@ def _function(place: str) -> Callable[..., Any]:
 
 
 def _parts(flow: str, *, hypotheses: str, memory: str, told: str) -> dict[str, str]:
-    """Return the parts that every flow has, from where they are: ``hypotheses`` are stated and analysed there, ``told`` names how."""
+    """Return the parts that every flow has, from the modules that have them; ``told`` names its class and its texts."""
     return {
         "start_warnings": f"truncflow_cli.config.start:{flow}",
         "hypotheses": f"truncflow_cli.diagnostics.hypotheses.{hypotheses}:{flow}",
