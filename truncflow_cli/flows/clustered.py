@@ -23,11 +23,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from truncflow_cli.errors import RunFailed
-from truncflow_cli.events import EventLog, Kind, event_log
+from truncflow_cli.events import Kind, event_log
 from truncflow_cli.problem import Array, Problem
 from truncflow_cli.saved_state import Chunk, Saved, State
 from truncflow_cli.solver.assemble import Assembler, never
-from truncflow_cli.solver.closed_form import ClosedForm, Counters
+from truncflow_cli.solver.piece import ClosedForm, Counters
 
 #: Largest number of entries in the arrays that evaluate one chunk.
 CHUNK_ENTRIES = 1_000_000
@@ -44,14 +44,15 @@ def solve_clustered(
 ) -> Iterator[Chunk]:
     """Solve (9.7) in closed form at the times to save, whatever they are; see ``solver.solve``.
 
-    The problem's x (N, Q), cluster (N,), y (C, Q), W0 (Q, Q), point_weights. Samples have W (T, Q, Q); the event
-    `rest` says that ∂_s W(0) is exactly zero. The loss is evaluated from W and the points' factors, the dissipation
-    from the modes: "energy_balance" compares the two.
+    The event `rest` says that ∂_s W(0) is exactly zero. The loss is evaluated from W and the points' factors, the
+    dissipation from the modes: "energy_balance" compares the two.
     """
     form = modes(problem)
     most = max(1, CHUNK_ENTRIES // max(form.factors.size, problem.dim**2))
-    solvers = [ClosedForm(form, problem.settings.s_end)]
-    return Assembler(problem, solvers, saved, most_samples=most).run(due)
+    rests = not np.any(slope(problem, problem.W0))
+    events = event_log([(0.0, Kind.REST, -1, -1, -1, -1, -1)] if rests else [])
+    solver = ClosedForm(form, form.counters, events, problem.settings.s_end)
+    return Assembler(problem, [solver], saved, most_samples=most).run(due)
 
 
 def memory(problem: Problem, trajectory: int) -> int:
@@ -61,7 +62,7 @@ def memory(problem: Problem, trajectory: int) -> int:
 
 @dataclass(frozen=True)
 class Modes:
-    """The closed form; n is the number of modes, C that of clusters. See ``solver.closed_form.KnownFlow``.
+    """The closed form; n is the number of modes, C that of clusters.
 
     Attributes:
         W0: (Q, Q) W(0).
@@ -70,7 +71,6 @@ class Modes:
         r0: (n, Q) the rows r_a(0).
         factors: (C, Q + 1, Q + 1) triangular F_j with C̃_j = ½ ‖F_j [W  −y_j]ᵀ‖², the loss of cluster j.
         y: (C, Q) labels.
-        moves: whether ∂_s W(0) is not exactly zero.
         counters: work done.
     """
 
@@ -80,12 +80,7 @@ class Modes:
     r0: Array
     factors: Array
     y: Array
-    moves: bool = True
     counters: Counters = field(default_factory=Counters)
-
-    def events(self, s_end: float) -> EventLog:
-        """Return the one that there may be, `rest`."""
-        return event_log([] if self.moves else [(0.0, Kind.REST, -1, -1, -1, -1, -1)])
 
     def state(self) -> State:
         """See ``flows.interface.DenseOutput.state``: nothing, the problem says it all."""
@@ -94,8 +89,13 @@ class Modes:
     def sample(self, s: Array) -> dict[str, Array]:
         """See ``flows.interface.DenseOutput.sample``."""
         self.counters.evaluations += s.size
-        W = self.W_at(s)
-        return {"W": W, "loss_cluster": self.loss_by_cluster(W), "energy": self.dissipated(s)}
+        W, Q = self.W_at(s), self.W0.shape[0]
+        mapped = np.einsum("cap,tqp->tcaq", self.factors[:, :, :Q], W, optimize=True)
+        residual = mapped - self.factors[:, :, Q:] * self.y[:, None, :]
+        # ∫₀ˢ ‖∂_s W‖² ds', mode by mode.
+        decay = -np.expm1(-2.0 * np.outer(s, self.sigma**2))
+        dissipated = 0.5 * decay @ np.sum(self.r0**2, axis=1)
+        return {"W": W, "loss_cluster": 0.5 * np.sum(residual**2, axis=(2, 3)), "energy": dissipated}
 
     def W_at(self, s: Array) -> Array:
         """Return W(s) (T, Q, Q) at the times s (T,)."""
@@ -103,27 +103,12 @@ class Modes:
         W: Array = self.W0 + np.einsum("ta,ap,aq->tpq", change, self.r0, self.v, optimize=True)
         return W
 
-    def dissipated(self, s: Array) -> Array:
-        """Return ∫₀ˢ ‖∂_s W‖² ds' (T,) at the times s (T,), mode by mode."""
-        decay: Array = -np.expm1(-2.0 * np.outer(s, self.sigma**2))
-        integral: Array = 0.5 * decay @ np.sum(self.r0**2, axis=1)
-        return integral
-
-    def loss_by_cluster(self, W: Array) -> Array:
-        """Return (T, C): the part of each cluster in the loss (9.3), for W (T, Q, Q)."""
-        Q = W.shape[-1]
-        mapped = np.einsum("cap,tqp->tcaq", self.factors[:, :, :Q], W, optimize=True)
-        residual = mapped - self.factors[:, :, Q:] * self.y[:, None, :]
-        losses: Array = 0.5 * np.sum(residual**2, axis=(2, 3))
-        return losses
-
 
 def weights(problem: Problem) -> Array:
     """Return (C,): w_i of the points of each cluster, 1/N or one over the size of the cluster."""
     sizes = np.bincount(problem.cluster, minlength=problem.n_clusters)
-    if problem.point_weights == "1/N":
-        return np.full(problem.n_clusters, 1.0 / max(problem.cluster.size, 1))
-    result: Array = 1.0 / np.maximum(sizes, 1)
+    counted = np.full_like(sizes, problem.cluster.size) if problem.point_weights == "1/N" else sizes
+    result: Array = 1.0 / np.maximum(counted, 1)
     return result
 
 
@@ -137,11 +122,7 @@ def slope(problem: Problem, W: Array) -> Array:
 
 
 def modes(problem: Problem) -> Modes:
-    """Return the closed form for W(0) = ``W0``, points x (N, Q) and labels y (C, Q).
-
-    Raises:
-        RunFailed: the points, labels or W(0) are so large that the loss or a rate overflows.
-    """
+    """Return the closed form; RunFailed says that points, labels or W(0) are so large that the loss overflows."""
     with np.errstate(over="ignore", invalid="ignore"):
         F = factors(problem)
         if not np.isfinite(F).all():
@@ -155,8 +136,7 @@ def modes(problem: Problem) -> Modes:
         r0 = sigma[:, None] * (v @ problem.W0.T) - p.T @ Y
         if not np.isfinite(np.sum(r0**2) + np.sum(sigma**4)):
             raise RunFailed("the points, labels or W are so large that the loss overflows at s = 0", 0.0)
-    moves = bool(np.any(slope(problem, problem.W0)))
-    return Modes(W0=problem.W0, sigma=sigma, v=v, r0=r0, factors=F, y=problem.y, moves=moves)
+    return Modes(W0=problem.W0, sigma=sigma, v=v, r0=r0, factors=F, y=problem.y)
 
 
 def factors(problem: Problem) -> Array:

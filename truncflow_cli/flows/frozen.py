@@ -22,7 +22,7 @@ from truncflow_cli.kernels import cluster_losses
 from truncflow_cli.kernels.interface import Crossings
 from truncflow_cli.problem import TRUNCATED, UNTRUNCATED, Array, IntArray
 from truncflow_cli.saved_state import State
-from truncflow_cli.solver.closed_form import Counters
+from truncflow_cli.solver.piece import Counters
 
 #: Rounding error of a coordinate, in units of |x| + |b|: points this close to b at the start lie on it.
 NOISE = 32 * np.finfo(np.float64).eps
@@ -104,7 +104,7 @@ def coordinate(
 
 
 class FrozenLayer:
-    """A cluster under its own layer with R fixed, solved for all s at once; see ``solver.closed_form.KnownFlow``."""
+    """A cluster under its own layer with R fixed, solved for all s at once."""
 
     def __init__(self, data: LayerPoints, R: Array, beta: Array) -> None:
         self.data = data

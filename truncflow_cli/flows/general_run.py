@@ -11,7 +11,7 @@ from truncflow_cli.problem import Problem
 from truncflow_cli.saved_state import Chunk, Saved
 from truncflow_cli.solver.assemble import Assembler, never
 from truncflow_cli.solver.loop import EventLoop
-from truncflow_cli.solver.overflow_guard import series_order, shortest_step
+from truncflow_cli.solver.step_control import series_order, shortest_step
 
 #: Bytes for each coordinate of a point and layer, which keeps its series, as measured.
 _COORDINATE = 380

@@ -6,19 +6,17 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from truncflow_cli.flows.frozen import FrozenLayer
-from truncflow_cli.flows.general_run import general_solver
 from truncflow_cli.flows.points import layer_points
 from truncflow_cli.flows.separated import MAX_ORDER, LayerFlow
 from truncflow_cli.flows.separated_batched import BatchedLayerFlow
+from truncflow_cli.flows.switching import run_switching
 from truncflow_cli.kernels import chosen
 from truncflow_cli.problem import Problem
 from truncflow_cli.saved_state import Chunk, Saved
 from truncflow_cli.solver.assemble import Assembler, never
-from truncflow_cli.solver.closed_form import ClosedForm
 from truncflow_cli.solver.loop import EventLoop
-from truncflow_cli.solver.overflow_guard import series_order, shortest_step
-from truncflow_cli.solver.piece import Solver
-from truncflow_cli.solver.switching import run_switching
+from truncflow_cli.solver.piece import ClosedForm, Solver
+from truncflow_cli.solver.step_control import series_order, shortest_step
 
 #: From this many surfaces on, ``events: auto`` steps over many crossings at once.
 VERY_MANY = 2_000_000
@@ -62,28 +60,25 @@ def solve_separated(
         return [make(problem, layer, in_place=in_place) for layer in range(problem.n_layers)]
 
     if switching:
-        return run_switching(problem, layers, general_solver, saved, due)
+        return run_switching(problem, layers, saved, due)
     return Assembler(problem, layers(), saved).run(due)
 
 
 def frozen_solver(problem: Problem, layer: int, *, in_place: bool = False) -> ClosedForm:
     """Return the closed form of layer ``layer`` of the `separated` flow with R fixed; see ``layer_points``."""
-    flow = FrozenLayer(
-        layer_points(problem, layer, in_place=in_place), problem.R0[layer], problem.beta0[layer]
-    )
-    return ClosedForm(flow, problem.settings.s_end)
+    points, s_end = layer_points(problem, layer, in_place=in_place), problem.settings.s_end
+    flow = FrozenLayer(points, problem.R0[layer], problem.beta0[layer])
+    return ClosedForm(flow, flow.counters, flow.events(s_end), s_end)
 
 
 def layer_solver(problem: Problem, layer: int, *, in_place: bool = False) -> EventLoop:
     """Return the solver of layer ``layer`` of the `separated` flow; see ``layer_points``."""
     settings = problem.settings
-    most = MAX_ORDER
     own = problem.x if problem.n_clusters == 1 else problem.x[problem.cluster == layer]
-    order = series_order(own, problem.beta0[layer], problem.y_tilde[layer], most)
+    order = series_order(own, problem.beta0[layer], problem.y_tilde[layer], MAX_ORDER)
     del own  # of very many points there should not be another copy
-    backend = chosen(settings.backend)
-    batched = events_mode(problem) == "batched" and order == most
-    make = BatchedLayerFlow if batched else partial(LayerFlow, order=order, backend=backend)
+    batched = events_mode(problem) == "batched" and order == MAX_ORDER
+    make = BatchedLayerFlow if batched else partial(LayerFlow, order=order, backend=chosen(settings.backend))
     flow = make(
         layer_points(problem, layer, in_place=in_place),
         problem.R0[layer],
@@ -92,4 +87,4 @@ def layer_solver(problem: Problem, layer: int, *, in_place: bool = False) -> Eve
         atol=settings.atol,
         printed=problem.equations == "printed",
     )
-    return EventLoop(flow, settings.s_end, shortest=shortest_step(settings.s_end, order, most))
+    return EventLoop(flow, settings.s_end, shortest=shortest_step(settings.s_end, order, MAX_ORDER))

@@ -36,7 +36,7 @@ def solve(
         UserError: the problem asks for something that its flow does not offer, or ``resume`` does not fit it.
     """
     from truncflow_cli.saved_state import Saved
-    from truncflow_cli.solver.finite_check import only_finite
+    from truncflow_cli.solver.assemble import only_finite
 
     solve_flow = flow_named(problem.flow).solver()
     yield from only_finite(solve_flow(problem, None if resume is None else Saved(resume), due, take_points))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
@@ -51,14 +52,10 @@ class Assembler:
         lost: Kind = Kind.SEPARATION_LOST,
         most_samples: int | None = None,
     ) -> None:
-        """Start the solvers, or go on from a chunk's state.
+        """Start the solvers of ``problem``, or go on from a chunk's state.
 
-        Args:
-            problem: what they solve.
-            solvers: unused ones.
-            saved: the state.
-            lost: the event at which a run stops, if its settings say so.
-            most_samples: how many are evaluated in one go and make a chunk; by default what suits the points.
+        ``lost`` is the event at which a run stops, if its settings say so; ``most_samples`` are evaluated in one go and
+        make a chunk: by default what suits the points.
         """
         self.problem = problem
         self._most = most_samples or max(1, min(CHUNK, MOST_SAMPLED // max(1, problem.x.size)))
@@ -78,16 +75,20 @@ class Assembler:
         self._last_event = 0.0
         self._loss_start: float | None = None
         self._note_stop()
-        if saved is not None:
-            self._restore(saved)
+        if saved is None:
+            return
+        self.sampled = saved.integer("sampled", (1, problem.s_save.size + 1))
+        self.events_out = saved.integer("events_out")
+        self._last_event, self._loss_start = saved.number("last_event"), saved.number("loss_start")
+        self.stop_at = saved.number("stop_at")
+        self.begun = True
+        self.ended = bool(saved.integer("ended", (0, 2))) and self.finished  # not if s_end has been raised
 
     def run(self, due: Callable[[], bool] = never) -> Iterator[Chunk]:
         """Advance to the end of the run, or to where it is to stop, and yield what all have passed.
 
-        ``due`` is asked after each step whether a chunk is wanted at once.
-
-        Raises:
-            RunFailed: a solver cannot go on, or there are more events than allowed.
+        ``due`` is asked after each step whether a chunk is wanted at once. RunFailed says that a solver cannot go on,
+        or that there are more events than allowed.
         """
         if not self.begun:
             yield self.chunk(0.0)
@@ -140,11 +141,10 @@ class Assembler:
 
     def counters(self) -> dict[str, int]:
         """Return the work done by all."""
-        totals: dict[str, int] = {}
+        totals: Counter[str] = Counter()
         for part in self.parts:
-            for name, value in asdict(part.solver.counters).items():
-                totals[name] = totals.get(name, 0) + value
-        return totals
+            totals.update(asdict(part.solver.counters))
+        return dict(totals)
 
     def state(self) -> State:
         """Return what ``run`` goes on from."""
@@ -160,15 +160,6 @@ class Assembler:
         for k, part in enumerate(self.parts):
             state |= under(f"part {k}", part.state(with_piece=self._in_step))
         return state
-
-    def _restore(self, saved: Saved) -> None:
-        self.sampled = saved.integer("sampled", (1, self.problem.s_save.size + 1))
-        self.events_out = saved.integer("events_out")
-        self._last_event = saved.number("last_event")
-        self._loss_start = saved.number("loss_start")
-        self.stop_at = saved.number("stop_at")
-        self.begun = True
-        self.ended = bool(saved.integer("ended", (0, 2))) and self.finished  # not if s_end has been raised
 
     def _workers(self) -> AbstractContextManager[ThreadPoolExecutor | None]:
         """Return threads for the solvers, where they can go on at the same time and that is worth it."""
@@ -220,11 +211,7 @@ class Assembler:
         return samples >= self._enough or sum(part.n_events for part in self.parts) >= CHUNK
 
     def _stopped_overfull(self) -> Iterator[Chunk]:
-        """Yield what there is up to the first event that the run may not have, and fail; nothing if there is none.
-
-        Raises:
-            RunFailed: there is one.
-        """
+        """Yield what there is up to the first event that the run may not have, and fail; nothing if there is none."""
         limit = self.problem.settings.max_events
         allowed = limit - self.events_out
         if sum(part.n_events for part in self.parts) <= allowed:
@@ -252,12 +239,8 @@ class Assembler:
         loss = samples["loss_cluster"].sum(axis=1)
         if self._loss_start is None:
             self._loss_start = float(loss[0])
-        return {
-            "s": s.copy(),
-            "loss": loss,
-            "energy_balance": self._loss_start - loss - dissipated,
-            **samples,
-        }
+        balance = self._loss_start - loss - dissipated
+        return {"s": s.copy(), "loss": loss, "energy_balance": balance, **samples}
 
     def _pop_events(self, upto: float) -> EventLog:
         events = joined_events([part.pop_events(upto) for part in self.parts])
@@ -267,3 +250,35 @@ class Assembler:
         if events.size:
             self._last_event = float(events["s"][-1])
         return events
+
+
+def only_finite(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    """Hand on chunks until a sample is not finite, and fail; what comes before it in its chunk is handed on too."""
+    reached: float | None = None
+    for chunk in chunks:
+        finite = np.ones(len(chunk.samples.get("s", ())), dtype=bool)
+        for values in chunk.samples.values():
+            finite &= np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+        if finite.all():
+            reached = chunk.s
+            yield chunk
+            del chunk  # it can have very many events, and so can the next one
+            continue
+        first = int(np.argmin(finite))
+        at = float(chunk.samples["s"][first])
+        if first > 0:
+            reached = float(chunk.samples["s"][first - 1])
+        if reached is not None:
+            events = chunk.events[chunk.events["s"] < at]
+            yield replace(
+                chunk,
+                s=max(reached, events["s"].max(initial=0.0)),
+                samples={name: values[:first] for name, values in chunk.samples.items()},
+                events=events,
+                state=None,
+            )
+        raise RunFailed(
+            f"the solution is no longer finite at s = {at:.6g}: data of this size overflow double precision; "
+            "scale points and labels down",
+            at if reached is None else reached,
+        )

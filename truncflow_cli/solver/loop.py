@@ -8,13 +8,7 @@ import numpy as np
 
 from truncflow_cli.errors import RunFailed
 from truncflow_cli.events import Kind, event_log
-from truncflow_cli.flows.interface import (
-    DenseOutput,
-    DescentFallback,
-    EventRow,
-    PiecewiseFlow,
-    StepsMany,
-)
+from truncflow_cli.flows.interface import DenseOutput, DescentFallback, EventRow, PiecewiseFlow, StepsMany
 from truncflow_cli.problem import Array
 from truncflow_cli.saved_state import Saved, State, counts, integer, restore_counts, under
 from truncflow_cli.solver.filippov import settle_flow, settle_surfaces
@@ -39,25 +33,12 @@ SURFACE_EVENTS = (Kind.TRUNCATE, Kind.RELEASE, Kind.PIN, Kind.UNPIN)
 
 
 class EventLoop:
-    """Advances one flow from event to event.
-
-    Attributes:
-        s: time reached.
-        finished: whether ``s_end`` has been reached.
-        counters: work done.
-    """
+    """Advances one flow from event to event; see ``solver.piece.Solver``."""
 
     def __init__(
         self, flow: PiecewiseFlow, s_end: float, *, step_limit: float = np.inf, shortest: float = 0.0
     ) -> None:
-        """Prepare.
-
-        Args:
-            flow: what to advance.
-            s_end: end of the run.
-            step_limit: no step is longer.
-            shortest: a run whose first step is shorter than this is given up.
-        """
+        """Prepare; no step is longer than ``step_limit``, a run with a first step below ``shortest`` is given up."""
         self.flow = flow
         self._shortest = shortest
         self.s = 0.0
@@ -88,10 +69,7 @@ class EventLoop:
         A flow that can run ahead goes on beyond that, up to the first event or end of a series at or after
         ``until``: the piece returned covers whatever lies between ``until`` and its end. It may stop earlier, or take
         samples at ``saved`` (K,) times on its way: the piece has them, or covers those that have been passed.
-
-        Raises:
-            RunFailed: the state is no longer finite, the step has shrunk to rounding level, or events pile up
-                at one instant.
+        RunFailed says that the state is no longer finite, the step at rounding level, or that events pile up.
         """
         left = self._s_end - self.s
         if self._resting:
@@ -162,11 +140,7 @@ class EventLoop:
         }
 
     def restore(self, saved: Saved) -> None:
-        """Take back what ``state`` has given, in place of ``start``.
-
-        Raises:
-            UserError: it does not fit the flow.
-        """
+        """See ``solver.piece.Solver``."""
         self.s, self._lost, self._reach, self._stretch = saved.array("control", "f8", (4,)).tolist()
         self._resting = bool(saved.integer("resting", (0, 2)))
         self._at_instant = saved.integer("at_instant")

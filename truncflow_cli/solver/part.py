@@ -14,16 +14,14 @@ from truncflow_cli.solver.piece import NO_TIMES, Piece, Solver
 
 _NO_EVENTS = event_log([])
 _EVENT_NAMES: tuple[str, ...] = EVENT_DTYPE.names or ()
+#: How a field of events is saved, if not as integers.
+_TYPES = {"s": "f8"}
 
 
 class Part:
     """One solver with what it has produced beyond the point that all have reached.
 
-    Attributes:
-        solver: the solver.
-        events, n_events: the events that have not been handed out, and how many they are.
-        next: number of the next saved time.
-        piece: the last piece.
+    That are ``n_events`` events and the samples up to the saved time number ``next``; ``piece`` is the last piece.
     """
 
     def __init__(self, solver: Solver, s_save: Array, most: int, saved: Saved | None) -> None:
@@ -87,7 +85,7 @@ class Part:
             self.events, self.n_events = [], 0
             return events
         left = events[~passed]
-        self.events, self.n_events = ([left] if left.size else []), left.size
+        self.events, self.n_events = [left], left.size
         return events[passed]
 
     def pop_samples(self, count: int) -> dict[str, Array]:
@@ -103,7 +101,7 @@ class Part:
         state = {
             **under("solver", self.solver.state()),
             "next": integer(self.next),
-            **under("events", {name: _column(events, name) for name in _EVENT_NAMES}),
+            **under("events", {name: events[name].astype(_TYPES.get(name, "i8")) for name in _EVENT_NAMES}),
         }
         if self._samples:
             state |= under("samples", joined(self._samples))
@@ -116,8 +114,7 @@ class Part:
         self.solver.restore(saved.part("solver"))
         self.next = self._passed = saved.integer("next", (1, self._s_save.size + 1))
         events = _restored_events(saved.part("events"))
-        if events.size:
-            self.events, self.n_events = [events], events.size
+        self.events, self.n_events = [events], events.size
         if saved.has_part("samples"):
             samples, now = saved.part("samples"), self.solver.constant_output().sample(NO_TIMES)
             length = samples.array("energy", "f8", (None,)).size
@@ -137,18 +134,10 @@ def joined(samples: Sequence[dict[str, Array]]) -> dict[str, Array]:
     return {name: np.concatenate([part[name] for part in samples]) for name in samples[0]}
 
 
-def _column(events: EventLog, name: str) -> Array:
-    return np.asarray(events[name].astype("f8" if name == "s" else "i8"))
-
-
 def _restored_events(saved: Saved) -> EventLog:
-    """Return the events of which there are the columns.
-
-    Raises:
-        UserError: they do not fit.
-    """
+    """Return the events of which there are the columns; a UserError says that they do not fit."""
     events = np.empty(saved.array("s", "f8", (None,)).size, EVENT_DTYPE)
     for name in _EVENT_NAMES:
         bounds = {"s": None, "kind": (0, len(Kind)), "side": (-1, 2)}.get(name, (-1, 1 << 31))
-        events[name] = saved.array(name, "f8" if name == "s" else "i8", events.shape, bounds)
+        events[name] = saved.array(name, _TYPES.get(name, "i8"), events.shape, bounds)
     return events

@@ -8,6 +8,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
+from truncflow_cli.problem import Array
+
 #: How much further than the last spacing of events the next series is made to reach.
 REACH_AFTER_EVENT = 2.0
 #: How much further the next series reaches when the last one met no event.
@@ -16,6 +20,12 @@ REACH_AFTER_QUIET = 8.0
 LONGEST = 4.0
 #: The shortest reach, in units of the whole run.
 SHORTEST = 1e-14
+#: Decimal digits that a coefficient may have: sums of their squares have to be finite.
+_DIGITS = 140.0
+#: A series of a lower order is no use any more.
+_LEAST_ORDER = 6
+#: Steps at the pace of the first one that a fast run may need up to its end.
+_MOST_STEPS = 1e9
 
 
 @dataclass(frozen=True)
@@ -59,3 +69,21 @@ def step_length(accurate: float, reach: float, left: float) -> float:
     if not math.isinf(reach):
         accurate = min(accurate, LONGEST * reach)
     return min(accurate, left)
+
+
+def series_order(x: Array, beta: Array, y_tilde: Array, most: int) -> int:
+    """Return the order of the series, at most ``most``, for points x (N, Q), biases (L, Q) and labels (C, Q).
+
+    The rotations turn at a rate of the order of |x + β|² (3.25), and the n-th Taylor coefficient of the state grows as
+    the n-th power of it: it has to stay within double precision.
+    """
+    with np.errstate(over="ignore"):
+        size = sum(float(max(a.max(initial=0.0), -a.min(initial=0.0))) for a in (x, beta, y_tilde))
+        digits = np.log10(max(size * size * x.shape[1], 10.0))
+    order = int(min(most, _DIGITS // digits))
+    return order if order >= _LEAST_ORDER else most
+
+
+def shortest_step(s_end: float, order: int, most: int) -> float:
+    """Return the length of a first step below which a run of reduced order would not get to ``s_end``."""
+    return s_end / _MOST_STEPS if order < most else 0.0

@@ -7,6 +7,7 @@ see images of points and not the points of (3.3), and separation is not watched 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from truncflow_cli.errors import RunFailed
 from truncflow_cli.events import EventLog, Kind, event_log
+from truncflow_cli.flows.general_run import general_solver
 from truncflow_cli.network_field import forward_pass
 from truncflow_cli.problem import Array, IntArray, Problem
 from truncflow_cli.saved_state import Chunk, Saved, State, counts, integer, number, under
@@ -24,16 +26,10 @@ from truncflow_cli.truncation import Surface
 
 @dataclass(frozen=True)
 class Switch:
-    """Where one flow goes on with the other.
+    """Where one flow goes on with the other: at time ``at``, with R (L, Q, Q) and β (L, Q).
 
-    Attributes:
-        at: when.
-        R, beta: (L, Q, Q), (L, Q) the state then.
-        balance: the energy balance then.
-        events: how many there have been.
-        counters: work done before.
-        pinned: the surfaces that were pinned.
-        lost: those by which separation was lost.
+    ``balance`` is the energy balance then, ``events`` how many there have been, ``counters`` the work done before;
+    ``pinned`` are the surfaces that were pinned, ``lost`` those by which separation was lost.
     """
 
     at: float
@@ -47,32 +43,22 @@ class Switch:
 
     def state(self) -> State:
         """Return it as a state."""
-        return {
-            "at": number(self.at),
-            "R": self.R,
-            "beta": self.beta,
-            "balance": number(self.balance),
-            "events": integer(self.events),
-            "pinned": _rows(self.pinned),
-            "lost": _rows(self.lost),
-            **under("counters", counts(self.counters)),
-        }
+        numbers = {"at": number(self.at), "balance": number(self.balance), "events": integer(self.events)}
+        surfaces = {"pinned": _rows(self.pinned), "lost": _rows(self.lost)}
+        done = under("counters", counts(self.counters))
+        return {**numbers, "R": self.R, "beta": self.beta, **surfaces, **done}
 
 
 def run_switching(
     problem: Problem,
     layers: Callable[[], Sequence[Solver]],
-    general: Callable[[Problem], Solver],
     saved: Saved | None = None,
     due: Callable[[], bool] = never,
 ) -> Iterator[Chunk]:
-    """Run ``layers`` until separation is first lost, then the solver that ``general`` makes for what is left.
-
-    ``saved`` and ``due`` are those of ``solver.solve``.
-    """
+    """Run ``layers`` until separation is first lost, then `general` for what is left; see ``solver.solve``."""
     if saved is not None and saved.has_part("switch"):
         switch = _restored_switch(problem, saved.part("switch"))
-        yield from _go_on_with_general(problem, switch, general, saved.part("general"), due)
+        yield from _go_on_with_general(problem, switch, saved.part("general"), due)
         return
     before = Assembler(problem, layers(), saved.part("layers") if saved else None)
     pinned = set(_saved_surfaces(problem, saved, "pinned")) if saved else set()
@@ -93,15 +79,11 @@ def run_switching(
     switch = Switch(
         at, there["R"][0], there["beta"][0], balance, before.events_out, done, sorted(pinned), lost
     )
-    yield from _go_on_with_general(problem, switch, general, None, due)
+    yield from _go_on_with_general(problem, switch, None, due)
 
 
 def _go_on_with_general(
-    problem: Problem,
-    switch: Switch,
-    general: Callable[[Problem], Solver],
-    saved: Saved | None,
-    due: Callable[[], bool],
+    problem: Problem, switch: Switch, saved: Saved | None, due: Callable[[], bool]
 ) -> Iterator[Chunk]:
     """Run what is left after the switch, in the run's own time, samples and totals."""
     at = switch.at
@@ -118,33 +100,30 @@ def _go_on_with_general(
             on_separation_lost="record",
         ),
     )
-    after = Assembler(rest, [general(rest)], saved)
+    after = Assembler(rest, [general_solver(rest)], saved)
 
     def state() -> State:
         return under("switch", switch.state()) | under("general", after.state())
 
-    taken = after.sampled
     first = saved is None
     try:
         for chunk in after.run(due):
-            samples = chunk.samples
-            if samples:
-                skip = 1 if taken == 0 else 0  # the state at the switch itself is not among the saved times
-                samples = {name: array[skip:] for name, array in samples.items()}
-                samples["s"] = left[max(taken - 1, 0) : max(taken - 1, 0) + samples["s"].size].copy()
-                samples["energy_balance"] = samples["energy_balance"] + switch.balance
-                taken += samples["s"].size + skip
-            events = chunk.events.copy()
-            if first:
+            samples, events = chunk.samples, chunk.events.copy()
+            if first:  # the state at the switch itself is not among the saved times
+                samples = {name: array[1:] for name, array in samples.items()}
                 events = np.concatenate(
                     [_crossings(rest, switch.lost, events), _without_repeats(events, switch.pinned)]
                 )
                 first = False
+            if samples:
+                taken = after.sampled - 1
+                samples["s"] = left[taken - samples["s"].size : taken].copy()
+                samples["energy_balance"] = samples["energy_balance"] + switch.balance
             events["s"] += at
-            names = {**switch.counters, **chunk.counters}
-            done = {name: switch.counters.get(name, 0) + chunk.counters.get(name, 0) for name in names}
+            done = Counter(switch.counters)
+            done.update(chunk.counters)
             s = min(chunk.s + at, problem.settings.s_end)
-            yield Chunk(s, samples, events, done, switched_at=at, state=chunk.state and state)
+            yield Chunk(s, samples, events, dict(done), switched_at=at, state=chunk.state and state)
     except RunFailed as failure:
         raise RunFailed(f"after the switch to general at s = {at:.17g}: {failure}", failure.s + at) from None
 
