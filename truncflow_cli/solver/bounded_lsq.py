@@ -35,7 +35,10 @@ def least_squares(columns: Array, target: Array, low: Array, high: Array) -> Arr
         low: (m,), at most 0.
         high: (m,), at least 0.
     """
-    x, free = _about(columns, target, low, high)
+    x = np.zeros(low.size)
+    push = columns.T @ target
+    free = (low < high) & ((low < 0.0) | (push > 0.0)) & ((high > 0.0) | (push < 0.0))
+    free = _descend(columns, target, low, high, x, free)
     size = float(np.linalg.norm(target))
     before = np.inf
     for _ in range(ROUNDS * low.size + 10):
@@ -53,27 +56,6 @@ def least_squares(columns: Array, target: Array, low: Array, high: Array) -> Arr
         free |= push >= share * push.max()
         free = _descend(columns, target, low, high, x, free)
     return x
-
-
-def _about(columns: Array, target: Array, low: Array, high: Array) -> tuple[Array, BoolArray]:
-    """Return an x (m,) to start from, and which of its entries are free: those that no bound has stopped.
-
-    What is free in the guess or wants to be is solved for, and all that goes beyond a bound is fixed to it, until
-    nothing does.
-    """
-    x = np.zeros(low.size)
-    push = columns.T @ target
-    free = (low < high) & ((low < 0.0) | (push > 0.0)) & ((high > 0.0) | (push < 0.0))
-    while free.any():
-        index = np.flatnonzero(free)
-        x[index] = 0.0
-        goal = _solve(columns[:, index], target - columns @ x)
-        x[index] = np.clip(goal, low[index], high[index])
-        stopped = x[index] != goal
-        if not stopped.any():
-            break
-        free[index[stopped]] = False
-    return x, free
 
 
 def _descend(columns: Array, target: Array, low: Array, high: Array, x: Array, free: BoolArray) -> BoolArray:

@@ -27,7 +27,6 @@ def spread(directions: Array, weight: Array) -> tuple[IntArray, Array, Array] | 
     (which, weight, forced): the indices (k,) of the dependent ones, new weights (m,), and which of the k are forced
     to an edge of the box.
     """
-
     size = np.linalg.norm(directions, axis=1)
     kernel = _kernel((directions / size[:, None]).T)
     if kernel.shape[1] == 0:
@@ -36,17 +35,21 @@ def spread(directions: Array, weight: Array) -> tuple[IntArray, Array, Array] | 
     which = np.flatnonzero(np.abs(kernel).max(axis=1) > RANK * np.abs(kernel).max())
     moves = kernel[which]
     start = weight[which]
-    free = np.ones(which.size, dtype=bool)
-    step, room = _centre(start, moves, free)
+    free = np.ones(which.size)
+    furthest = np.append(np.zeros(moves.shape[1]), -1.0)
+    step, room = _best(furthest, start, moves, free)
     if room <= NO_ROOM:
         chosen = start + moves @ step
         for k in np.flatnonzero(np.minimum(chosen, 1.0 - chosen) <= FORCED):
-            free[k] = _reach(start, moves, int(k), away_from_one=chosen[k] > 0.5) > FORCED
+            away = 1.0 if chosen[k] > 0.5 else -1.0
+            reach, _ = _best(np.append(away * moves[k], 0.0), start, moves, np.zeros(which.size))
+            reached = start[k] + moves[k] @ reach
+            free[k] = (1.0 - reached if away > 0.0 else reached) > FORCED
         if free.any():
-            step, _ = _centre(start, moves, free)
+            step, _ = _best(furthest, start, moves, free)
     spread_weight = weight.copy()
     spread_weight[which] = np.clip(start + moves @ step, 0.0, 1.0)
-    return which, spread_weight, ~free
+    return which, spread_weight, free == 0.0
 
 
 def _kernel(columns: Array) -> Array:
@@ -65,35 +68,17 @@ def _kernel(columns: Array) -> Array:
     return kernel
 
 
-def _centre(start: Array, moves: Array, free: Array) -> tuple[Array, float]:
-    """Return the step c that keeps start + moves @ c in the box, its ``free`` entries furthest from the edges."""
-    count = moves.shape[1]
-    room = free.astype(np.float64)[:, None]
-    goal = np.append(np.zeros(count), -1.0)
-    found = _least_in_the_box(goal, np.block([[-moves, room], [moves, room]]), start, [(0.0, 0.5)])
-    return (np.zeros(count), 0.0) if found is None else (found[:count], float(found[count]))
+def _best(goal: Array, start: Array, moves: Array, free: Array) -> tuple[Array, float]:
+    """Return the step c (n,) and the room r ≤ ½ with the least goal·(c, r), for goal (n + 1,); zeros if there is none.
 
-
-def _reach(start: Array, moves: Array, k: int, *, away_from_one: bool) -> float:
-    """Return how far entry k can get from its edge while all stay in the box."""
-    sign = 1.0 if away_from_one else -1.0
-    found = _least_in_the_box(sign * moves[k], np.concatenate([-moves, moves]), start, [])
-    if found is None:
-        return 0.0
-    value = start[k] + moves[k] @ found
-    return float(1.0 - value if away_from_one else value)
-
-
-def _least_in_the_box(
-    goal: Array, rows: Array, start: Array, more: list[tuple[float, float]]
-) -> Array | None:
-    """Return the c with the least goal·c for which rows @ c ≤ the room that start (m,) has down and up; None if none.
-
-    ``more`` are bounds of the last entries of c.
+    start + moves @ c stays in the box, and its ``free`` entries (1, the others 0) as far as r from the edges.
     """
     from scipy.optimize import linprog
 
-    room = np.concatenate([start, 1.0 - start])
-    bounds = [(None, None)] * (goal.size - len(more)) + more
-    found: Array | None = linprog(goal, A_ub=rows, b_ub=room, bounds=bounds, method="highs").x
-    return found
+    rows = np.block([[-moves, free[:, None]], [moves, free[:, None]]])
+    bounds = [(None, None)] * moves.shape[1] + [(0.0, 0.5)]
+    found = linprog(
+        goal, A_ub=rows, b_ub=np.concatenate([start, 1.0 - start]), bounds=bounds, method="highs"
+    ).x
+    found = np.zeros(goal.size) if found is None else found
+    return found[:-1], float(found[-1])

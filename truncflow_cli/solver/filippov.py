@@ -31,6 +31,8 @@ ALL_SIDES = 3
 MAX_LINEARISATIONS = 25
 #: Speed of a coordinate, in units of its rounding error's scale, below which it stays where it is.
 STAYS = 1e-10
+#: The same, for a coordinate that moves against the side it was given.
+AGAINST = 1e-12
 #: Jump of the field, relative to the field, below which a surface has no kink.
 FLAT = 1e-14
 #: Rounds of settling and finding that other points coincide now.
@@ -43,9 +45,7 @@ LAMBDA_EDGE_LEAVING = 1e-7
 
 def settle_flow(flow: PiecewiseFlow, change: Change | None) -> list[EventRow]:
     """Settle the surfaces that ``flow`` lies on after ``change`` (None: at the start); return the events."""
-    with np.errstate(
-        over="ignore", invalid="ignore"
-    ):  # what is not finite is met, and said, by the next series
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite the next series meets, and says
         surfaces = flow.surfaces(change)
         at_once = change is not None and change.t <= 0.0
         return settle_surfaces(flow, surfaces, at_start=change is None, at_once=at_once)
@@ -84,11 +84,10 @@ def _held_back(surfaces: Surfaces, side: IntArray, weight: Array) -> tuple[IntAr
     if side.shape != surfaces.side.shape:  # points have come to coincide meanwhile
         return side, weight
     local = surfaces.field(weight)
-    speed = np.abs(local.normals @ _velocity(local, weight))
-    scale = np.linalg.norm(local.normals, axis=1) * np.linalg.norm(_velocity(local, weight))
+    speed, scale = _speeds(local, _velocity(local, weight))
     leaving = surfaces.leaving != 0
     back = np.where(surfaces.side == 2, ~leaving, leaving & (side == surfaces.side))
-    held = back & _convex(local) & (speed <= STAYS * scale)
+    held = back & _convex(local) & (np.abs(speed) <= STAYS * scale)
     return np.where(held, 2, side), weight
 
 
@@ -134,10 +133,9 @@ def hold(surfaces: Surfaces) -> tuple[IntArray, Array]:
         weight = np.where(let_go, 0.0, weight)  # h(0) = 0
         if not held.any():
             break
-        fixed = local.velocity + weight[~held] @ local.directions[~held]
-        before = weight[held]
-        weight[held] = least_norm_weights(fixed, local.directions[held], before)
-        if not let_go.any() and np.abs(weight[held] - before).max() <= LAMBDA_EDGE:
+        before = weight.copy()
+        _balance(local, weight, held)
+        if not let_go.any() and np.abs(weight - before).max() <= LAMBDA_EDGE:
             break
     # Slow surfaces may have been taken for ones that stay: nearly right, so that few changes are left.
     settled = _settle(surfaces, surfaces.field(weight), weight, 1)
@@ -150,26 +148,16 @@ def _sides(local: LocalField, weight: Array, edge: Array) -> tuple[IntArray, Arr
     side = np.full(weight.size, 2, dtype=np.int64)
     side[weight <= edge] = 0
     side[weight >= 1.0 - edge] = 1
-    side, weight = _hold_together(local, side, weight)
+    # Those that the others hold in place are pinned too, as long as the weights leave room for it.
+    speed, scale = _speeds(local, _velocity(local, weight))
+    stays = np.flatnonzero(_convex(local) & (np.abs(speed) <= STAYS * scale))
+    found = spread(local.directions[stays], weight[stays]) if stays.size > 1 else None
+    if found is not None:
+        which, spread_weight, forced = found
+        dependent, weight = stays[which], weight.copy()
+        weight[stays] = spread_weight
+        side[dependent] = np.where(forced, np.round(weight[dependent]).astype(np.int64), 2)
     return side, np.where(side == 2, weight, side.astype(np.float64))
-
-
-def _hold_together(local: LocalField, side: IntArray, weight: Array) -> tuple[IntArray, Array]:
-    """Pin the surfaces that the others hold in place too, as long as the weights leave room for it."""
-    velocity = local.velocity + weight @ local.directions
-    scale = np.linalg.norm(local.normals, axis=1) * np.linalg.norm(velocity)
-    stays = np.flatnonzero(_convex(local) & (np.abs(local.normals @ velocity) <= STAYS * scale))
-    if stays.size < 2:
-        return side, weight
-    found = spread(local.directions[stays], weight[stays])
-    if found is None:
-        return side, weight
-    which, spread_weight, forced = found
-    side, weight = side.copy(), weight.copy()
-    dependent = stays[which]
-    weight[stays] = spread_weight
-    side[dependent] = np.where(forced, np.round(weight[dependent]).astype(np.int64), 2)
-    return side, weight
 
 
 def _convex(local: LocalField) -> BoolArray:
@@ -182,6 +170,19 @@ def _convex(local: LocalField) -> BoolArray:
 
 def _velocity(local: LocalField, weight: Array) -> Array:
     return local.velocity + weight @ local.directions
+
+
+def _speeds(local: LocalField, velocity: Array) -> tuple[Array, Array]:
+    """Return the ż_k (m,) that a velocity (d,) makes, and what their rounding errors are relative to."""
+    return local.normals @ velocity, np.linalg.norm(local.normals, axis=1) * np.linalg.norm(velocity)
+
+
+def _balance(local: LocalField, weight: Array, which: BoolArray) -> Array:
+    """Set the weights ``which`` (m,) to those of least velocity, the others as they are; return that velocity (d,)."""
+    velocity = local.velocity + weight[~which] @ local.directions[~which]
+    if which.any():
+        weight[which] = least_norm_weights(velocity, local.directions[which], weight[which])
+    return np.asarray(velocity + weight[which] @ local.directions[which])
 
 
 def _settle(surfaces: Surfaces, local: LocalField, weight: Array, changes: int) -> Array | None:
@@ -205,28 +206,15 @@ def _settle_affine(local: LocalField, weight: Array, changes: int) -> Array:
     """
     weight = weight.copy()
     convex = _convex(local)
-    directions = local.directions
     weight[~convex] = np.round(weight[~convex])
     for change in range(changes + 1):
-        fixed = local.velocity + weight[~convex] @ directions[~convex]
-        if convex.any():
-            weight[convex] = least_norm_weights(fixed, directions[convex], weight[convex])
-        velocity = fixed + weight[convex] @ directions[convex]
-        wrong = _wrong_side(local, ~convex, weight, velocity)
-        if wrong < 0 or change == changes:
+        speed, scale = _speeds(local, _balance(local, weight, convex))
+        against = np.where(weight > 0.5, -speed, speed) - AGAINST * scale
+        wrong = int(np.argmax(np.where(convex, -np.inf, against)))
+        if convex[wrong] or not against[wrong] > 0.0 or change == changes:
             break
         weight[wrong] = 1.0 - weight[wrong]
     return weight
-
-
-def _wrong_side(local: LocalField, candidates: BoolArray, weight: Array, velocity: Array) -> int:
-    """Return the candidate that moves most against the side it was given, or -1."""
-    speed = local.normals @ velocity
-    scale = np.linalg.norm(local.normals, axis=1) * np.linalg.norm(velocity)
-    against = np.where(weight > 0.5, -speed, speed)
-    against = np.where(candidates, against - 1e-12 * scale, -np.inf)
-    worst = int(np.argmax(against)) if against.size else -1
-    return worst if worst >= 0 and against[worst] > 0.0 else -1
 
 
 def least_norm_weights(velocity: Array, directions: Array, guess: Array) -> Array:
