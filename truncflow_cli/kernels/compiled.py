@@ -22,6 +22,9 @@ class CompiledKernel:
 
     #: The struct, and what the names of its functions begin with.
     kind = prefix = ""
+    #: How many training inputs there are.
+    _inputs: float
+    _pins: Struct
 
     def __init__(
         self,
@@ -52,7 +55,7 @@ class CompiledKernel:
         self._taylor.allocate(R=(n, layers, dim, dim), b=(n, layers, dim), energy=(n,), row_length=(n, dim))
         self._log = Struct("EventLog", c.log)
         self._make_room_for_events(EVENTS_AHEAD)
-        self._samples = Struct("Samples", c.samples)
+        self._samples, self._most_samples = Struct("Samples", c.samples, clusters=clusters), -1
 
     def _call(self, name: str, *arguments: Any) -> Any:
         """Let the compiled code do something."""
@@ -66,7 +69,6 @@ class CompiledKernel:
 
     @property
     def energy(self) -> float:
-        """See ``Kernel``."""
         return float(self._c.state.energy)
 
     @energy.setter
@@ -75,13 +77,7 @@ class CompiledKernel:
 
     @property
     def order(self) -> int:
-        """See ``Kernel``."""
         return int(self._c.taylor.order)
-
-    @property
-    def _inputs(self) -> float:
-        """How many training inputs there are."""
-        raise NotImplementedError
 
     @property
     def _truncated(self) -> Array:
@@ -90,41 +86,35 @@ class CompiledKernel:
 
     @property
     def truncated_fraction(self) -> Array:
-        """See ``Kernel``."""
         return np.asarray(self._truncated / self._inputs)
 
     def orthonormalise(self) -> None:
-        """See ``Kernel``."""
         dim = self.R.shape[-1]
         scratch = np.empty((2, dim, dim))
         self._library.orthonormalise_all(argument(self.R), self.R.size // dim**2, dim, argument(scratch))
 
     def expand(self, reach: float, weight: Array, inverse: Array) -> float:
-        """See ``Kernel``."""
         if weight.size:
             self._pins.lam[0] = weight
             self._pins.inverse[:] = inverse
         self._reach = reach
         return float(self._call("expand", reach))
 
-    _pins: Struct
-
     def weights(self) -> Array:
-        """See ``Kernel``."""
         return np.asarray(self._pins.lam[: self.order])
 
     def coefficients(self) -> Coefficients:
-        """See ``Kernel``."""
         n, taylor = self.order + 1, self._taylor
         return Coefficients(taylor.R[:n].copy(), taylor.b[:n].copy(), taylor.energy[:n].copy())
 
     def advance(self, t: float) -> None:
-        """See ``Kernel``."""
         self._call("advance", t)
 
     def step_many(self, control: StepControl, s_end: float, until: float, saved: Array) -> StepsTaken | None:
-        """See ``Kernel``."""
-        self._samples = self._sample_room(saved, self._c.samples)
+        if saved.size > self._most_samples:
+            self._make_room_for_samples(self._samples, saved.size)
+            self._most_samples = saved.size
+        self._samples.set(size=saved.size, s=np.ascontiguousarray(saved))
         loop = self._c.loop
         loop.s, loop.lost, loop.reach, loop.before = control.s, control.lost, control.reach, control.s
         loop.s_end, loop.until = s_end, until
@@ -146,15 +136,12 @@ class CompiledKernel:
             bool(loop.slowed),
         )
 
-    def _sample_room(self, s: Array, within: Any = None) -> Struct:
-        """Return room for samples at these times (K,)."""
-        count, (layers, dim), clusters = s.size, self._state.truncated.shape, self._clusters
-        samples = Struct("Samples", within, size=count, clusters=clusters, s=np.ascontiguousarray(s))
+    def _make_room_for_samples(self, samples: Struct, count: int) -> None:
+        (layers, dim), clusters = self._state.truncated.shape, self._clusters
         samples.allocate(
             R=(count, layers, dim, dim), b=(count, layers, dim), beta=(count, layers, dim), energy=(count,),
             loss=(count, clusters), truncated=(count, layers, dim), lost=(clusters,),
         )  # fmt: skip
-        return samples
 
     def _sampled(self, count: int) -> dict[str, Array] | None:
         """Return the first ``count`` samples that the compiled loop has taken."""
@@ -162,30 +149,31 @@ class CompiledKernel:
             return None
         samples = self._samples
         names = {"beta": "beta", "R": "R", "loss_cluster": "loss", "energy": "energy"}
-        result = {name: getattr(samples, field)[:count] for name, field in names.items()}
+        result = {name: getattr(samples, field)[:count].copy() for name, field in names.items()}
         return {**result, "truncated_fraction": samples.truncated[:count] / self._inputs}
 
     def evaluate(self, coefficients: Coefficients, t: Array) -> States:
-        """See ``Kernel``."""
         order, (layers, dim) = coefficients.energy.size - 1, coefficients.b.shape[1:]
         R, b, energy = map(np.ascontiguousarray, (coefficients.R, coefficients.b, coefficients.energy))
         taylor = Struct("Taylor", layers=layers, dim=dim, highest=order, order=order, R=R, b=b, energy=energy)
-        samples = self._sample_room(t)
+        samples = Struct("Samples", size=t.size, s=np.ascontiguousarray(t))
+        in_b = (t.size, layers, dim)
+        samples.allocate(R=(*in_b, dim), b=in_b, beta=in_b, energy=(t.size,))
         self._library.evaluate_states(taylor.address, samples.address, argument(np.empty((2, dim, dim))))
         return States(samples.R, samples.b, samples.beta, samples.energy)
 
     def losses(self, R: Array, b: Array) -> Array:
-        """See ``Kernel``."""
-        samples = self._sample_room(np.zeros(len(b)))
+        samples = Struct("Samples", size=len(b), clusters=self._clusters)
         samples.set(R=np.ascontiguousarray(R), b=np.ascontiguousarray(b))
+        samples.allocate(loss=(len(b), self._clusters), lost=(self._clusters,))
         self._fill_losses(samples)
         return np.asarray(samples.loss)
 
     def _fill_losses(self, samples: Struct) -> None:
+        """Fill in the losses of these samples."""
         raise NotImplementedError
 
     def first_exit(self, c: Array, h: float, noise: float) -> float:
-        """See ``Kernel``."""
         return first_exit(c, h, noise)
 
 

@@ -60,7 +60,7 @@ class CompiledLayer(CompiledKernel):
             order=order,
         )  # fmt: skip
         c, n = self._c, order + 1
-        self._data = points
+        self._data, self._inputs = points, points.total
         c.accuracy.with_zz = not printed
         self._points = Struct("Points", c.points)
         self._set_points(self._points)
@@ -99,38 +99,28 @@ class CompiledLayer(CompiledKernel):
 
     @property
     def refreshes(self) -> int:
-        """See ``Kernel``."""
         return int(self._c.near.refreshes)
-
-    @property
-    def _inputs(self) -> float:
-        return self._data.total
 
     @property
     def _truncated(self) -> Array:
         return np.asarray(self._data.total - self._moments.m[None, :, -1])
 
     def moved(self) -> None:
-        """See ``Kernel``."""
         self._c.near.top = -1
 
     def moments(self) -> tuple[Array, Array, Array]:
-        """See ``LayerKernel``."""
         dim, total = self.b.size, self._data.total
         m, M = self._moments.m / total, self._moments.M[:, :, :dim] / total
         return m[:, dim], m[:, :dim], M
 
     def sum_moments(self) -> None:
-        """See ``LayerKernel``."""
         self._call("sum_moments")
 
     def count(self, points: Ints, rows: Ints, sign: float) -> None:
-        """See ``LayerKernel``."""
         pair = [argument(np.ascontiguousarray(index, dtype=np.int64)) for index in (points, rows)]
         self._call("count_points", *pair, points.size, sign)
 
     def hold(self, pins: Sequence[Group]) -> None:
-        """See ``Kernel``."""
         point, _, row = np.array([group[0] for group in pins], np.int64).reshape(-1, 3).T.copy()
         k, n, dim = point.size, self._order + 1, self.b.size
         mass = self._data.multiplicity[point] / self._data.total
@@ -140,12 +130,10 @@ class CompiledLayer(CompiledKernel):
     # -- crossings ---------------------------------------------------------------------------------------------
 
     def expand(self, reach: float, weight: Array, inverse: Array) -> float:
-        """See ``Kernel``."""
         self._c.near.hits = 0
         return super().expand(reach, weight, inverse)
 
     def first_crossing(self, h: float) -> Crossing:
-        """See ``Kernel``."""
         loop, near = self._c.loop, self._c.near
         loop.candidates = loop.roots = 0
         soon = SOON * self._reach
@@ -165,7 +153,6 @@ class CompiledLayer(CompiledKernel):
         self._near = self._lists(needs + needs // 4, self.refreshes)
 
     def looked_at(self) -> tuple[Ints, Ints]:
-        """See ``LayerKernel``."""
         return self._pairs(self._near.hit[: self._c.near.hits])
 
     def _pairs(self, entries: Ints) -> tuple[Ints, Ints]:
@@ -174,7 +161,6 @@ class CompiledLayer(CompiledKernel):
         return pool["point"].astype(np.int64), pool["row"].astype(np.int64)
 
     def foreign_crossings(self, t: float) -> list[tuple[float, int, int]]:
-        """See ``LayerKernel``."""
         found = self._call("foreign_crossings", t)
         if found > self._c.log.room:
             self._make_room_for_events(found)
@@ -188,12 +174,10 @@ class CompiledLayer(CompiledKernel):
     # -- going on later ----------------------------------------------------------------------------------------
 
     def sums(self) -> State:
-        """See ``Kernel``."""
         moments = self._moments
         return {"m": moments.m, "M": moments.M, "updates": np.array([moments.updates])}
 
     def restore_sums(self, saved: Saved) -> None:
-        """See ``Kernel``."""
         for name, array in (("m", self._moments.m), ("M", self._moments.M)):
             array[:] = saved.array(name, "f8", array.shape)
         self._moments.updates = int(saved.array("updates", "i8", (1,))[0])
@@ -333,11 +317,9 @@ class CompiledBatches(CompiledLayer):
         return np.concatenate([self._taylor.energy[:1], power / np.arange(1, 2 * n)])
 
     def caches(self) -> State:
-        """See ``Kernel``."""
         return {**super().caches(), "m_rate": self._batch.m_rate, "M_rate": self._batch.M_rate}
 
     def restore_caches(self, saved: Saved) -> None:
-        """See ``Kernel``."""
         super().restore_caches(saved)
         for name, rate in (("m_rate", self._batch.m_rate), ("M_rate", self._batch.M_rate)):
             rate[:] = saved.array(name, "f8", rate.shape)

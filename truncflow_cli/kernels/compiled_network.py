@@ -51,7 +51,7 @@ class CompiledNetwork(CompiledKernel):
         c, n, links = self._c, order + 1, max(layers - 1, 1)
         c.layers, c.dim = layers, dim
         self.noise = np.zeros(size)
-        self._inputs_all = float(points.multiplicity.sum())
+        self._inputs = float(points.multiplicity.sum())
         self._points = Struct(
             "NetworkPoints", c.points, size=size, x=points.x, length=points.length, weight=points.weight,
             inputs=points.multiplicity, target=points.target, label=points.label, noise=self.noise,
@@ -85,24 +85,17 @@ class CompiledNetwork(CompiledKernel):
         return 0
 
     @property
-    def _inputs(self) -> float:
-        return self._inputs_all
-
-    @property
     def _truncated(self) -> Array:
         return np.asarray(self._regions.truncated)
 
     def moved(self) -> None:
-        """See ``Kernel``."""
         self._bounds.due[:] = -np.inf
         self._bounds.way["horizon"] = -np.inf
 
     def set_scale(self, way: float, slack: float) -> None:
-        """See ``NetworkKernel``."""
         self._bounds.set(kappa=way, slack=SLACK * slack)
 
     def hold(self, pins: Sequence[Group]) -> None:
-        """See ``NetworkKernel``."""
         self._held = list(pins)
         k, n = len(self._held), self._order + 1
         self._pins = Struct("NetworkPins", self._c.pins, size=k)
@@ -201,7 +194,6 @@ class CompiledNetwork(CompiledKernel):
             self._call("move", argument(np.empty(0, np.int64)), 0, 0)
 
     def field(self) -> tuple[Array, Array]:
-        """See ``NetworkKernel``."""
         self._pins.lam[0] = 0.0
         self._call("field")
         return self._field.c[0].copy(), self._field.Om[0].copy()
@@ -209,18 +201,15 @@ class CompiledNetwork(CompiledKernel):
     # -- the series --------------------------------------------------------------------------------------------
 
     def expand(self, reach: float, weight: Array, inverse: Array) -> float:
-        """See ``Kernel``."""
         if self._regions.updates > MOST_UPDATES:
             self.gather()
         return super().expand(reach, weight, inverse)
 
     def drift(self) -> Array:
-        """See ``NetworkKernel``."""
         pin, surface = np.arange(len(self._held)), self._pins.surface
         return np.asarray(self._pins.z[: self.order + 1, pin, surface["layer"], surface["row"]])
 
     def first_crossing(self, h: float) -> Crossing:
-        """See ``Kernel``."""
         loop = self._c.loop
         loop.candidates = loop.roots = 0
         entry = self._call("first_crossing", h, SOON * self._reach)
@@ -232,7 +221,6 @@ class CompiledNetwork(CompiledKernel):
         return Crossing(self._c.crossing, surface, loop.candidates, loop.roots)
 
     def close(self) -> Ints:
-        """See ``NetworkKernel``."""
         bounds = self._bounds
         left = bounds.due - bounds.way["gone"][:, None]
         return np.flatnonzero((left <= bounds.slack).any(axis=0))
@@ -243,7 +231,6 @@ class CompiledNetwork(CompiledKernel):
     # -- going on later ----------------------------------------------------------------------------------------
 
     def sums(self) -> State:
-        """See ``Kernel``."""
         regions = self._regions
         S, Y = regions.S[..., : regions.count], regions.Y[..., : regions.count]
         return {"S": S.copy(), "Y": Y.copy(), "updates": integer(regions.updates)}

@@ -22,7 +22,8 @@ class Struct:
         inside = self.__dict__
         inside["cdata"] = cdata = header().structs[kind]() if within is None else within
         inside["address"], inside["dtypes"] = ctypes.addressof(cdata), header().arrays[kind]
-        self.set(**fields)
+        if fields:
+            self.set(**fields)
 
     def set(self, **fields: Any) -> None:
         """Set these fields."""
@@ -32,7 +33,8 @@ class Struct:
     def allocate(self, **shapes: tuple[int, ...]) -> None:
         """Set these fields to arrays of zeros of these shapes."""
         for name, shape in shapes.items():
-            setattr(self, name, np.zeros(shape, self.dtypes[name]))
+            self.__dict__[name] = array = np.zeros(shape, self.dtypes[name])
+            setattr(self.cdata, name, array.__array_interface__["data"][0])
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, np.ndarray):
