@@ -151,7 +151,7 @@ def _prepared(problem: Problem, acting: list[int] | range, in_place: bool) -> di
 
     Points are put into an order of their own, so that sums do not depend on the order they were given in.
     """
-    foreign = np.flatnonzero(~np.isin(problem.cluster, acting))
+    foreign = np.flatnonzero((problem.cluster < acting[0]) | (problem.cluster > acting[-1]))
     parts, news = [], []
     for cluster in acting:
         own = np.flatnonzero(problem.cluster == cluster)

@@ -33,18 +33,13 @@ void allow_for_sweeps(NeighborLists *near)
 int reaches_further(const Taylor *taylor, double h, const NeighborLists *near)
 {
     const int64_t dim = taylor->dim;
+    double turn[MOST_DIM], shift[MOST_DIM];
+    bound_rest(taylor, h, turn, shift);
     for (int64_t r = 0; r < dim; r++) {
-        double turn = 0.0, shift = 0.0, power = 1.0;
-        for (int64_t n = 1; n <= taylor->order; n++) {
-            power *= h;
-            turn += taylor->row_length[n * dim + r] * power;
-            shift += fabs(taylor->b[n * dim + r]) * power;
-        }
-        const double rest_turn = turn - taylor->row_length[dim + r] * h;
-        const double rest_shift = shift - fabs(taylor->b[dim + r]) * h;
-        if (turn > near->turn[r] || shift > near->shift[r])
+        if (turn[r] > near->rest_turn[r] || shift[r] > near->rest_shift[r])
             return 1;
-        if (rest_turn > near->rest_turn[r] || rest_shift > near->rest_shift[r])
+        if (turn[r] + taylor->row_length[dim + r] * h > near->turn[r] ||
+            shift[r] + fabs(taylor->b[dim + r]) * h > near->shift[r])
             return 1;
     }
     return 0;

@@ -46,7 +46,7 @@ int64_t layer_batch_step(Layer *layer, Batch *batch)
     NeighborLists *near = &layer->near;
     const int64_t dim = points->dim, size_m = dim * (dim + 1), size_M = dim * size_m;
     const int with_zz = layer->accuracy.with_zz != 0;
-    refresh_moments(points, moments);
+    refresh_moments(layer);
     batch->crossings = batch->candidates = batch->sweeps = batch->evaluations = 0;
     const double scale = begin_series(layer);
     double h = batch->length;

@@ -24,26 +24,14 @@ HEADER = HERE / "truncflow.h"
 LEVELS = {"v3": ("-mavx2", "-mfma"), "base": ()}
 #: No rule of arithmetic is loosened: a sum is taken in the order in which it is written, a product is rounded.
 OPTIONS = (
-    "-std=c11",
-    "-O3",
-    "-g0",
-    "-fPIC",
-    "-shared",
-    "-ffp-contract=off",
-    "-fno-math-errno",
-    "-fno-trapping-math",
-    "-fvisibility=hidden",
-    "-Wno-psabi",
-)
+    "-std=c11", "-O3", "-g0", "-fPIC", "-shared", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
+    "-fvisibility=hidden", "-Wno-psabi",
+)  # fmt: skip
 #: What the code has to be free of; asked in a checkout, as other compilers may know of other things.
 WARNINGS = ("-Wall", "-Wextra", "-Wvla", "-Wmissing-prototypes", "-Wstrict-prototypes", "-Werror")
 SANITIZE = (
-    "-g",
-    "-O1",
-    "-fsanitize=address,undefined",
-    "-fno-sanitize-recover=all",
-    "-fno-omit-frame-pointer",
-)
+    "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer",
+)  # fmt: skip
 #: Where the machine may have a compiler, in this order.
 COMPILERS = ("cc", "gcc", "clang")
 
@@ -117,16 +105,8 @@ def _compile(command: list[str], more: tuple[str, ...], level: str) -> Path:
     stamp = f'-DSTAMP="{source_stamp()}"'
     with TemporaryDirectory(prefix=".compiling-", dir=HERE) as folder:
         fresh = Path(folder) / path.name
-        arguments = [
-            *options(),
-            *levels()[level],
-            *more,
-            stamp,
-            "-o",
-            str(fresh),
-            *map(str, sources()),
-            "-lm",
-        ]
+        asked = [*options(), *levels()[level], *more]
+        arguments = [*asked, stamp, "-o", str(fresh), *map(str, sources()), "-lm"]
         try:
             subprocess.run([*command, *arguments], check=True, capture_output=True, text=True)
         except subprocess.CalledProcessError as error:

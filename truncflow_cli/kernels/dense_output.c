@@ -12,7 +12,7 @@ double orthonormalise(double *R, int64_t dim, double *scratch)
     const Left transposed = {R, 0, 1, dim}, rows = {R, 0, dim, 1};
     double first = 0.0;
     for (int attempt = 0; attempt < 4; attempt++) {
-        cauchy_product(transposed, R, defect, 0, dim, dim, dim);
+        cauchy_product(transposed, (Rows){R, 0, dim, NULL, dim}, defect, dim, 0, dim, dim);
         double worst = 0.0;
         for (int64_t a = 0; a < dim; a++) {
             defect[a * dim + a] -= 1.0;
@@ -23,7 +23,7 @@ double orthonormalise(double *R, int64_t dim, double *scratch)
             first = worst;
         if (worst < 4e-16 * (double)dim)
             break;
-        cauchy_product(rows, defect, change, 0, dim, dim, dim);
+        cauchy_product(rows, (Rows){defect, 0, dim, NULL, dim}, change, dim, 0, dim, dim);
         for (int64_t k = 0; k < dim * dim; k++)
             R[k] -= 0.5 * change[k];
         /* The defect is squared by each round: from here on there is none left. */

@@ -9,13 +9,12 @@
 
 #include "layer.h"
 
-/* Bound how far R_r and b_r get from the start of the step on [0, h], and the share of orders ≥ 2 in that. */
-void bound_displacements(const Taylor *taylor, double h, NeighborLists *near)
+/* Fill rest_turn and rest_shift (Q) with what the orders from the second on have in the bounds over [0, h]. */
+void bound_rest(const Taylor *taylor, double h, double *rest_turn, double *rest_shift)
 {
     const int64_t dim = taylor->dim, order = taylor->order;
     const double *turns = taylor->row_length, *shifts = taylor->b;
     double power[MOST_TERMS + 1];
-    near->horizon = h;
     power[1] = h;
     for (int64_t n = 2; n <= order; n++)
         power[n] = power[n - 1] * h;
@@ -26,8 +25,8 @@ void bound_displacements(const Taylor *taylor, double h, NeighborLists *near)
             turn = multiply_add(four_at(turns + n * dim + r), all_four(power[n]), turn);
             shift = multiply_add(sizes_of_four(four_at(shifts + n * dim + r)), all_four(power[n]), shift);
         }
-        put_four(near->rest_turn + r, turn);
-        put_four(near->rest_shift + r, shift);
+        put_four(rest_turn + r, turn);
+        put_four(rest_shift + r, shift);
     }
     for (; r < dim; r++) {
         double turn = 0.0, shift = 0.0;
@@ -35,12 +34,19 @@ void bound_displacements(const Taylor *taylor, double h, NeighborLists *near)
             turn += turns[n * dim + r] * power[n];
             shift += fabs(shifts[n * dim + r]) * power[n];
         }
-        near->rest_turn[r] = turn;
-        near->rest_shift[r] = shift;
+        rest_turn[r] = turn;
+        rest_shift[r] = shift;
     }
-    for (r = 0; r < dim; r++) {
-        const double turn = near->rest_turn[r] + turns[dim + r] * h;
-        const double shift = near->rest_shift[r] + fabs(shifts[dim + r]) * h;
+}
+
+/* Bound how far R_r and b_r get from the start of the step on [0, h], and the share of orders ≥ 2 in that. */
+void bound_displacements(const Taylor *taylor, double h, NeighborLists *near)
+{
+    near->horizon = h;
+    bound_rest(taylor, h, near->rest_turn, near->rest_shift);
+    for (int64_t r = 0, first = taylor->dim; r < taylor->dim; r++) {
+        const double turn = near->rest_turn[r] + taylor->row_length[first + r] * h;
+        const double shift = near->rest_shift[r] + fabs(taylor->b[first + r]) * h;
         near->step_turn[r] = near->turn[r] = turn;
         near->step_shift[r] = near->shift[r] = shift;
     }

@@ -7,7 +7,7 @@
 /* ---- layer_moments.c ---- */
 
 void count_point(const Points *points, int64_t i, int64_t r, double sign, Moments *moments);
-void refresh_moments(const Points *points, Moments *moments);
+void refresh_moments(Layer *layer);
 
 /* ---- layer_taylor.c ---- */
 
@@ -54,6 +54,7 @@ INLINE double lowest(double z0, double z1, double rest, double t)
 
 /* ---- displacement_bounds.c ---- */
 
+void bound_rest(const Taylor *taylor, double h, double *rest_turn, double *rest_shift);
 void bound_displacements(const Taylor *taylor, double h, NeighborLists *near);
 void displacements(const Taylor *taylor, const NeighborLists *near, int64_t level, double *turn, double *shift);
 void add_displacement(const Taylor *taylor, NeighborLists *near);

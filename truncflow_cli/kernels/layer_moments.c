@@ -25,8 +25,10 @@ void count_point(const Points *points, int64_t i, int64_t r, double sign, Moment
 }
 
 /* Sum the moments from scratch, over the untruncated own points. */
-static void sum_moments(const Points *points, Moments *moments)
+void layer_sum_moments(Layer *layer)
 {
+    const Points *points = &layer->points;
+    Moments *moments = &layer->moments;
     const int64_t dim = points->dim;
     memset(moments->m, 0, sizeof(double) * dim * (dim + 1));
     memset(moments->M, 0, sizeof(double) * dim * dim * (dim + 1));
@@ -38,17 +40,11 @@ static void sum_moments(const Points *points, Moments *moments)
 }
 
 /* Sum the moments from scratch if they have been updated often. */
-void refresh_moments(const Points *points, Moments *moments)
+void refresh_moments(Layer *layer)
 {
-    const int64_t own = points->own;
-    if (moments->updates > (own > FEWEST_UPDATES ? own : FEWEST_UPDATES))
-        sum_moments(points, moments);
-}
-
-
-void layer_sum_moments(Layer *layer)
-{
-    sum_moments(&layer->points, &layer->moments);
+    const int64_t own = layer->points.own;
+    if (layer->moments.updates > (own > FEWEST_UPDATES ? own : FEWEST_UPDATES))
+        layer_sum_moments(layer);
 }
 
 void layer_count_points(Layer *layer, const int64_t *point, const int64_t *row, int64_t count, double sign)

@@ -122,7 +122,7 @@ static void linear_terms(const Moments *moments, LayerWork *work, const double *
 void quadratic_terms(LayerWork *work, int64_t n, int64_t dim)
 {
     const Left B = {work->B, dim * (dim + 2), dim + 2, 1};
-    cauchy_product(B, work->columns, work->P, n, dim, dim + 2, dim);
+    cauchy_product(B, (Rows){work->columns, (dim + 2) * dim, dim, NULL, dim + 2}, work->P, dim, n, dim, dim);
 }
 
 /* Fill the n-th coefficients of Ω with ½ (P − Pᵀ). */
@@ -224,7 +224,7 @@ double next_order(Taylor *taylor, LayerWork *work, int64_t n, double scale_b, do
 
     double *rows = work->rows + (n + 1) * dim * (dim + 1);
     const Left Om = {work->Om, dim * dim, dim, 1};
-    cauchy_product(Om, work->rows, rows, n, dim, dim, dim + 1);
+    cauchy_product(Om, (Rows){work->rows, dim * (dim + 1), dim + 1, NULL, dim}, rows, dim + 1, n, dim, dim + 1);
     double *R = taylor->R + (n + 1) * dim * dim, *b = taylor->b + (n + 1) * dim;
     double *turn = taylor->row_length + (n + 1) * dim;
     const double per_b = 1.0 / scale_b;
@@ -278,7 +278,7 @@ double layer_expand(Layer *layer, double reach)
     LayerPins *pins = &layer->pins;
     const double *y_tilde = layer->points.y_tilde;
     const int64_t dim = taylor->dim, pinned = pins->size;
-    refresh_moments(&layer->points, &layer->moments);
+    refresh_moments(layer);
     const double scale = begin_series(layer);
     double square = maximum(accuracy->spread * accuracy->spread, accuracy->floor * accuracy->floor), speed = 0.0;
     for (int64_t r = 0; r < dim; r++) {

@@ -179,6 +179,6 @@ void backward(int64_t n, Network *net)
         const int64_t used = entries > 0 ? dim : list_open(net, depth, list);
         const Left Mt = {net->field.M + (depth - 2) * dim * dim, M_block, 1, dim};
         const Rows V = {net->columns.V + start, block, width, entries > 0 ? NULL : list, used};
-        wide_product(Mt, V, T + start, width, n, dim, first - start);
+        cauchy_product(Mt, V, T + start, width, n, dim, first - start);
     }
 }

@@ -120,12 +120,12 @@ void forward(int64_t n, const Network *net)
         if (l == 0) {
             const Left R = {net->taylor.R + n * layers * dim * dim, 0, dim, 1};
             const Rows X = {net->columns.X, 0, net->columns.X_row, NULL, dim};
-            wide_product(R, X, own, width, 0, dim, below - first);
+            cauchy_product(R, X, own, width, 0, dim, below - first);
         } else {
             const double *M = net->field.M + (l - 1) * dim * dim;
             const int64_t used = list_open(net, l, list);
             const Rows H = {net->columns.H + first, block, width, list, used};
-            wide_product((Left){M, M_block, dim, 1}, H, own, width, n, dim, below - first);
+            cauchy_product((Left){M, M_block, dim, 1}, H, own, width, n, dim, below - first);
             /* All that is left of y in a coordinate that is nowhere untruncated is b. */
             for (int64_t a = 0, k = 0; a < dim; a++) {
                 if (k < used && list[k] == a) {

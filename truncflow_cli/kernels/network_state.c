@@ -46,7 +46,7 @@ void fill_links(int64_t n, Network *net)
         else if (dim == 2)
             narrow_product(n, R + size, R_block, Rt, M_block, M_n, 2);
         else
-            wide_product((Left){R + size, R_block, dim, 1}, (Rows){Rt, M_block, dim, NULL, dim}, M_n, dim, n, dim, dim);
+            cauchy_product((Left){R + size, R_block, dim, 1}, (Rows){Rt, M_block, dim, NULL, dim}, M_n, dim, n, dim, dim);
     }
 }
 
@@ -87,7 +87,7 @@ static void wide_state(int64_t n, Network *net, int64_t l)
     const double scale = 1.0 / (double)(n + 1);
     double *R = net->taylor.R + l * size, *R_next = R + (n + 1) * block;
     double *b = net->taylor.b + l * dim, *b_next = b + (n + 1) * layers * dim;
-    wide_product((Left){Om, block, dim, 1}, (Rows){R, block, dim, NULL, dim}, R_next, dim, n, dim, dim);
+    cauchy_product((Left){Om, block, dim, 1}, (Rows){R, block, dim, NULL, dim}, R_next, dim, n, dim, dim);
     for (int64_t k = 0; k < size; k++)
         R_next[k] *= scale;
     for (int64_t i = 0; i < dim; i++) {

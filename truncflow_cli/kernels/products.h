@@ -19,5 +19,4 @@ typedef struct { const double *at; int64_t block, row, column; } Left;
    ones). */
 typedef struct { const double *at; int64_t block, row; const int64_t *list; int64_t used; } Rows;
 
-void cauchy_product(Left A, const double *B, double *C, int64_t last, int64_t rows, int64_t inner, int64_t columns);
-void wide_product(Left A, Rows B, double *C, int64_t row, int64_t last, int64_t dim, int64_t size);
+void cauchy_product(Left A, Rows B, double *C, int64_t row, int64_t last, int64_t dim, int64_t size);

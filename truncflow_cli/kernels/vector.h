@@ -15,6 +15,7 @@
 
 typedef double Four __attribute__((vector_size(32), aligned(8)));
 
+INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 INLINE double minimum(double a, double b) { return a < b ? a : b; }
 INLINE double maximum(double a, double b) { return a > b ? a : b; }
 
