@@ -84,7 +84,8 @@ class RunAnalysis:
     def evaluated(self, values: object) -> Array:
         """Return a dataset of the trajectory at the evaluated times."""
         values = np.asarray(values, dtype=np.float64)
-        return values if self.times.size == len(values) else values[self.times]
+        # In one order in memory, wherever they come from: sums have the same bits then.
+        return np.ascontiguousarray(values if self.times.size == len(values) else values[self.times])
 
     # -- what was asked for ----------------------------------------------------------------------------------
 
