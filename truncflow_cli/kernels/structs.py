@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from truncflow_cli.kernels.header import header
 
+#: A type that fits at the beginning of any array.
+_NOTHING = ctypes.c_char * 0
+
 
 class Struct:
     """A struct: its numbers are those of C, its arrays are kept here, under their names there.
@@ -34,12 +37,12 @@ class Struct:
         """Set these fields to arrays of zeros of these shapes."""
         for name, shape in shapes.items():
             self.__dict__[name] = array = np.zeros(shape, self.dtypes[name])
-            setattr(self.cdata, name, array.__array_interface__["data"][0])
+            setattr(self.cdata, name, _address(array))
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, np.ndarray):
             _check(value, self.dtypes[name], name)
-            setattr(self.cdata, name, value.__array_interface__["data"][0])
+            setattr(self.cdata, name, _address(value))
             self.__dict__[name] = value
         else:
             setattr(self.cdata, name, value)
@@ -49,9 +52,17 @@ class Struct:
 
 
 def argument(array: NDArray[Any]) -> Any:
-    """Return an array as an argument of a function."""
+    """Return an array as an argument of a function, which keeps it alive."""
     _check(array, array.dtype, "an argument")
     return array.ctypes.data_as(ctypes.c_void_p)
+
+
+def _address(array: NDArray[Any]) -> int:
+    """Return where an array is; where it may be written to, in a third of the time."""
+    if array.flags.writeable:
+        return ctypes.addressof(_NOTHING.from_buffer(array.data))
+    address: int = array.__array_interface__["data"][0]
+    return address
 
 
 def _check(array: NDArray[Any], dtype: np.dtype[Any], name: str) -> None:
