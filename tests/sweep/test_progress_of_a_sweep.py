@@ -28,10 +28,13 @@ def shown_by(*words: str, cwd: Path) -> str:
 
 
 def test_it_tells_how_many_are_done_which_are_under_way_and_what_went_wrong(tmp_path: Path) -> None:
-    config = str(ROOT / "configs/iris.yaml")
-    words = ("sweep", config, "--grid", "integrator.rtol=1e-9,1e-10,1e-11", "--workers", "1", "--out", "kept")
+    config = str(ROOT / "configs/general-wine.yaml")
+    # In numpy each run takes a second or more: long enough to be seen under way.
+    slow = ("--set", "integrator.backend=numpy", "--set", "integrator.s_end=3")
+    grid = ("--grid", "integrator.rtol=1e-9,1e-10,1e-11", "--workers", "1", "--out", "kept")
+    words = ("sweep", config, *slow, *grid)
     first = shown_by(*words, cwd=tmp_path)
-    assert re.search(r"iris: 1 process, into kept", first)
+    assert re.search(r"general-wine: 1 process, into kept", first)
     assert re.search(r"3 of 3 runs, 3 complete", first)
     assert re.search(r"so far +\S+ left", first)
     assert re.search(r"\d+% integrator.rtol=1e-", first)  # a run under way
